@@ -1,0 +1,127 @@
+package ggipc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// PublishToTopicRequest is a message for local publish/subscribe. Exactly one of
+// Binary and JSON is set; Binary may be empty but not nil.
+//
+// Prefer Binary, also for JSON documents: nucleus lite parses JSON messages with
+// little room, and one with more than about 20 keys or 44 list elements silently
+// ends the subscriptions that match it.
+type PublishToTopicRequest struct {
+	Topic  string
+	Binary []byte
+	JSON   json.RawMessage // the classic nucleus takes an object only
+}
+
+type binaryMessage struct {
+	Message string          `json:"message"`
+	Context *messageContext `json:"context,omitempty"`
+}
+
+type jsonMessage struct {
+	Message json.RawMessage `json:"message"`
+	Context *messageContext `json:"context,omitempty"`
+}
+
+type messageContext struct {
+	Topic string `json:"topic"`
+}
+
+type publishMessage struct {
+	Binary *binaryMessage `json:"binaryMessage,omitempty"`
+	JSON   *jsonMessage   `json:"jsonMessage,omitempty"`
+}
+
+// PublishToTopic publishes a message on the device. Success means that the
+// nucleus took it, not that anybody received it.
+func (c *Client) PublishToTopic(ctx context.Context, r PublishToTopicRequest) error {
+	if (r.Binary == nil) == (r.JSON == nil) {
+		return errors.New("greengrass PublishToTopic: exactly one of Binary and JSON must be set")
+	}
+	var m publishMessage
+	if r.Binary != nil {
+		m.Binary = &binaryMessage{Message: encodeBlob(r.Binary)}
+	} else {
+		m.JSON = &jsonMessage{Message: r.JSON}
+	}
+	return c.call(ctx, "PublishToTopic", struct {
+		Topic          string         `json:"topic"`
+		PublishMessage publishMessage `json:"publishMessage"`
+	}{r.Topic, m}, nil)
+}
+
+// ReceiveMode says whether a component receives what it published itself. The
+// classic nucleus obeys it; nucleus lite ignores it and always delivers.
+type ReceiveMode string
+
+// The receive modes. Without one the classic nucleus takes FromOthers for a
+// filter with wildcards and AllMessages otherwise.
+const (
+	ReceiveAllMessages        ReceiveMode = "RECEIVE_ALL_MESSAGES"
+	ReceiveMessagesFromOthers ReceiveMode = "RECEIVE_MESSAGES_FROM_OTHERS"
+)
+
+// SubscribeToTopicRequest names a topic or an MQTT filter of local
+// publish/subscribe.
+type SubscribeToTopicRequest struct {
+	Topic       string      `json:"topic"`
+	ReceiveMode ReceiveMode `json:"receiveMode,omitempty"`
+}
+
+// TopicMessage is a message of local publish/subscribe: Binary, or JSON as the
+// publisher's text.
+type TopicMessage struct {
+	Topic  string
+	Binary []byte
+	JSON   json.RawMessage
+}
+
+// Bytes returns the message, whichever of the two kinds it was sent as.
+func (m TopicMessage) Bytes() []byte {
+	if m.JSON != nil {
+		return m.JSON
+	}
+	return m.Binary
+}
+
+// SubscribeToTopic calls handle for every message that matches. ctx bounds the
+// wait for the nucleus' consent; the context that handle gets ends with the
+// subscription.
+func (c *Client) SubscribeToTopic(ctx context.Context, r SubscribeToTopicRequest, handle func(context.Context, TopicMessage)) (*Subscription, error) {
+	return c.subscribe(ctx, "SubscribeToTopic", "SubscriptionResponseMessage", r, func(ctx context.Context, payload []byte) error {
+		var event publishMessage
+		if err := json.Unmarshal(payload, &event); err != nil {
+			return fmt.Errorf("decode a message of local publish/subscribe: %w", err)
+		}
+		var m TopicMessage
+		switch {
+		case event.Binary != nil:
+			b, err := decodeBlob(event.Binary.Message)
+			if err != nil {
+				return fmt.Errorf("decode a binary message of local publish/subscribe: %w", err)
+			}
+			m.Binary = b
+			if event.Binary.Context != nil {
+				m.Topic = event.Binary.Context.Topic
+			}
+		case event.JSON != nil:
+			m.JSON = event.JSON.Message
+			if m.JSON == nil {
+				m.JSON = json.RawMessage("null")
+			}
+			if event.JSON.Context != nil {
+				m.Topic = event.JSON.Context.Topic
+			}
+		default:
+			return errors.New("decode a message of local publish/subscribe: neither binary nor JSON")
+		}
+		handle(ctx, m)
+		return nil
+	})
+}
