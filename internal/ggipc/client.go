@@ -177,9 +177,11 @@ func (c *Client) wait(ctx context.Context) (*conn, error) {
 	}
 }
 
-// call carries out an operation with one answer. request is encoded as a JSON
-// object; answer, if not nil, is decoded from one.
-func (c *Client) call(ctx context.Context, operation string, request, answer any) error {
+// Call carries out an operation that has one answer, by its name in the service
+// model without the namespace. The typed methods are made of it; it is there for
+// operations that have none. request is encoded as a JSON object; answer, if not
+// nil, is decoded from one. The error is an *Error where the nucleus refused.
+func (c *Client) Call(ctx context.Context, operation string, request, answer any) error {
 	payload, err := json.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("greengrass %s: encode request: %w", operation, err)

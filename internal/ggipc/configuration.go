@@ -34,7 +34,7 @@ func newConfigurationRequest(component string, keyPath []string) configurationRe
 // CodeResourceNotFound.
 func (c *Client) GetConfiguration(ctx context.Context, component string, keyPath ...string) (Configuration, error) {
 	var answer Configuration
-	err := c.call(ctx, "GetConfiguration", newConfigurationRequest(component, keyPath), &answer)
+	err := c.Call(ctx, "GetConfiguration", newConfigurationRequest(component, keyPath), &answer)
 	return answer, err
 }
 
@@ -52,7 +52,7 @@ func (c *Client) UpdateConfiguration(ctx context.Context, r UpdateConfigurationR
 		r.Timestamp = time.Now()
 	}
 	millis := r.Timestamp.UnixMilli()
-	return c.call(ctx, "UpdateConfiguration", struct {
+	return c.Call(ctx, "UpdateConfiguration", struct {
 		KeyPath   []string    `json:"keyPath,omitempty"`
 		Timestamp json.Number `json:"timestamp"`
 		Value     any         `json:"valueToMerge"`

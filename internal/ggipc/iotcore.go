@@ -74,7 +74,7 @@ func (c *Client) PublishToIoTCore(ctx context.Context, r PublishToIoTCoreRequest
 	if r.PayloadFormatIsUnicode {
 		m.PayloadFormat = "1"
 	}
-	return c.call(ctx, "PublishToIoTCore", m, nil)
+	return c.Call(ctx, "PublishToIoTCore", m, nil)
 }
 
 // SubscribeToIoTCoreRequest names an MQTT filter.

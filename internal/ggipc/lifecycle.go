@@ -19,7 +19,7 @@ const (
 
 // UpdateState reports the component's state.
 func (c *Client) UpdateState(ctx context.Context, state State) error {
-	return c.call(ctx, "UpdateState", struct {
+	return c.Call(ctx, "UpdateState", struct {
 		State State `json:"state"`
 	}{state}, nil)
 }
@@ -69,7 +69,7 @@ type DeferComponentUpdateRequest struct {
 
 // DeferComponentUpdate asks for a later update, or consents to one.
 func (c *Client) DeferComponentUpdate(ctx context.Context, r DeferComponentUpdateRequest) error {
-	return c.call(ctx, "DeferComponentUpdate", struct {
+	return c.Call(ctx, "DeferComponentUpdate", struct {
 		DeploymentID   string `json:"deploymentId"`
 		Message        string `json:"message,omitempty"`
 		RecheckAfterMs int64  `json:"recheckAfterMs"`
@@ -82,7 +82,7 @@ func (c *Client) ValidateAuthorizationToken(ctx context.Context, token string) (
 	var answer struct {
 		IsValid bool `json:"isValid"`
 	}
-	err := c.call(ctx, "ValidateAuthorizationToken", struct {
+	err := c.Call(ctx, "ValidateAuthorizationToken", struct {
 		Token string `json:"token"`
 	}{token}, &answer)
 	return answer.IsValid, err

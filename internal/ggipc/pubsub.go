@@ -50,7 +50,7 @@ func (c *Client) PublishToTopic(ctx context.Context, r PublishToTopicRequest) er
 	} else {
 		m.JSON = &jsonMessage{Message: r.JSON}
 	}
-	return c.call(ctx, "PublishToTopic", struct {
+	return c.Call(ctx, "PublishToTopic", struct {
 		Topic          string         `json:"topic"`
 		PublishMessage publishMessage `json:"publishMessage"`
 	}{r.Topic, m}, nil)
