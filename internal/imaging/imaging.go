@@ -1,0 +1,87 @@
+// Package imaging turns the bytes of a PNG or JPEG into an 8-bit grey slice,
+// and masks into pictures: the mask PNG whose values are the classes, the
+// colour overlay, and a small picture for a terminal.
+//
+// Limits on bytes and on pixels are checked from the header, before a pixel is
+// decoded or memory for one is taken. The package opens no files, knows
+// nothing of requests, models or volumes, and never changes the size or the
+// contrast of an 8-bit slice. It is called by package service and by the
+// segment command.
+package imaging
+
+import "errors"
+
+// Errors by which a caller decides. Every error of Decode wraps exactly one of
+// them; none carries a byte of the picture.
+var (
+	// ErrEmpty: there are no bytes.
+	ErrEmpty = errors.New("the image is empty")
+	// ErrFormat: the bytes begin neither as PNG nor as JPEG.
+	ErrFormat = errors.New("the image is neither PNG nor JPEG")
+	// ErrTooManyBytes: the encoded image is longer than Limits.MaxBytes.
+	ErrTooManyBytes = errors.New("the image has too many bytes")
+	// ErrTooManyPixels: width, height or their product is above the limits.
+	ErrTooManyPixels = errors.New("the image has too many pixels")
+	// ErrUnsupported: a valid but rare kind of PNG or JPEG, such as 12-bit,
+	// lossless or arithmetic-coded JPEG.
+	ErrUnsupported = errors.New("this kind of image is not supported")
+	// ErrCorrupt: the image breaks the rules of its format or ends early.
+	ErrCorrupt = errors.New("the image is corrupt or cut short")
+	// ErrMaskSize: a mask has another number of pixels than its picture.
+	ErrMaskSize = errors.New("the mask does not have the size of the image")
+)
+
+// Limits bounds what Decode accepts. The zero value is ready to use.
+//
+// Working memory follows from MaxPixels: up to 16 bytes a pixel for the
+// costliest kinds (interlaced 16-bit RGBA PNG, progressive CMYK JPEG), 1 byte
+// a pixel for an 8-bit grey PNG.
+type Limits struct {
+	// MaxBytes is the length of the encoded image in bytes; default 16 MiB.
+	MaxBytes int64
+	// MaxPixels is width times height; default 4,194,304 (2048 x 2048).
+	MaxPixels int64
+	// MaxSide is the larger of width and height in pixels; default 8192.
+	MaxSide int
+}
+
+// The defaults of Limits.
+const (
+	DefaultMaxBytes  = 16 << 20
+	DefaultMaxPixels = 2048 * 2048
+	DefaultMaxSide   = 8192
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.MaxBytes <= 0 {
+		l.MaxBytes = DefaultMaxBytes
+	}
+	if l.MaxPixels <= 0 {
+		l.MaxPixels = DefaultMaxPixels
+	}
+	if l.MaxSide <= 0 {
+		l.MaxSide = DefaultMaxSide
+	}
+	return l
+}
+
+// Format is the file format of an encoded image.
+type Format string
+
+// The formats that Decode reads.
+const (
+	PNG  Format = "png"
+	JPEG Format = "jpeg"
+)
+
+// Info tells how an image was stored before Decode made it 8-bit grey.
+type Info struct {
+	Format Format
+	// Width and Height in pixels.
+	Width, Height int
+	// Bits of a sample as decoded: 16 for 16-bit PNG, otherwise 8 (1, 2 and
+	// 4-bit samples are widened to 8).
+	Bits int
+	// Colour is true where the file stores colour, even if every pixel is grey.
+	Colour bool
+}
