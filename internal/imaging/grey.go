@@ -72,7 +72,7 @@ func pack(p *image.Gray) *image.Gray {
 			copy(p.Pix[y*width:(y+1)*width], p.Pix[y*p.Stride:])
 		}
 	}
-	return &image.Gray{Pix: p.Pix[:width*height : width*height], Stride: width, Rect: image.Rect(0, 0, width, height)}
+	return &image.Gray{Pix: p.Pix[: width*height : width*height], Stride: width, Rect: image.Rect(0, 0, width, height)}
 }
 
 // scale16 stretches 16-bit greys so that the largest becomes 255.
