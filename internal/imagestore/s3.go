@@ -25,10 +25,10 @@ type objectStore struct {
 	options  S3Options
 	maxBytes int64
 
-	mu     sync.Mutex
-	client *s3.Client              // guarded by mu; nil until the first use
-	creds  aws.CredentialsProvider // guarded by mu; set with client
-	http   *awshttp.BuildableClient
+	mu        sync.Mutex
+	client    *s3.Client              // guarded by mu; nil until the first use
+	creds     aws.CredentialsProvider // guarded by mu; set with client
+	transport *http.Transport         // guarded by mu; set with client
 }
 
 // newObjectStore only fills in defaults; connect does the work.
@@ -36,14 +36,14 @@ func newObjectStore(options S3Options, maxBytes int64) *objectStore {
 	if options.Timeout <= 0 {
 		options.Timeout = DefaultTimeout
 	}
-	return &objectStore{options: options, maxBytes: maxBytes, http: awshttp.NewBuildableClient()}
+	return &objectStore{options: options, maxBytes: maxBytes}
 }
 
 func (o *objectStore) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.client != nil {
-		o.http.GetTransport().CloseIdleConnections()
+	if o.transport != nil {
+		o.transport.CloseIdleConnections()
 	}
 }
 
@@ -161,7 +161,7 @@ func (o *objectStore) load(ctx context.Context) (*s3.Client, aws.CredentialsProv
 	}
 	// The SDK's own log lines would name objects.
 	loaded, err := config.LoadDefaultConfig(ctx,
-		config.WithHTTPClient(o.http), config.WithLogger(logging.Nop{}), config.WithRegion(o.options.Region))
+		config.WithLogger(logging.Nop{}), config.WithRegion(o.options.Region))
 	if err != nil {
 		return nil, nil, failure{kind: ErrCredentials, cause: err}
 	}
@@ -170,6 +170,16 @@ func (o *objectStore) load(ctx context.Context) (*s3.Client, aws.CredentialsProv
 	}
 	if loaded.Region == "" {
 		return nil, nil, failure{kind: ErrCredentials, hint: "set the region of the bucket"}
+	}
+	// The SDK's client, certificates and proxies included, does not let go of
+	// its connections; one around its transport does. Redirects are not
+	// followed: S3 sends them for another region, with a signature that fails.
+	if built, ok := loaded.HTTPClient.(*awshttp.BuildableClient); ok {
+		o.transport = built.GetTransport()
+		loaded.HTTPClient = &http.Client{
+			Transport:     o.transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 	}
 	o.creds = loaded.Credentials
 	o.client = s3.NewFromConfig(loaded, func(options *s3.Options) {
