@@ -139,3 +139,7 @@ func fromMessage(msg eventstream.Message) (*Frame, error) {
 	}
 	return f, nil
 }
+
+// Buffered returns how many bytes of the next frames were already read from the
+// connection.
+func (r *Reader) Buffered() int { return r.r.Buffered() }
