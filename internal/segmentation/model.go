@@ -1,0 +1,246 @@
+package segmentation
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// ManifestName is the manifest's file name in a model's folder.
+const ManifestName = "manifest.json"
+
+// Bounds of the files of a model's folder, far above any that can be run.
+const (
+	maxManifestBytes = 1 << 20
+	maxModelBytes    = 1 << 30
+)
+
+// Model is an opened model. Its methods may be called concurrently.
+type Model struct {
+	manifest Manifest
+	opts     Options
+	session  *ort.DynamicAdvancedSession
+	cache    cache
+
+	mu     sync.RWMutex // read-held by every run
+	closed bool         // guarded by mu
+}
+
+// Open reads the model in the folder dir: it checks the manifest, compares the
+// network's checksum, loads ONNX Runtime where that was not done before, and
+// runs the network once on a tiny image to see that it does what the manifest
+// says. An error wraps ErrManifest, ErrChecksum, ErrRuntime or ErrModel.
+func Open(dir string, opts Options) (*Model, error) {
+	opts = opts.withDefaults()
+	document, err := readFile(filepath.Join(dir, ManifestName), maxManifestBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	manifest, err := ParseManifest(document)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, ManifestName), err)
+	}
+	path := filepath.Join(dir, manifest.File)
+	network, err := readFile(path, maxModelBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	if sum := sha256.Sum256(network); hex.EncodeToString(sum[:]) != manifest.SHA256 {
+		return nil, fmt.Errorf("%w: %s has sha256 %x, and the manifest says %s", ErrChecksum, path, sum, manifest.SHA256)
+	}
+	if err := loadRuntime(opts.Library); err != nil {
+		return nil, err
+	}
+	m := &Model{manifest: *manifest, opts: opts}
+	if err := m.start(network); err != nil {
+		return nil, fmt.Errorf("start %s: %w", path, err)
+	}
+	if err := m.probe(); err != nil {
+		m.Close()
+		return nil, fmt.Errorf("try %s: %w: %w", path, ErrModel, err)
+	}
+	return m, nil
+}
+
+func readFile(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	if info.Size() == 0 || info.Size() > limit {
+		return nil, fmt.Errorf("%s has %d bytes and must have 1 to %d", path, info.Size(), limit)
+	}
+	content := make([]byte, info.Size())
+	if _, err := io.ReadFull(file, content); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return content, nil
+}
+
+func (m *Model) start(network []byte) error {
+	options, err := sessionOptions(m.opts.Threads)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRuntime, err)
+	}
+	defer options.Destroy()
+	inputs := []string{m.manifest.Input.Name}
+	if m.manifest.Normalisation.Kind == kindPercentileWindow {
+		inputs = append(inputs, m.manifest.Normalisation.Input)
+	}
+	m.session, err = ort.NewDynamicAdvancedSessionWithONNXData(network, inputs, []string{m.manifest.Output.Name}, options)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	return nil
+}
+
+// probe runs the network on black images of the two smallest oblong sizes, with
+// an output that ONNX Runtime allocates, so that its type and shape can be
+// compared. Asking ONNX Runtime what a network takes would build a second
+// session.
+func (m *Model) probe() error {
+	multiple := m.manifest.Input.SizeMultiple
+	for _, s := range []size{{multiple, 2 * multiple}, {2 * multiple, multiple}} {
+		if err := m.probeSize(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Model) probeSize(s size) error {
+	t, err := newTensors(&m.manifest, s)
+	if err != nil {
+		return err
+	}
+	defer t.destroy()
+	if t.window != nil {
+		t.window[0], t.window[1] = 0, 255
+	}
+	outputs := []ort.Value{nil}
+	if err := m.session.RunWithOptions(t.inputs, outputs, t.options); err != nil {
+		return fmt.Errorf("run it on an image of %d x %d pixels: %w", s.width, s.height, err)
+	}
+	defer outputs[0].Destroy()
+	got, want := outputs[0].GetShape(), m.manifest.outputShape(s)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("output %s has shape %v for an image of %d x %d pixels, and the manifest means %v", m.manifest.Output.Name, got, s.width, s.height, want)
+	}
+	if got, want := outputs[0].DataType(), t.outputs[0].DataType(); got != want {
+		return fmt.Errorf("output %s has elements of type %v, and the manifest says %s", m.manifest.Output.Name, ort.TensorElementDataType(got), m.manifest.Output.Type)
+	}
+	return nil
+}
+
+// Manifest returns what the model says of itself. It must not be changed.
+func (m *Model) Manifest() *Manifest { return &m.manifest }
+
+// Segment writes the class of each pixel of slice, row by row, to mask, which
+// must have width x height elements. slice may have any size up to
+// Options.MaxPixels and is not changed.
+//
+// An error wraps ErrSize, ErrTooLarge, ErrModel, ErrRuntime, ErrClosed or the
+// context's; mask is undefined then. When ctx ends the run ends soon after.
+func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("segment: %w", context.Cause(ctx))
+	}
+	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+	if int64(width)*int64(height) > m.opts.MaxPixels {
+		return fmt.Errorf("segment: %w: %d x %d, and at most %d are allowed", ErrTooLarge, width, height, m.opts.MaxPixels)
+	}
+	if width <= 0 || height <= 0 || len(mask) != width*height || len(slice.Pix) < (height-1)*slice.Stride+width {
+		return fmt.Errorf("segment: %w: an image of %d x %d pixels and a mask of %d", ErrSize, width, height, len(mask))
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed {
+		return fmt.Errorf("segment: %w", ErrClosed)
+	}
+	s := m.manifest.padded(width, height)
+	t := m.cache.take(s)
+	if t == nil {
+		var err error
+		if t, err = newTensors(&m.manifest, s); err != nil {
+			return fmt.Errorf("segment: %w", err)
+		}
+	}
+	defer m.cache.put(t)
+
+	t.setImage(slice)
+	if t.window != nil {
+		n := m.manifest.Normalisation
+		counts := histogram(slice)
+		w := PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
+		t.window[0], t.window[1] = w.Low, w.High
+	}
+	if err := m.run(ctx, t); err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	if largest := t.mask(mask, width, height); int(largest) >= len(m.manifest.Classes) {
+		return fmt.Errorf("segment: %w: a pixel has class %d, and the manifest has %d classes", ErrModel, largest, len(m.manifest.Classes))
+	}
+	return nil
+}
+
+// run runs the network, and stops it when ctx ends.
+func (m *Model) run(ctx context.Context, t *tensors) error {
+	if ctx.Done() == nil {
+		return m.failure(m.session.RunWithOptions(t.inputs, t.outputs, t.options))
+	}
+	terminated := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(terminated)
+		t.options.Terminate()
+	})
+	err := m.session.RunWithOptions(t.inputs, t.outputs, t.options)
+	if !stop() {
+		<-terminated
+		t.options.UnsetTerminate()
+		if err != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return m.failure(err)
+}
+
+func (m *Model) failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrRuntime, err)
+}
+
+// Close waits for the runs in progress and lets go of the model's memory. A
+// second call does nothing.
+func (m *Model) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil
+	}
+	m.closed = true
+	m.cache.clear()
+	if err := m.session.Destroy(); err != nil {
+		return fmt.Errorf("close the model: %w", errors.Join(ErrRuntime, err))
+	}
+	return nil
+}

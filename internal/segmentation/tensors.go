@@ -1,0 +1,228 @@
+package segmentation
+
+import (
+	"fmt"
+	"image"
+	"runtime"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// size is height and width of a network's input, both multiples of
+// Input.SizeMultiple.
+type size struct{ height, width int }
+
+func (m *Manifest) padded(width, height int) size {
+	up := func(n int) int { return (n + m.Input.SizeMultiple - 1) / m.Input.SizeMultiple * m.Input.SizeMultiple }
+	return size{height: up(height), width: up(width)}
+}
+
+// tensors are the inputs and the output of one run, of one size. Only one run
+// at a time may use them.
+type tensors struct {
+	size    size
+	bytes   int64
+	options *ort.RunOptions
+	inputs  []ort.Value // the image, then the window where there is one
+	outputs []ort.Value
+
+	image  elements
+	window []float32 // low and high; nil without a window
+	output elements
+
+	// ONNX Runtime keeps the addresses of the elements between runs.
+	pinner runtime.Pinner
+}
+
+// elements is the memory of a tensor: one of the two is set.
+type elements struct {
+	uint8   []uint8
+	float32 []float32
+}
+
+func newTensors(m *Manifest, s size) (*tensors, error) {
+	t := &tensors{size: s}
+	if err := t.allocate(m); err != nil {
+		t.destroy()
+		return nil, fmt.Errorf("%w: allocate tensors of %d x %d pixels: %w", ErrRuntime, s.width, s.height, err)
+	}
+	return t, nil
+}
+
+func (t *tensors) allocate(m *Manifest) error {
+	var err error
+	if t.options, err = ort.NewRunOptions(); err != nil {
+		return err
+	}
+	height, width := int64(t.size.height), int64(t.size.width)
+	in, image, err := t.tensor(m.Input.Type, ort.NewShape(1, 1, height, width))
+	if err != nil {
+		return err
+	}
+	t.inputs, t.image = append(t.inputs, in), image
+	if m.Normalisation.Kind == kindPercentileWindow {
+		in, window, err := t.tensor(typeFloat32, ort.NewShape(2))
+		if err != nil {
+			return err
+		}
+		t.inputs, t.window = append(t.inputs, in), window.float32
+	}
+	out, output, err := t.tensor(m.Output.Type, m.outputShape(t.size))
+	if err != nil {
+		return err
+	}
+	t.outputs, t.output = append(t.outputs, out), output
+	return nil
+}
+
+func (m *Manifest) outputShape(s size) ort.Shape {
+	if m.Output.Layout == layoutNHW {
+		return ort.NewShape(1, int64(s.height), int64(s.width))
+	}
+	return ort.NewShape(1, int64(len(m.Classes)), int64(s.height), int64(s.width))
+}
+
+// tensor makes a tensor whose elements are Go's memory and stay where they are.
+func (t *tensors) tensor(kind string, shape ort.Shape) (ort.Value, elements, error) {
+	n := shape.FlattenedSize()
+	if kind == typeUint8 {
+		e := elements{uint8: make([]uint8, n)}
+		t.pinner.Pin(&e.uint8[0])
+		t.bytes += n
+		value, err := ort.NewTensor(shape, e.uint8)
+		return value, e, err
+	}
+	e := elements{float32: make([]float32, n)}
+	t.pinner.Pin(&e.float32[0])
+	t.bytes += 4 * n
+	value, err := ort.NewTensor(shape, e.float32)
+	return value, e, err
+}
+
+func (t *tensors) destroy() {
+	for _, v := range append(t.inputs, t.outputs...) {
+		v.Destroy()
+	}
+	if t.options != nil {
+		t.options.Destroy()
+	}
+	t.pinner.Unpin()
+}
+
+// setImage copies slice to the input's upper left corner and zeros to the rest.
+func (t *tensors) setImage(slice *image.Gray) {
+	if t.image.uint8 != nil {
+		pad(t.image.uint8, t.size, slice)
+	} else {
+		pad(t.image.float32, t.size, slice)
+	}
+}
+
+func pad[T uint8 | float32](to []T, s size, slice *image.Gray) {
+	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+	bytes, _ := any(to).([]uint8)
+	for y := range height {
+		from := slice.Pix[y*slice.Stride:][:width]
+		row := to[y*s.width:][:s.width]
+		if bytes != nil {
+			copy(bytes[y*s.width:], from)
+		} else {
+			for x, v := range from {
+				row[x] = T(v)
+			}
+		}
+		clear(row[width:])
+	}
+	clear(to[height*s.width:])
+}
+
+// mask copies the classes of the upper left width x height pixels and returns
+// the largest of them.
+func (t *tensors) mask(mask []uint8, width, height int) uint8 {
+	if t.output.float32 != nil {
+		t.argmax(mask, width, height)
+		return 0
+	}
+	var largest uint8
+	for y := range height {
+		row := mask[y*width:][:width]
+		copy(row, t.output.uint8[y*t.size.width:])
+		for _, v := range row {
+			largest = max(largest, v)
+		}
+	}
+	return largest
+}
+
+// argmax sets each pixel of mask to the class with the largest score, of equal
+// ones to the first.
+func (t *tensors) argmax(mask []uint8, width, height int) {
+	plane := t.size.height * t.size.width
+	best := make([]float32, width)
+	for y := range height {
+		row := mask[y*width:][:width]
+		clear(row)
+		copy(best, t.output.float32[y*t.size.width:])
+		for class := 1; class*plane < len(t.output.float32); class++ {
+			scores := t.output.float32[class*plane+y*t.size.width:][:width]
+			for x, score := range scores {
+				if score > best[x] {
+					best[x], row[x] = score, uint8(class)
+				}
+			}
+		}
+	}
+}
+
+// The bounds of what a cache keeps for later runs.
+const (
+	maxCachedTensors = 8
+	maxCachedBytes   = 16 << 20
+)
+
+// cache keeps the tensors of the sizes used last.
+type cache struct {
+	mu    sync.Mutex
+	free  []*tensors // the last used at the end; guarded by mu
+	bytes int64      // guarded by mu
+}
+
+// take returns unused tensors of size s, nil where there are none.
+func (c *cache) take(s size) *tensors {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.free) - 1; i >= 0; i-- {
+		if t := c.free[i]; t.size == s {
+			c.free = append(c.free[:i], c.free[i+1:]...)
+			c.bytes -= t.bytes
+			return t
+		}
+	}
+	return nil
+}
+
+// put keeps t for a later run, and lets go of those unused longest.
+func (c *cache) put(t *tensors) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.free = append(c.free, t)
+	c.bytes += t.bytes
+	drop := 0
+	for len(c.free)-drop > maxCachedTensors || c.bytes > maxCachedBytes {
+		c.bytes -= c.free[drop].bytes
+		c.free[drop].destroy()
+		drop++
+	}
+	c.free = append(c.free[:0], c.free[drop:]...)
+}
+
+// clear lets go of everything.
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.free {
+		t.destroy()
+	}
+	c.free, c.bytes = nil, 0
+}
