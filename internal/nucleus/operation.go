@@ -52,7 +52,7 @@ var otherOperations = []string{
 	"CancelLocalDeployment", "CreateDebugPassword", "CreateLocalDeployment", "DeleteThingShadow", "GetClientDeviceAuthToken",
 	"GetComponentDetails", "GetLocalDeploymentStatus", "GetSecretValue", "GetThingShadow", "ListComponents", "ListLocalDeployments",
 	"ListNamedShadowsForThing", "PauseComponent", "PutComponentMetric", "RestartComponent", "ResumeComponent",
-	"SendConfigurationValidityReport", "StopComponent", "SubscribeToCertificateUpdates", "SubscribeToValidateConfigurationUpdates",
+	"SendConfigurationValidityReport", "StopComponent", "SubscribeToCertificateUpdates", "SubscribeToIoTCoreConnectionStatus", "SubscribeToValidateConfigurationUpdates",
 	"UpdateThingShadow", "VerifyClientDeviceIdentity", "AuthorizeClientDeviceAction",
 }
 
