@@ -314,7 +314,9 @@ func TestOpenSaysWhatIsWrongWithAModel(t *testing.T) {
 		{"a wrong input type", "threshold", func(m map[string]any) { object(m, "input")["type"] = "float32" }, nil, ErrModel, "uint8"},
 		{"a wrong size multiple", "threshold", func(m map[string]any) { object(m, "input")["sizeMultiple"] = 4 }, nil, ErrModel, "8 x 4"},
 		{"a wrong output name", "threshold", func(m map[string]any) { object(m, "output")["name"] = "labels" }, nil, ErrModel, "labels"},
-		{"scores that are a mask", "threshold", func(m map[string]any) { m["output"] = map[string]any{"name": "mask", "type": "float32", "layout": "NCHW"} }, nil, ErrModel, "shape"},
+		{"scores that are a mask", "threshold", func(m map[string]any) {
+			m["output"] = map[string]any{"name": "mask", "type": "float32", "layout": "NCHW"}
+		}, nil, ErrModel, "shape"},
 		{"another output", "threshold", func(m map[string]any) { object(m, "output")["name"] = "same" }, nil, ErrModel, "same"},
 		{"too few classes for the scores", "scores", func(m map[string]any) { m["classes"] = m["classes"].([]any)[:3] }, nil, ErrModel, "shape [1 4"},
 		{"a broken manifest", "scores", func(m map[string]any) { m["classes"] = nil }, nil, ErrManifest, "classes"},

@@ -116,8 +116,9 @@ func checkLibrary(path string) error {
 	return nil
 }
 
-// sessionOptions are those that the stream of slices is fastest with: one
-// thread a slice unless more are asked for, and none that waits by spinning.
+// sessionOptions are those that a stream of slices is fastest with, in memory
+// that does not grow: one thread a slice unless more are asked for, and none
+// that waits by spinning.
 func sessionOptions(threads int) (*ort.SessionOptions, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
@@ -129,6 +130,10 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
 		options.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
 		options.SetLogSeverityLevel(ort.LoggingLevelFatal),
+		// The plan of the memory of a run is kept for every size of image ever
+		// seen: 200 sizes up to 512 x 512 took 77 MB with it and 63 MB without,
+		// no longer growing, at the same speed. Without the arena it was 280 MB.
+		options.SetMemPattern(false),
 	)
 	if err != nil {
 		options.Destroy()
