@@ -84,7 +84,7 @@ func (r *Reader) Read() (*Frame, error) {
 	switch {
 	case crc32.ChecksumIEEE(prelude[:8]) != binary.BigEndian.Uint32(prelude[8:]):
 		return nil, fmt.Errorf("%w: checksum of the prelude differs", ErrCorrupt)
-	case total < overhead || headersLen > total-overhead:
+	case total < overhead || headersLen > total-overhead || headersLen > MaxHeaders:
 		return nil, fmt.Errorf("%w: %d bytes of headers in a frame of %d bytes", ErrCorrupt, headersLen, total)
 	case int64(total) > int64(r.limit):
 		return nil, &TooLargeError{Size: int64(total), Limit: r.limit}

@@ -53,6 +53,11 @@ const (
 // bytes: the limit of the C engine inside the classic nucleus (24 MiB).
 const MaxSize = 24 << 20
 
+// MaxHeaders is the most that the headers of a frame may take, in bytes: the
+// limit of the same engine. It also bounds the time that decoding takes, which
+// grows with the square of the number of headers.
+const MaxHeaders = 128 << 10
+
 // overhead is the size of a frame without headers and payload: prelude (12
 // bytes) and the checksum of the message (4 bytes).
 const (
