@@ -129,7 +129,7 @@ func start(t testing.TB, o Options) *Nucleus {
 	return n
 }
 
-func readRecording(t *testing.T, file string) []step {
+func readRecording(t testing.TB, file string) []step {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
