@@ -108,16 +108,21 @@ func (c *client) start(operation, payload string) int32 {
 	return id
 }
 
+// answer reads frames until the one that answers a stream.
+func (c *client) answer(stream int32) *frame.Frame {
+	c.t.Helper()
+	for {
+		if f := c.read(); f.StreamID == stream {
+			return f
+		}
+	}
+}
+
 // call sends a request and returns the answer, which must be the next frame of
 // its stream.
 func (c *client) call(operation, payload string) *frame.Frame {
 	c.t.Helper()
-	id := c.start(operation, payload)
-	for {
-		if f := c.read(); f.StreamID == id {
-			return f
-		}
-	}
+	return c.answer(c.start(operation, payload))
 }
 
 // succeed calls and checks that the answer is a response.

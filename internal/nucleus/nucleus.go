@@ -3,7 +3,10 @@
 // without AWS. It serves local publish/subscribe, an IoT Core that loops back,
 // configuration, component states and component updates, holds components to
 // their accessControl policies, and imitates the classic nucleus or nucleus
-// lite in the places where a component notices the difference.
+// lite in the places where a component notices the difference. What would only
+// hinder work is not imitated: that a reader which does not drain its
+// connection stalls nucleus lite for everybody, and that it can lock up for
+// ever when a connection with a busy subscription is closed.
 //
 // It starts no processes, deploys nothing and speaks with no cloud: Env gives
 // the environment for a child process, and the methods of Nucleus take the part
@@ -383,6 +386,7 @@ func (n *Nucleus) State(component string) string {
 	return ""
 }
 
-// DroppedEvents returns how many events were not delivered because a reader did
-// not drain its connection or because they exceed the largest frame.
+// DroppedEvents returns how many events were not delivered because a reader, of
+// a connection or of SubscribeCloud, did not keep up, or because they exceed the
+// largest frame.
 func (n *Nucleus) DroppedEvents() uint64 { return n.dropped.Load() }

@@ -56,7 +56,7 @@ var otherOperations = []string{
 	"UpdateThingShadow", "VerifyClientDeviceIdentity", "AuthorizeClientDeviceAction",
 }
 
-// Refusal is an error of the service model in an answer.
+// refusal is an error of the service model in an answer.
 type refusal struct {
 	code    string // without modelPrefix
 	message string
@@ -67,7 +67,7 @@ func (r *refusal) Error() string { return r.code + ": " + r.message }
 
 // errHandlerThrew is what a classic handler leaves behind that failed outside
 // the service model: an answer in plain text.
-var errHandlerThrew = errors.New("InternalServerError")
+var errHandlerThrew = errors.New("request cannot be parsed")
 
 const (
 	codeConflict        = "FailedUpdateConditionCheckError"
@@ -184,7 +184,7 @@ func message(stream int32, model string, payload []byte) *frame.Frame {
 }
 
 // errNeverHeardOf marks an operation that is not in the service model.
-var errNeverHeardOf = errors.New("Unsupported Operation")
+var errNeverHeardOf = errors.New("operation is not in the service model")
 
 func (c *connection) unsupported(operation string) error {
 	switch {
@@ -216,12 +216,12 @@ func (c *connection) refuse(stream int32, operation string, err error) error {
 			}
 		}
 	case errors.Is(err, errNeverHeardOf):
-		body["error"], body["message"] = err.Error(), fmt.Sprintf("%s%s operation is not supported", modelPrefix, operation)
+		body["error"], body["message"] = "Unsupported Operation", fmt.Sprintf("%s%s operation is not supported", modelPrefix, operation)
 	case c.n.profile == Lite:
 		return c.refuse(stream, operation, &refusal{code: codeService})
 	default:
 		f.Headers[frame.HeaderContentType] = "text/plain"
-		f.Payload = []byte(errHandlerThrew.Error())
+		f.Payload = []byte("InternalServerError")
 		return c.send(f)
 	}
 	f.Payload, err = appendJSON(nil, body)

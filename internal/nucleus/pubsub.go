@@ -86,46 +86,41 @@ func (r *request) publishMessage() (kind string, body any, err error) {
 	if !ok {
 		return "", nil, r.unusable("publishMessage is missing")
 	}
-	members := make(map[string]map[string]any)
-	for _, kind := range []string{"binaryMessage", "jsonMessage"} {
-		v, present := union[kind]
+	var member map[string]any
+	for _, name := range []string{"binaryMessage", "jsonMessage"} {
+		v, present := union[name]
 		if !present || v == nil && r.n.profile == Classic {
 			continue
 		}
-		member, ok := v.(map[string]any)
-		if !ok {
+		if kind != "" {
+			return "", nil, r.unusable("publishMessage must have exactly one member")
+		}
+		if member, ok = v.(map[string]any); !ok {
 			return "", nil, r.mistyped()
 		}
-		members[kind] = member
+		kind = name
 	}
-	if len(members) != 1 {
-		return "", nil, r.unusable("publishMessage must have exactly one member")
+	body, ok = member["message"]
+	if !ok {
+		return "", nil, r.unusable("publishMessage has no message")
 	}
-	for kind, member := range members {
-		body, present := member["message"]
-		if !present {
-			return "", nil, r.unusable("message is missing")
-		}
-		if kind == "binaryMessage" {
-			text, ok := body.(string)
-			if ok && r.n.profile == Classic { // lite hands the text on unread
-				_, err := base64.StdEncoding.DecodeString(text)
-				ok = err == nil
-			}
-			if !ok {
-				return "", nil, r.mistyped()
-			}
-			return kind, body, nil
-		}
-		if r.n.profile == Classic {
-			if _, ok := body.(map[string]any); !ok {
-				return "", nil, r.mistyped()
-			}
-			return kind, javaNumbers(body), nil
+	if r.n.profile == Lite { // it hands base64 on unread, and any JSON
+		if _, ok := body.(string); kind == "binaryMessage" && !ok {
+			return "", nil, r.mistyped()
 		}
 		return kind, body, nil
 	}
-	panic("unreachable")
+	switch body := body.(type) {
+	case string:
+		if _, err := base64.StdEncoding.DecodeString(body); err == nil && kind == "binaryMessage" {
+			return kind, body, nil
+		}
+	case map[string]any:
+		if kind == "jsonMessage" {
+			return kind, javaNumbers(body), nil
+		}
+	}
+	return "", nil, r.mistyped()
 }
 
 // unusable refuses a union as the profile does: the classic nucleus fails over

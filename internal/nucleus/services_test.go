@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/brainseg/brainseg/internal/ggipc/frame"
 )
 
 func TestIoTCoreIsHeldToItsArguments(t *testing.T) {
@@ -309,6 +307,18 @@ func TestUpdatesDoNotWaitForEver(t *testing.T) {
 	}
 }
 
+func TestLiteCannotAnswerWithMoreThanItsFrame(t *testing.T) {
+	n := pair(t, Options{Profile: Lite})
+	if err := n.MergeConfiguration("com.example.A", []string{"large"}, strings.Repeat("x", 10000)); err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, n, "com.example.A")
+	if code, _ := c.fail("GetConfiguration", `{"keyPath":["large"]}`); code != codeService {
+		t.Errorf("got %q", code)
+	}
+	c.succeed("GetConfiguration", `{"keyPath":["a"]}`)
+}
+
 func TestTokensAreValidatedForTheStreamManagerOnly(t *testing.T) {
 	profiles(t, func(t *testing.T, p Profile) {
 		n := start(t, Options{Profile: p, Components: []Component{{Name: "com.example.A"}, {Name: "aws.greengrass.StreamManager"}}})
@@ -324,14 +334,4 @@ func TestTokensAreValidatedForTheStreamManagerOnly(t *testing.T) {
 			t.Errorf("ordinary component: got %q", code)
 		}
 	})
-}
-
-// answer reads frames until the one that answers a stream.
-func (c *client) answer(stream int32) *frame.Frame {
-	c.t.Helper()
-	for {
-		if f := c.read(); f.StreamID == stream {
-			return f
-		}
-	}
 }
