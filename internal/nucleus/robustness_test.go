@@ -39,7 +39,7 @@ func TestAReaderThatDoesNotDrainHoldsUpNobody(t *testing.T) {
 			t.Error("nothing was dropped for a reader that does not read")
 		}
 		before := len(n.connectionsOf("com.example.B"))
-		slow.conn.Close()
+		slow.write(&frame.Frame{Type: 42}) // ends it, though the last frames cannot be sent
 		for end := time.Now().Add(patience); len(n.connectionsOf("com.example.B")) == before; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("the connection of the slow reader is still there")
