@@ -3,8 +3,9 @@ package segmentation
 import (
 	"fmt"
 	"image"
-	"runtime"
 	"sync"
+	"syscall"
+	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -31,8 +32,9 @@ type tensors struct {
 	window []float32 // low and high; nil without a window
 	output elements
 
-	// ONNX Runtime keeps the addresses of the elements between runs.
-	pinner runtime.Pinner
+	// The elements' memory. ONNX Runtime keeps its addresses between runs, so it
+	// is not the garbage collector's.
+	memory [][]byte
 }
 
 // elements is the memory of a tensor: one of the two is set.
@@ -83,21 +85,25 @@ func (m *Manifest) outputShape(s size) ort.Shape {
 	return ort.NewShape(1, int64(len(m.Classes)), int64(s.height), int64(s.width))
 }
 
-// tensor makes a tensor whose elements are Go's memory and stay where they are.
+// tensor makes a tensor in memory of its own.
 func (t *tensors) tensor(kind string, shape ort.Shape) (ort.Value, elements, error) {
-	n := shape.FlattenedSize()
-	if kind == typeUint8 {
-		e := elements{uint8: make([]uint8, n)}
-		t.pinner.Pin(&e.uint8[0])
-		t.bytes += n
-		value, err := ort.NewTensor(shape, e.uint8)
-		return value, e, err
+	n := int(shape.FlattenedSize())
+	bytes := n
+	if kind == typeFloat32 {
+		bytes *= 4
 	}
-	e := elements{float32: make([]float32, n)}
-	t.pinner.Pin(&e.float32[0])
-	t.bytes += 4 * n
-	value, err := ort.NewTensor(shape, e.float32)
-	return value, e, err
+	memory, err := syscall.Mmap(-1, 0, bytes, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return nil, elements{}, fmt.Errorf("%d bytes: %w", bytes, err)
+	}
+	t.memory, t.bytes = append(t.memory, memory), t.bytes+int64(bytes)
+	if kind == typeUint8 {
+		value, err := ort.NewTensor(shape, memory)
+		return value, elements{uint8: memory}, err
+	}
+	floats := unsafe.Slice((*float32)(unsafe.Pointer(&memory[0])), n)
+	value, err := ort.NewTensor(shape, floats)
+	return value, elements{float32: floats}, err
 }
 
 func (t *tensors) destroy() {
@@ -107,7 +113,10 @@ func (t *tensors) destroy() {
 	if t.options != nil {
 		t.options.Destroy()
 	}
-	t.pinner.Unpin()
+	for _, memory := range t.memory {
+		syscall.Munmap(memory)
+	}
+	*t = tensors{size: t.size}
 }
 
 // setImage copies slice to the input's upper left corner and zeros to the rest.
