@@ -56,7 +56,7 @@ func contestants(ctx context.Context, s settings, m *segmentation.Manifest) ([]c
 	}
 	list := []contestant{
 		&child{title: "C API and libpng", command: append([]string{filepath.Join(s.build, "c"), model}, rule...)},
-		&child{title: "Go, in process", command: []string{self, goContestantCommand, s.model, s.library}},
+		&child{title: "Go, in process", command: []string{self, goContestantCommand, s.model, s.library, s.work}},
 		&child{title: "Node, sharp", command: append([]string{"node", filepath.Join(s.node, "contestant.mjs"), model}, rule...)},
 		&flask{python: python, script: filepath.Join(s.python, "server.py"), model: plain, rule: rule},
 	}

@@ -10,8 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
+	"github.com/brainseg/brainseg/internal/imagestore"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
@@ -21,9 +20,14 @@ import (
 const goContestantCommand = "go-contestant"
 
 func goContestant(args []string) error {
-	if len(args) != 2 {
-		return fmt.Errorf("usage: %s MODEL LIBRARY", goContestantCommand)
+	if len(args) != 3 {
+		return fmt.Errorf("usage: %s MODEL LIBRARY FOLDER", goContestantCommand)
 	}
+	store, err := imagestore.New(imagestore.Options{InputRoots: args[2:], OutputRoot: args[2]})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
 	model, err := segmentation.Open(args[0], segmentation.Options{Library: args[1]})
 	if err != nil {
 		return err
@@ -39,7 +43,7 @@ func goContestant(args []string) error {
 	// contestants do outside of theirs.
 	run := func() error { return model.Segment(ctx, picture, mask) }
 	segment := func(in, out string) error {
-		data, err := os.ReadFile(in)
+		data, err := store.Read(ctx, imagestore.Reference{Location: in})
 		if err != nil {
 			return err
 		}
@@ -58,7 +62,8 @@ func goContestant(args []string) error {
 		if err := imaging.EncodeMask(&encoded, mask, width, height); err != nil {
 			return err
 		}
-		return renameio.WriteFile(out, encoded.Bytes(), 0o640)
+		_, err = store.Write(ctx, out, encoded.Bytes())
+		return err
 	}
 	for commands := bufio.NewScanner(os.Stdin); commands.Scan(); {
 		fields := strings.Fields(commands.Text())
