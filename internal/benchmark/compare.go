@@ -89,15 +89,17 @@ func compare(ctx context.Context, s settings, list []contestant, stream []slice)
 	}
 	for round := range s.rounds {
 		progress("round %d of %d, %d slices", round+1, s.rounds, len(stream))
-		for k, in := range stream {
-			for turn := range list {
+		turn := 0
+		for block := range slices.Chunk(stream, s.turn) {
+			for k := range list {
 				i := (turn + k) % len(list) // nobody always follows the same one
-				took, err := list[i].slice(ctx, in.path, out(i, in))
+				times, err := take(ctx, list[i], block, func(in slice) string { return out(i, in) })
 				if err != nil {
 					return nil, err
 				}
-				all[i].stream = append(all[i].stream, took)
+				all[i].stream = append(all[i].stream, times...)
 			}
+			turn++
 		}
 	}
 	for i, c := range list {
@@ -140,6 +142,18 @@ func compare(ctx context.Context, s settings, list []contestant, stream []slice)
 		}
 	}
 	return all, nil
+}
+
+// take gives a contestant its turn.
+func take(ctx context.Context, c contestant, block []slice, out func(slice) string) ([]time.Duration, error) {
+	times := make([]time.Duration, len(block))
+	for k, in := range block {
+		var err error
+		if times[k], err = c.slice(ctx, in.path, out(in)); err != nil {
+			return nil, err
+		}
+	}
+	return times, nil
 }
 
 func progress(format string, values ...any) { fmt.Fprintf(os.Stderr, format+"\n", values...) }

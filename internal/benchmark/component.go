@@ -120,9 +120,7 @@ func (c *component) slice(ctx context.Context, in, out string) (time.Duration, e
 	c.count++
 	id := strconv.Itoa(c.count)
 	start := time.Now()
-	document, err := json.Marshal(map[string]any{
-		"id": id, "image": map[string]any{"path": in}, "output": map[string]any{"to": filepath.Join(c.masks, filepath.Base(out))},
-	})
+	document, err := json.Marshal(map[string]any{"id": id, "image": map[string]any{"path": in}, "output": map[string]any{"to": out}})
 	if err != nil {
 		return 0, err
 	}

@@ -1,7 +1,7 @@
 // Command benchmark compares the component with other programs that do the same
 // work: PNG slice in, mask PNG out, same network, same weights, same slices, one
-// thread. All contestants are alive during the whole comparison and take turns,
-// a slice each, so that whatever else the machine does hits all of them alike.
+// thread. All contestants are alive during the whole comparison and take turns
+// of a few slices, so that whatever else the machine does hits all of them alike.
 //
 // run.sh builds the contestants and calls this program. It is no test: it
 // measures, prints, and fails only where a contestant does or where the masks
@@ -30,6 +30,7 @@ type settings struct {
 	node, python            string // folders of this package
 	work                    string // for slices and masks
 	slices, rounds, starts  int
+	turn                    int
 }
 
 func main() {
@@ -43,9 +44,11 @@ func main() {
 	flag.StringVar(&s.component, "component", "", "the component's program (default bin/brainseg)")
 	flag.StringVar(&s.work, "work", "", "folder for slices and masks (default: below /dev/shm, so that no disk is measured)")
 	flag.IntVar(&s.slices, "slices", 200, "slices in a round")
+	flag.IntVar(&s.turn, "turn", 10, "slices that a contestant gets one after the other before it is the next one's turn")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds over all slices")
 	flag.IntVar(&s.starts, "starts", 5, "starts of each contestant, for the time to the first mask")
 	flag.Parse()
+	s.slices, s.rounds, s.starts, s.turn = max(s.slices, 1), max(s.rounds, 1), max(s.starts, 1), max(s.turn, 1)
 	here := filepath.Join(*root, "internal", "benchmark")
 	s.build, s.node, s.python = filepath.Join(here, ".build"), filepath.Join(here, "node"), filepath.Join(here, "python")
 	s.library = filepath.Join(*root, "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")

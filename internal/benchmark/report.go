@@ -30,7 +30,7 @@ func (all results) print(w io.Writer, m *segmentation.Manifest, stream []slice) 
 	}
 	t.Flush()
 
-	floor, goInProcess, node, python, own := all[0], all[1], all[2], all[3], all[len(all)-1]
+	floor, goInProcess, node, python, own := all[0], all[1], all[2], all[3], all[4]
 	ratio := func(a, b time.Duration) float64 { return float64(a) / float64(b) }
 	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(what string, value, bar float64, format string) {
