@@ -1,24 +1,37 @@
 package imaging
 
 import (
-	"bytes"
 	"image"
 	"image/color"
 	"image/png"
 	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 )
 
+// BenchmarkDecode measures drawn slices of 256 x 256 and the sample slices.
 func BenchmarkDecode(b *testing.B) {
-	for _, name := range []string{"grey", "rgb"} {
-		data := encodePNG(b, brain(256, 256))
-		if name == "rgb" {
-			data = encodePNG(b, asRGBA(brain(256, 256)))
+	pictures := map[string][]byte{
+		"grey": encodePNG(b, brain(256, 256)),
+		"rgb":  encodePNG(b, asRGBA(brain(256, 256))),
+	}
+	samples, err := filepath.Glob("../../artifacts/samples/*.png")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, path := range samples {
+		if pictures[filepath.Base(path)], err = os.ReadFile(path); err != nil {
+			b.Fatal(err)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(pictures)) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := Decode(data, Limits{}); err != nil {
+				if _, _, err := Decode(pictures[name], Limits{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -58,9 +71,6 @@ func BenchmarkEncodeMask(b *testing.B) {
 			}
 		}
 	})
-	var out bytes.Buffer
-	_ = EncodeMask(&out, mask, 256, 256)
-	b.Logf("bytes: %d", out.Len())
 }
 
 func BenchmarkEncodeOverlay(b *testing.B) {
