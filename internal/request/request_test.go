@@ -122,7 +122,7 @@ func fullResult() Result {
 		ID: "a", Status: StatusSucceeded, Time: time.Unix(1, 0).UTC(), Thing: "thing", Complete: true,
 		Mask:    &File{Path: "/out/a.png", SHA256: sum, Bytes: 5, Base64: []byte("hello")},
 		Overlay: &File{URI: "s3://b/a.overlay.png", SHA256: sum, Bytes: 5},
-		Tissues: []Tissue{{Value: 0, Name: "background", Pixels: 1}, {Value: 1, Name: "csf", Pixels: 2, Share: 1}},
+		Tissues: []Tissue{{Value: 0, Name: "background", Colour: "#000000", Pixels: 1}, {Value: 1, Name: "csf", Colour: "#0000ff", Pixels: 2, Share: 1}},
 		Image:   &Dimensions{Width: 3, Height: 1}, Model: &Model{Name: "m", Version: "1.0.0", SHA256: sum}, Timings: &Timings{Total: 1},
 	}
 }
@@ -172,7 +172,7 @@ func TestResultLeavesOutWhatDoesNotFit(t *testing.T) {
 		t.Error("Encode changed its receiver")
 	}
 	for range 1000 {
-		full.Tissues = append(full.Tissues, Tissue{Name: "one of very many classes"})
+		full.Tissues = append(full.Tissues, Tissue{Name: "one of very many classes", Colour: "#ffffff"})
 	}
 	if document, err = full.Encode(1000); err != nil || len(document) > 1000 {
 		t.Errorf("many classes: %d bytes, %v", len(document), err)

@@ -49,6 +49,7 @@ type File struct {
 type Tissue struct {
 	Value  uint8   `json:"value"` // the pixel value in the mask
 	Name   string  `json:"name"`
+	Colour string  `json:"colour"` // #rrggbb, as in the overlay
 	Pixels int     `json:"pixels"`
 	Share  float64 `json:"share"` // of the pixels that are not background (class 0); 0 for background itself
 }
