@@ -1,0 +1,277 @@
+// Package greengrass is the component as a nucleus sees it: it connects over
+// IPC, reads the configuration, opens the model, takes requests from the request
+// topic, publishes results and status messages, and reports RUNNING once all of
+// that works.
+//
+// The work itself is package service's. Whether the nucleus is a real one or
+// package nucleus makes no difference here. The commands component and local
+// call it.
+package greengrass
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/config"
+	"github.com/brainseg/brainseg/internal/ggipc"
+	"github.com/brainseg/brainseg/internal/imagestore"
+	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/request"
+	"github.com/brainseg/brainseg/internal/seedhttp"
+	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/service"
+)
+
+// ComponentName is the name of the component in recipes.
+const ComponentName = "io.brainseg.BrainSegmentation"
+
+// Options are the settings of Run. The zero value is that of a component which
+// a nucleus started.
+type Options struct {
+	// IPC says how to reach the nucleus. MaxFrame is taken from the
+	// configuration. Default: the environment.
+	IPC ggipc.Options
+	// ConnectTimeout is for how long an unreachable nucleus is tried at start.
+	// Default 30 s.
+	ConnectTimeout time.Duration
+	// StopTimeout is how long accepted requests may take at the end; what is
+	// not done by then is answered as stopping. Default 10 s.
+	StopTimeout time.Duration
+	// Logger is the log. Default: none.
+	Logger *zap.Logger
+	// Level, if not nil, is set to the configured log level.
+	Level *zap.AtomicLevel
+	// Ready, if not nil, is called once when requests are taken.
+	Ready func()
+}
+
+func (o Options) withDefaults() Options {
+	if o.ConnectTimeout <= 0 {
+		o.ConnectTimeout = 30 * time.Second
+	}
+	if o.StopTimeout <= 0 {
+		o.StopTimeout = 10 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Ready == nil {
+		o.Ready = func() {}
+	}
+	o.IPC.Logger = o.Logger
+	return o
+}
+
+// Run is the component from start to end. It returns nil when ctx ends, an
+// error that wraps ggipc.ErrTokenRefused where only a new process can go on, and
+// what went wrong where the component could not start.
+func Run(ctx context.Context, opts Options) error {
+	opts = opts.withDefaults()
+	cfg, err := fetchConfiguration(ctx, opts)
+	if err != nil {
+		return err
+	}
+	if opts.Level != nil {
+		opts.Level.SetLevel(cfg.Log.Level)
+	}
+	opts.IPC.MaxFrame = cfg.IPC.MaxFrame
+	client, err := connect(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+
+	out := newPublisher(client, cfg, opts.Logger)
+	defer out.close()
+	thing := os.Getenv("AWS_IOT_THING_NAME")
+	svc, closeService, err := openService(opts, cfg, thing, out)
+	if err != nil {
+		// Whoever watches the topic from afar learns that the component did not
+		// start; the details are for the log on the device.
+		out.status(request.Status{Message: request.ErrorMessage(startFailure(err)), State: request.StateStopping, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing})
+		return err
+	}
+	defer closeService()
+	svc.Announce(request.MessageAppStarting, request.StateStarting)
+
+	return serve(ctx, opts, cfg, client, svc, out)
+}
+
+// serve takes requests until ctx ends or the client gives up.
+func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.Client, svc *service.Service, out *publisher) error {
+	requests, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: cfg.Topics.Request}, func(_ context.Context, m ggipc.TopicMessage) {
+		svc.Handle(m.Bytes(), func(o service.Outcome) { out.result(o.Result) })
+	})
+	if err != nil {
+		return fmt.Errorf("subscribe to requests on topic %s: %w (see accessControl in the component's recipe)", cfg.Topics.Request, err)
+	}
+	defer requests.Close()
+
+	var endpoint *seedhttp.Server
+	if cfg.HTTP.Address != "" {
+		endpoint, err = seedhttp.Listen(cfg.HTTP.Address, seedhttp.Options{Service: svc, MaxBytes: cfg.Images.MaxBytes, Logger: opts.Logger})
+		if err != nil {
+			return err
+		}
+		defer endpoint.Close()
+	}
+	if err := watchUpdates(ctx, client, svc, opts.Logger); err != nil {
+		return err
+	}
+	if err := client.UpdateState(ctx, ggipc.StateRunning); err != nil {
+		return fmt.Errorf("report the state RUNNING: %w", err)
+	}
+	svc.Announce("Ready.", request.StateReady)
+	opts.Logger.Info("component is running", zap.String("model", svc.Model().Name), zap.String("modelVersion", svc.Model().Version),
+		zap.String("requestTopic", cfg.Topics.Request))
+	opts.Ready()
+
+	select {
+	case <-ctx.Done():
+		svc.Announce("App stopping.", request.StateStopping)
+		return nil
+	case <-requests.Done():
+		if err := client.Err(); err != nil {
+			return err
+		}
+		return fmt.Errorf("subscription to requests ended: %w", requests.Err())
+	case <-client.Done():
+		return client.Err()
+	}
+}
+
+// openService opens folders and model and starts the service. The function that
+// it returns works off what was accepted and closes all three.
+func openService(opts Options, cfg config.Config, thing string, out *publisher) (*service.Service, func(), error) {
+	store, err := openStore(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := segmentation.Open(cfg.Model.Path, segmentation.Options{
+		Library: cfg.Model.Library, Threads: cfg.Service.Threads, MaxPixels: cfg.Images.MaxPixels,
+	})
+	if err != nil {
+		store.Close()
+		return nil, nil, fmt.Errorf("open the model: %w", err)
+	}
+	svc, err := service.New(service.Options{
+		Model: model, Store: store, Workers: cfg.Service.Workers, Queue: cfg.Service.Queue,
+		Limits: imaging.Limits{MaxBytes: cfg.Images.MaxBytes, MaxPixels: cfg.Images.MaxPixels},
+		Thing:  thing, Status: out.status, Logger: opts.Logger,
+	})
+	if err != nil {
+		model.Close()
+		store.Close()
+		return nil, nil, err
+	}
+	return svc, func() {
+		stopping, cancel := context.WithTimeout(context.Background(), opts.StopTimeout)
+		defer cancel()
+		svc.Close(stopping)
+		model.Close()
+		store.Close()
+	}, nil
+}
+
+// startFailure says in one sentence, without paths, why the component did not
+// start.
+func startFailure(err error) string {
+	for _, sentinel := range []error{segmentation.ErrManifest, segmentation.ErrChecksum, segmentation.ErrRuntime, segmentation.ErrModel} {
+		if errors.Is(err, sentinel) {
+			return sentinel.Error()
+		}
+	}
+	return "the component cannot start; its log on the device says why"
+}
+
+// fetchConfiguration reads the configuration over a connection of its own, for
+// the configuration decides about the connection that stays.
+func fetchConfiguration(ctx context.Context, opts Options) (config.Config, error) {
+	client, err := connect(ctx, opts)
+	if err != nil {
+		return config.Config{}, err
+	}
+	defer client.Close()
+	answer, err := client.GetConfiguration(ctx, "")
+	if ggipc.HasCode(err, ggipc.CodeResourceNotFound) {
+		answer.Value, err = json.RawMessage("{}"), nil
+	}
+	if err != nil {
+		return config.Config{}, fmt.Errorf("read the component's configuration: %w", err)
+	}
+	cfg, unknown, err := config.Parse(answer.Value)
+	if err != nil {
+		return config.Config{}, fmt.Errorf("%w (correct it in the deployment's configuration update)", err)
+	}
+	for _, key := range unknown {
+		opts.Logger.Warn("configuration key is not known and has no effect", zap.String("key", key))
+	}
+	return cfg, nil
+}
+
+func connect(ctx context.Context, opts Options) (*ggipc.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, opts.ConnectTimeout)
+	defer cancel()
+	return ggipc.Connect(ctx, opts.IPC)
+}
+
+// openStore opens the folders. Input folders below the component's own working
+// directory, such as the default one, are made where they are missing; others
+// belong to somebody else.
+func openStore(cfg config.Config) (*imagestore.Store, error) {
+	for _, root := range cfg.Images.Roots {
+		if filepath.IsLocal(root) {
+			if err := os.MkdirAll(root, 0o750); err != nil {
+				return nil, fmt.Errorf("make the image folder: %w", err)
+			}
+		}
+	}
+	store, err := imagestore.New(imagestore.Options{
+		InputRoots: cfg.Images.Roots, OutputRoot: cfg.Output.Root, MaxBytes: cfg.Images.MaxBytes,
+		S3: imagestore.S3Options{
+			AllowedBuckets: cfg.S3.Buckets, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
+			PathStyle: cfg.S3.PathStyle, Timeout: cfg.S3.Timeout,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the image folders: %w", err)
+	}
+	return store, nil
+}
+
+// updateRecheck is how long a deployment waits before it asks again whether the
+// component may be updated while it works.
+const updateRecheck = 15 * time.Second
+
+// watchUpdates answers announced updates: go ahead, or later while requests are
+// in work. Nucleus lite announces none.
+func watchUpdates(ctx context.Context, client *ggipc.Client, svc *service.Service, logger *zap.Logger) error {
+	_, err := client.SubscribeToComponentUpdates(ctx, func(ctx context.Context, u ggipc.ComponentUpdate) {
+		if !u.Pre {
+			return
+		}
+		answer := ggipc.DeferComponentUpdateRequest{DeploymentID: u.DeploymentID}
+		if svc.Busy() {
+			answer.Message, answer.RecheckAfter = "requests are in work", updateRecheck
+		}
+		if err := client.DeferComponentUpdate(ctx, answer); err != nil {
+			logger.Warn("answer to an announced update failed", zap.Error(err))
+		}
+	})
+	if ggipc.Unsupported(err) {
+		return nil
+	}
+	var refusal *ggipc.Error
+	if errors.As(err, &refusal) {
+		logger.Warn("updates are not announced to this component", zap.Error(err))
+		return nil
+	}
+	return err
+}
