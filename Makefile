@@ -8,7 +8,7 @@ GOARCH := $(shell go env GOARCH)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 RUNTIME := artifacts/onnxruntime/linux-$(GOARCH)/libonnxruntime.so.1
 LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/cli.Version=$(VERSION)
-SAMPLE ?= artifacts/samples/whole-head/axial-100.png
+SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
 REQUIREMENTS := internal/nucleus/testdata/sdk/requirements.txt internal/imagestore/testdata/requirements.txt

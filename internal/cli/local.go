@@ -145,7 +145,7 @@ func local(ctx context.Context, f localFlags, command []string, stdout, stderr i
 	defer n.Close()
 	fmt.Fprintf(stdout, "local nucleus (%s) on %s\n", profile, n.SocketPath())
 
-	stopStatus, err := printStatus(ctx, n, stdout)
+	ready, stopStatus, err := printStatus(ctx, n, stdout)
 	if err != nil {
 		return err
 	}
@@ -154,17 +154,17 @@ func local(ctx context.Context, f localFlags, command []string, stdout, stderr i
 	level := zap.NewAtomicLevelAt(zapcore.WarnLevel)
 	logger := newLogger(stderr, level)
 	defer logger.Sync()
-	ready := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
 		ended <- greengrass.Run(ctx, greengrass.Options{
 			IPC:    ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(greengrass.ComponentName)},
-			Logger: logger, Level: &level, Ready: func() { close(ready) },
+			Logger: logger, Level: &level,
 		})
 	}()
 	select {
 	case <-ready:
 	case err := <-ended:
+		time.Sleep(statusDelay)
 		return err
 	}
 	if len(command) > 0 {
@@ -177,28 +177,38 @@ func local(ctx context.Context, f localFlags, command []string, stdout, stderr i
 	return <-ended
 }
 
+// statusDelay is for how long a status message may be on its way.
+const statusDelay = 50 * time.Millisecond
+
 // printStatus prints what comes to the status topic, as any other component
-// would see it, until stop is called.
-func printStatus(ctx context.Context, n *nucleus.Nucleus, w io.Writer) (stop func(), err error) {
+// would see it, until stop is called. ready is closed when the component has
+// told that it takes requests.
+func printStatus(ctx context.Context, n *nucleus.Nucleus, w io.Writer) (ready <-chan struct{}, stop func(), err error) {
 	client, err := ggipc.Connect(ctx, ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(clientName)})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	took := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(took) })
 	_, err = client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicStatus}, func(_ context.Context, m ggipc.TopicMessage) {
-		printStatusLine(w, m.Bytes())
+		if printStatusLine(w, m.Bytes()) == request.StateReady {
+			tell()
+		}
 	})
 	if err != nil {
 		client.Close()
-		return nil, fmt.Errorf("watch the status topic: %w", err)
+		return nil, nil, fmt.Errorf("watch the status topic: %w", err)
 	}
-	return sync.OnceFunc(func() { client.Close() }), nil
+	return took, sync.OnceFunc(func() { client.Close() }), nil
 }
 
-func printStatusLine(w io.Writer, document []byte) {
+// printStatusLine prints a status message and returns its state.
+func printStatusLine(w io.Writer, document []byte) request.State {
 	var s request.Status
 	if json.Unmarshal(document, &s) == nil {
 		fmt.Fprintf(w, "status  %s  %s\n", s.Time.Local().Format("15:04:05.000"), s.Message)
 	}
+	return s.State
 }
 
 func printHelp(w io.Writer, n *nucleus.Nucleus, f localFlags) {

@@ -132,7 +132,7 @@ func drain(statuses <-chan []byte, w io.Writer) {
 		select {
 		case s := <-statuses:
 			printStatusLine(w, s)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(statusDelay):
 			return
 		}
 	}

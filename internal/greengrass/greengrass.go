@@ -114,13 +114,13 @@ func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.C
 	}
 	defer requests.Close()
 
-	var endpoint *seedhttp.Server
 	if cfg.HTTP.Address != "" {
-		endpoint, err = seedhttp.Listen(cfg.HTTP.Address, seedhttp.Options{Service: svc, MaxBytes: cfg.Images.MaxBytes, Logger: opts.Logger})
+		endpoint, err := seedhttp.Listen(cfg.HTTP.Address, seedhttp.Options{Service: svc, MaxBytes: cfg.Images.MaxBytes, Logger: opts.Logger})
 		if err != nil {
 			return err
 		}
 		defer endpoint.Close()
+		opts.Logger.Info("HTTP endpoint is listening", zap.String("address", endpoint.Addr()))
 	}
 	if err := watchUpdates(ctx, client, svc, opts.Logger); err != nil {
 		return err

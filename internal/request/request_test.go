@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -197,7 +198,14 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(tt.document))
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		r, err := Parse(document)
+		runtime.ReadMemStats(&after)
+		// The decoder's buffers and the strings of the document.
+		if taken, bound := after.TotalAlloc-before.TotalAlloc, uint64(64<<10+32*len(document)); taken > bound {
+			t.Errorf("%d bytes of input made Parse allocate %d, more than %d", len(document), taken, bound)
+		}
 		if len(r.ID) > MaxID || len(r.Image.Inline) > len(document) {
 			t.Errorf("id of %d bytes, image of %d bytes from %d bytes", len(r.ID), len(r.Image.Inline), len(document))
 		}
