@@ -91,7 +91,7 @@ func Run(ctx context.Context, opts Options) error {
 	out := newPublisher(client, cfg, opts.Logger)
 	defer out.close()
 	thing := os.Getenv("AWS_IOT_THING_NAME")
-	svc, closeService, err := openService(opts, cfg, thing, out)
+	svc, closeService, err := openService(ctx, opts, cfg, thing, out)
 	if err != nil {
 		// Whoever watches the topic from afar learns that the component did not
 		// start; the details are for the log on the device.
@@ -147,9 +147,9 @@ func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.C
 	}
 }
 
-// openService opens folders and model and starts the service. The function that
-// it returns works off what was accepted and closes all three.
-func openService(opts Options, cfg config.Config, thing string, out *publisher) (*service.Service, func(), error) {
+// openService opens folders and model, tests the model and starts the service.
+// The function that it returns works off what was accepted and closes all three.
+func openService(ctx context.Context, opts Options, cfg config.Config, thing string, out *publisher) (*service.Service, func(), error) {
 	store, err := openStore(cfg)
 	if err != nil {
 		return nil, nil, err
@@ -160,6 +160,11 @@ func openService(opts Options, cfg config.Config, thing string, out *publisher) 
 	if err != nil {
 		store.Close()
 		return nil, nil, fmt.Errorf("open the model: %w", err)
+	}
+	if err := selfTest(ctx, model, cfg.Model.Path, opts.Logger); err != nil {
+		model.Close()
+		store.Close()
+		return nil, nil, err
 	}
 	svc, err := service.New(service.Options{
 		Model: model, Store: store, Workers: cfg.Service.Workers, Queue: cfg.Service.Queue,
@@ -183,7 +188,7 @@ func openService(opts Options, cfg config.Config, thing string, out *publisher) 
 // startFailure says in one sentence, without paths, why the component did not
 // start.
 func startFailure(err error) string {
-	for _, sentinel := range []error{segmentation.ErrManifest, segmentation.ErrChecksum, segmentation.ErrRuntime, segmentation.ErrModel} {
+	for _, sentinel := range []error{segmentation.ErrManifest, segmentation.ErrChecksum, segmentation.ErrRuntime, segmentation.ErrModel, errSelfTest} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
 		}
