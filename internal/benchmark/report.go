@@ -48,5 +48,6 @@ func (all results) print(w io.Writer, m *segmentation.Manifest, stream []slice) 
 	line("component / Python with Flask, p50 of a slice", ratio(median(own.stream), median(python.stream)), 0.60, "%.3f")
 	line("component's time outside of inference, %", 100*own.outsideShare, 20, "%.1f")
 	line("component's peak memory, MB", float64(own.peak)/1e6, 80, "%.1f")
+	line("component's start to RUNNING, self-test included, ms", ms(own.running), 400, "%.0f")
 	t.Flush()
 }

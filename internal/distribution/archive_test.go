@@ -23,7 +23,7 @@ var makeDist = sync.OnceValues(func() ([]byte, error) {
 })
 
 // unpack returns the files of the archive for an architecture.
-func unpack(t *testing.T, architecture string) map[string]file {
+func unpack(t testing.TB, architecture string) map[string]file {
 	t.Helper()
 	if output, err := makeDist(); err != nil {
 		t.Fatalf("make dist: %v\n%s", err, output)

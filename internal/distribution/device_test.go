@@ -66,7 +66,7 @@ func emulator(t *testing.T, processor string) []string {
 // core is a core device: its folders as a nucleus lays them out, a nucleus that
 // deployed the recipe as it is, and another component.
 type core struct {
-	t       *testing.T
+	t       testing.TB
 	root    string
 	nucleus *nucleus.Nucleus
 	script  string // that starts the component
@@ -75,7 +75,7 @@ type core struct {
 }
 
 // newCore deploys the archive for an architecture by its manifest in the recipe.
-func newCore(t *testing.T, profile nucleus.Profile, architecture string, emulator []string) *core {
+func newCore(t testing.TB, profile nucleus.Profile, architecture string, emulator []string) *core {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "recipes", componentName+".yaml"))
 	if err != nil {
@@ -185,7 +185,7 @@ func (c *core) start() (stop func()) {
 		select {
 		case err := <-ended:
 			c.t.Fatalf("the component ended with %v before it was RUNNING:\n%s", err, log.Bytes())
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(time.Millisecond):
 		}
 		if time.Now().After(deadline) {
 			command.Process.Kill()

@@ -73,7 +73,14 @@ func (o Options) withDefaults() Options {
 // error that wraps ggipc.ErrTokenRefused where only a new process can go on, and
 // what went wrong where the component could not start.
 func Run(ctx context.Context, opts Options) error {
-	opts = opts.withDefaults()
+	err := run(ctx, opts.withDefaults())
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped while it started
+	}
+	return err
+}
+
+func run(ctx context.Context, opts Options) error {
 	cfg, err := fetchConfiguration(ctx, opts)
 	if err != nil {
 		return err
