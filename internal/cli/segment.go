@@ -35,7 +35,7 @@ func segmentCommand() *cobra.Command {
 		Use:     "segment --out DIR IMAGE...",
 		Short:   "Segment images straight to files, without Greengrass",
 		Long:    "Segment PNG and JPEG slices. The mask of IMAGE goes to DIR/<name>.png, its pixel values are the classes.\nThe exit code is 0 only if every image was segmented.",
-		Example: "  brainseg segment --out out --overlay artifacts/samples/*.png",
+		Example: "  brainseg segment --out out --overlay artifacts/samples/whole-head/*.png",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, images []string) error {
 			if f.out == "" {
