@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
@@ -24,7 +26,7 @@ type segmentFlags struct {
 	overlay bool
 	model   string
 	library string
-	threads int
+	workers int
 }
 
 func segmentCommand() *cobra.Command {
@@ -33,7 +35,7 @@ func segmentCommand() *cobra.Command {
 		Use:     "segment --out DIR IMAGE...",
 		Short:   "Segment images straight to files, without Greengrass",
 		Long:    "Segment PNG and JPEG slices. The mask of IMAGE goes to DIR/<name>.png, its pixel values are the classes.\nThe exit code is 0 only if every image was segmented.",
-		Example: "  brainseg segment --out out --overlay artifacts/samples/*.png",
+		Example: "  brainseg segment --out out --overlay artifacts/samples/whole-head/*.png",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, images []string) error {
 			if f.out == "" {
@@ -46,7 +48,7 @@ func segmentCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also write DIR/<name>.overlay.png, the slice with the tissues in colour")
 	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
 	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
-	cmd.Flags().IntVar(&f.threads, "threads", 1, "threads for one segmentation")
+	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "images in work at the same time")
 	return cmd
 }
 
@@ -86,7 +88,7 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 	if err != nil {
 		return err
 	}
-	model, err := segmentation.Open(f.model, segmentation.Options{Library: f.library, Threads: f.threads})
+	model, err := segmentation.Open(f.model, segmentation.Options{Library: f.library})
 	if err != nil {
 		return fmt.Errorf("open the model: %w", err)
 	}
@@ -111,45 +113,67 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 		return fmt.Errorf("open the folders: %w", err)
 	}
 	defer store.Close()
-	svc, err := service.New(service.Options{Model: model, Store: store})
+	workers := max(f.workers, 1)
+	svc, err := service.New(service.Options{Model: model, Store: store, Workers: workers, Queue: 2 * workers})
 	if err != nil {
 		return err
 	}
-	defer svc.Close(ctx)
+	defer svc.Close(context.WithoutCancel(ctx))
 
 	var bar *progressbar.ProgressBar
 	if file, ok := stderr.(*os.File); ok && len(list) > 1 && term.IsTerminal(int(file.Fd())) {
 		bar = progressbar.NewOptions(len(list), progressbar.OptionSetWriter(file), progressbar.OptionSetDescription("segmenting"),
 			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 	}
-	failed := 0
-	for i, t := range list {
-		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted after %d of %d images", i, len(list))
-		}
-		results := make(chan request.Result, 1)
-		svc.Submit(request.Request{
-			ID: t.mask, Image: request.Image{Path: t.image},
-			Output: request.Output{To: t.mask, Overlay: f.overlay},
-		}, func(o service.Outcome) { results <- o.Result })
-		r := <-results
+	done, failed := 0, 0
+	for r := range inOrder(ctx, svc, list, f.overlay, workers) {
 		if bar != nil {
 			bar.Clear()
 		}
 		if r.Error != nil {
 			failed++
-			fmt.Fprintf(stderr, "brainseg: %s: %s\n", images[i], r.Error.Message)
+			fmt.Fprintf(stderr, "brainseg: %s: %s\n", images[done], r.Error.Message)
 		} else {
 			fmt.Fprintln(stdout, summary(r))
 		}
+		done++
 		if bar != nil {
 			bar.Add(1)
 		}
 	}
-	if failed > 0 {
+	switch {
+	case done < len(list):
+		return fmt.Errorf("interrupted after %d of %d images", done, len(list))
+	case failed > 0:
 		return fmt.Errorf("%d of %d images failed", failed, len(list))
 	}
 	return nil
+}
+
+// inOrder has the tasks worked on, as many as there are workers at the same
+// time, and yields their results in order. It ends early when ctx does.
+func inOrder(ctx context.Context, svc *service.Service, list []task, overlay bool, workers int) iter.Seq[request.Result] {
+	return func(yield func(request.Result) bool) {
+		var waiting []chan request.Result // of the tasks in work, the oldest first
+		for len(list) > 0 || len(waiting) > 0 {
+			if ctx.Err() != nil {
+				return
+			}
+			for len(list) > 0 && len(waiting) <= workers {
+				results := make(chan request.Result, 1)
+				svc.Submit(request.Request{
+					ID: list[0].mask, Image: request.Image{Path: list[0].image},
+					Output: request.Output{To: list[0].mask, Overlay: overlay},
+				}, func(o service.Outcome) { results <- o.Result })
+				list, waiting = list[1:], append(waiting, results)
+			}
+			result := <-waiting[0]
+			waiting = waiting[1:]
+			if !yield(result) {
+				return
+			}
+		}
+	}
 }
 
 // summary is a line about a mask: where it is, and the tissues' shares.

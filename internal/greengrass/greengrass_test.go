@@ -38,7 +38,7 @@ const (
 
 // device is a local nucleus with our component, and a client that watches it.
 type device struct {
-	t        *testing.T
+	t        testing.TB
 	nucleus  *nucleus.Nucleus
 	client   *ggipc.Client
 	in, out  string
@@ -62,7 +62,7 @@ func access(component string) map[string]any {
 }
 
 // modelDir names the small model values: class = grey value / 32, of three.
-func modelDir(t *testing.T) string {
+func modelDir(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("../segmentation/testdata/models/values")
 	if err != nil {
@@ -71,24 +71,30 @@ func modelDir(t *testing.T) string {
 	return dir
 }
 
-// newDevice starts a nucleus and a client, not the component yet. change is
-// merged into the component's configuration.
-func newDevice(t *testing.T, profile nucleus.Profile, change map[string]any) *device {
+func library(t testing.TB) string {
 	t.Helper()
-	d := &device{t: t, in: t.TempDir(), out: filepath.Join(t.TempDir(), "masks"), results: make(chan request.Result, 1000), statuses: make(chan request.Status, 4000)}
-	library, err := filepath.Abs("../../artifacts/onnxruntime/linux-" + runtime.GOARCH + "/libonnxruntime.so.1")
+	path, err := filepath.Abs("../../artifacts/onnxruntime/linux-" + runtime.GOARCH + "/libonnxruntime.so.1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// newDevice starts a nucleus and a client, not the component yet. change is
+// merged into the component's configuration.
+func newDevice(t testing.TB, profile nucleus.Profile, change map[string]any) *device {
+	t.Helper()
+	d := &device{t: t, in: t.TempDir(), out: filepath.Join(t.TempDir(), "masks"), results: make(chan request.Result, 1000), statuses: make(chan request.Status, 4000)}
 	configuration := map[string]any{
 		"accessControl": access(ComponentName),
-		"model":         map[string]any{"path": modelDir(t), "library": library},
+		"model":         map[string]any{"path": modelDir(t), "library": library(t)},
 		"images":        map[string]any{"roots": []any{d.in}},
 		"output":        map[string]any{"root": d.out},
 	}
 	for key, value := range change {
 		configuration[key] = value
 	}
+	var err error
 	d.nucleus, err = nucleus.New(nucleus.Options{Profile: profile, Components: []nucleus.Component{
 		{Name: ComponentName, Configuration: configuration},
 		{Name: clientName, Configuration: map[string]any{"accessControl": access(clientName)}},
@@ -115,7 +121,7 @@ func newDevice(t *testing.T, profile nucleus.Profile, change map[string]any) *de
 }
 
 // watch decodes what comes on a topic into a channel.
-func watch[T any](t *testing.T, client *ggipc.Client, topic string, to chan T) {
+func watch[T any](t testing.TB, client *ggipc.Client, topic string, to chan T) {
 	t.Helper()
 	_, err := client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: topic}, func(_ context.Context, m ggipc.TopicMessage) {
 		var v T
@@ -175,7 +181,7 @@ func (d *device) publish(document string) {
 	}
 }
 
-func next[T any](t *testing.T, from <-chan T) T {
+func next[T any](t testing.TB, from <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-from:

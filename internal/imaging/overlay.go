@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/png"
 	"io"
+	"sync"
 )
 
 // Palette gives each class its colour by index. Class 0 is the background and
@@ -22,6 +24,18 @@ type OverlayOptions struct {
 	Opacity float64
 }
 
+// bufferPool keeps the compressor's state, some 1.2 MB, between pictures.
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() *png.EncoderBuffer {
+	buffer, _ := b.pool.Get().(*png.EncoderBuffer)
+	return buffer
+}
+
+func (b *bufferPool) Put(buffer *png.EncoderBuffer) { b.pool.Put(buffer) }
+
+var overlayEncoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: new(bufferPool)}
+
 // EncodeOverlay writes an RGB PNG of the slice with the class colours blended
 // over it. Pixels of the background keep their grey. mask holds one class a
 // pixel in the order of slice.Pix, which is packed as Decode returns it; an
@@ -38,7 +52,7 @@ func EncodeOverlay(w io.Writer, slice *image.Gray, mask []uint8, palette Palette
 		p := picture.Pix[4*i : 4*i+4 : 4*i+4]
 		p[0], p[1], p[2], p[3] = c.R, c.G, c.B, 0xff
 	}
-	if err := encoder.Encode(w, picture); err != nil {
+	if err := overlayEncoder.Encode(w, picture); err != nil {
 		return fmt.Errorf("encode overlay: %w", err)
 	}
 	return nil

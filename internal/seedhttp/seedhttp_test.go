@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -71,6 +73,24 @@ func start(t *testing.T) *endpoint {
 		model.Close()
 	})
 	return e
+}
+
+// until returns the status messages once the last is as told: it follows the
+// answer.
+func (e *endpoint) until(t *testing.T, last string) []string {
+	t.Helper()
+	var list []string
+	for range 2000 {
+		e.mu.Lock()
+		list = slices.Clone(e.messages)
+		e.mu.Unlock()
+		if len(list) > 0 && list[len(list)-1] == last {
+			return list
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("status messages: %q, want the last to be %q", list, last)
+	return nil
 }
 
 // form is a multipart body with one file.
@@ -141,9 +161,7 @@ func TestThePostedImageIsAnsweredWithItsMask(t *testing.T) {
 	if grey, ok := mask.(*image.Gray); !ok || !bytes.Equal(grey.Pix, []uint8{1, 2, 0}) {
 		t.Errorf("mask: %T %+v", mask, mask)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if got := strings.Join(e.messages, " "); got != "Model loaded. Image received. Image processed." {
+	if got := strings.Join(e.until(t, "Image processed."), " "); got != "Model loaded. Image received. Image processed." {
 		t.Errorf("status messages: %s", got)
 	}
 }
@@ -183,12 +201,7 @@ func TestErrorsAreJSONWithCodeAndMessage(t *testing.T) {
 			if status != tt.status || failure.Code != tt.code || failure.Message == "" {
 				t.Errorf("got %d %+v, want %d %s", status, failure, tt.status, tt.code)
 			}
-			e.mu.Lock()
-			last := e.messages[len(e.messages)-1]
-			e.mu.Unlock()
-			if last != "Error: "+failure.Message+"." {
-				t.Errorf("status message: %q", last)
-			}
+			e.until(t, "Error: "+failure.Message+".")
 			contentType, good := form(t, Field, encode(t, image.NewGray(image.Rect(0, 0, 2, 2))))
 			if status, _, content := e.do(t, http.MethodPost, "", contentType, good); status != http.StatusOK {
 				t.Errorf("a good image after it: %d %s", status, content)

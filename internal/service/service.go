@@ -123,8 +123,7 @@ func (s *Service) Model() request.Model { return s.model }
 func (s *Service) Handle(document []byte, done func(Outcome)) {
 	r, err := request.Parse(document)
 	if err != nil {
-		number := s.count.Add(1)
-		done(s.failed(number, r.ID, err))
+		s.refuse(s.count.Add(1), r.ID, err, done)
 		return
 	}
 	s.Submit(r, done)
@@ -136,13 +135,13 @@ func (s *Service) Handle(document []byte, done func(Outcome)) {
 func (s *Service) Submit(r request.Request, done func(Outcome)) {
 	j := job{number: s.count.Add(1), request: r, accepted: time.Now(), done: done}
 	if err := s.enqueue(j); err != nil {
-		done(s.failed(j.number, r.ID, err))
+		s.refuse(j.number, r.ID, err, done)
 	}
 }
 
 // Refuse reports a request that could not even be read, and so has no document,
 // to status and log.
-func (s *Service) Refuse(err error) { s.failed(s.count.Add(1), "", err) }
+func (s *Service) Refuse(err error) { s.refuse(s.count.Add(1), "", err, func(Outcome) {}) }
 
 // Busy reports whether requests are waiting or in work.
 func (s *Service) Busy() bool { return s.busy.Load() > 0 }
@@ -187,52 +186,72 @@ func (s *Service) Close(ctx context.Context) error {
 func (s *Service) work() {
 	w := worker{s: s}
 	for j := range s.queue {
-		o := w.attempt(j)
-		s.busy.Add(-1)
-		if o.Result.Error == nil {
-			s.status(request.Status{Message: request.MessageImageProcessed, State: s.state(), Request: j.number})
-			s.opts.Logger.Info("image processed", zap.Uint64("request", j.number),
-				zap.Float64("inferenceMs", o.Result.Timings.Inference), zap.Float64("totalMs", o.Result.Timings.Total))
-		}
+		o, err := w.attempt(j)
+		// The answer first: somebody waits for it.
 		j.done(o)
+		s.busy.Add(-1)
+		s.report(j.number, o.Result, err)
 	}
 }
 
-// attempt works on one request; neither an error nor a panic gets past it.
-func (w *worker) attempt(j job) (o Outcome) {
+// attempt works on one request; neither an error nor a panic gets past it. The
+// outcome is complete in any case; the error is for the report.
+func (w *worker) attempt(j job) (o Outcome, err error) {
 	s := w.s
 	defer func() {
 		if p := recover(); p != nil {
 			s.opts.Logger.Error("request failed by a fault of the component", zap.Uint64("request", j.number), zap.ByteString("stack", debug.Stack()))
-			o = s.failed(j.number, j.request.ID, fmt.Errorf("panic: %v", p))
+			err = fmt.Errorf("panic: %v", p)
+		}
+		if err != nil {
+			o = s.failed(j.request.ID, err)
 		}
 	}()
+	stopping := func(cause error) error {
+		return request.NewError(request.CodeStopping, "the component is being stopped", cause)
+	}
 	if s.ctx.Err() != nil {
-		return s.failed(j.number, j.request.ID, request.NewError(request.CodeStopping, "the component is being stopped", nil))
+		return o, stopping(nil)
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Timeout)
 	defer cancel()
-	o, err := w.process(ctx, j)
+	o, err = w.process(ctx, j)
 	switch {
 	case err == nil:
-		return o
 	case s.ctx.Err() != nil:
-		err = request.NewError(request.CodeStopping, "the component is being stopped", err)
+		err = stopping(err)
 	case ctx.Err() != nil:
 		err = request.NewError(request.CodeInternal, "the request took too long", err)
 	}
-	return s.failed(j.number, j.request.ID, err)
+	return o, err
 }
 
-// failed makes the answer to a request that met err, and tells status and log.
-func (s *Service) failed(number uint64, id string, err error) Outcome {
+// failed is the answer to a request that met err.
+func (s *Service) failed(id string, err error) Outcome {
+	r := request.Failed(id, err)
+	s.sign(&r)
+	return Outcome{Result: r}
+}
+
+// report tells status and log what became of a request.
+func (s *Service) report(number uint64, r request.Result, err error) {
+	if err == nil {
+		s.status(request.Status{Message: request.MessageImageProcessed, State: s.state(), Request: number})
+		s.opts.Logger.Info("image processed", zap.Uint64("request", number),
+			zap.Float64("inferenceMs", r.Timings.Inference), zap.Float64("totalMs", r.Timings.Total))
+		return
+	}
 	e := request.AsError(err)
 	s.status(request.Status{Message: request.ErrorMessage(e.Message), State: s.state(), Request: number, Code: e.Code})
 	s.opts.Logger.Warn("request failed", zap.Uint64("request", number), zap.String("code", string(e.Code)))
-	s.opts.Logger.Debug("request failed, in detail", zap.Uint64("request", number), zap.String("id", id), zap.String("cause", detail(err)))
-	r := request.Failed(id, e)
-	s.sign(&r)
-	return Outcome{Result: r}
+	s.opts.Logger.Debug("request failed, in detail", zap.Uint64("request", number), zap.String("id", r.ID), zap.String("cause", detail(err)))
+}
+
+// refuse answers and reports a request that is not worked on.
+func (s *Service) refuse(number uint64, id string, err error, done func(Outcome)) {
+	o := s.failed(id, err)
+	done(o)
+	s.report(number, o.Result, err)
 }
 
 // sign puts time, thing and model on a result.

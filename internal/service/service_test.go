@@ -94,14 +94,25 @@ func (b *bench) ask(t testing.TB, r request.Request) request.Result {
 	}
 }
 
-func (b *bench) messages() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// messages returns the status messages once the last is as told: it follows the
+// answer to a request.
+func (b *bench) messages(t testing.TB, last string) []string {
+	t.Helper()
 	var list []string
-	for _, s := range b.statuses {
-		list = append(list, s.Message)
+	for range 2000 {
+		b.mu.Lock()
+		list = nil
+		for _, s := range b.statuses {
+			list = append(list, s.Message)
+		}
+		b.mu.Unlock()
+		if len(list) > 0 && list[len(list)-1] == last {
+			return list
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
-	return list
+	t.Fatalf("status messages: %q, want the last to be %q", list, last)
+	return nil
 }
 
 // ramp is a slice whose grey value is 8 times the column.
@@ -173,7 +184,7 @@ func TestARequestBecomesAMaskAnOverlayAndAResultThatCountsTissues(t *testing.T) 
 		t.Errorf("overlay: %v, %v", info, err)
 	}
 	checkSchema(t, request.ResultSchema, r)
-	if diff := cmp.Diff([]string{"Model loaded.", "Image received.", "Image processed."}, b.messages()); diff != "" {
+	if diff := cmp.Diff([]string{"Model loaded.", "Image received.", "Image processed."}, b.messages(t, "Image processed.")); diff != "" {
 		t.Errorf("status messages (-want +got):\n%s", diff)
 	}
 	b.mu.Lock()
@@ -299,10 +310,7 @@ func TestBadRequestsGetOneClearErrorAndTheServiceLivesOn(t *testing.T) {
 				t.Errorf("result: %+v", r)
 			}
 			checkSchema(t, request.ResultSchema, r)
-			messages := b.messages()
-			if last := messages[len(messages)-1]; last != "Error: "+r.Error.Message+"." {
-				t.Errorf("last status message: %q", last)
-			}
+			b.messages(t, "Error: "+r.Error.Message+".")
 			if strings.Contains(r.Error.Message, "secret-name") || strings.Contains(r.Error.Message, "hostname") {
 				t.Errorf("the message names the file: %q", r.Error.Message)
 			}
@@ -444,7 +452,7 @@ func TestLargeImagesDoNotKeepTheirBuffers(t *testing.T) {
 	w := worker{s: b.Service}
 	for _, size := range []int{2000, 16} {
 		j := job{request: request.Request{ID: "a", Image: request.Image{Inline: dark(t, size)}, Output: request.Output{Discard: true}}, accepted: time.Now()}
-		if o := w.attempt(j); o.Result.Error != nil {
+		if o, err := w.attempt(j); err != nil || o.Result.Error != nil {
 			t.Fatalf("%d: %+v", size, o.Result.Error)
 		}
 	}

@@ -1,0 +1,63 @@
+"""Commands for a desk: python -m brainseg_training COMMAND --help."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import pathlib
+
+from . import artifact
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from . import dataset, evaluation, report
+
+    result = evaluation.evaluate(options.model, dataset.read_any(options.data), options.every, degraded_every=options.degraded_every, threads=options.threads)
+    options.report.mkdir(parents=True, exist_ok=True)
+    (options.report / "metrics.json").write_text(json.dumps(result.summary(), indent=2) + "\n")
+    report.page(result, f"{options.model.name}: evaluation", options.report / "index.html")
+    report.confusion_plot(result, options.report / "confusion.png")
+    for name, section in result.summary()["sections"].items():
+        dice, outside = section["dice"], section["outsideBrain"]
+        print(f"{name:28} Dice {dice['mean']} worst {dice['worst']} outside {outside['mean']}")
+    if result.degradation:
+        print("degradation, mean Dice:", json.dumps(result.degradation))
+    print("calibration error:", round(result.calibration.expected_error(), 4))
+
+
+def _export(options: argparse.Namespace) -> None:
+    network = artifact.load_average(options.checkpoint, options.network)
+    provenance = json.loads(options.provenance.read_text()) if options.provenance else {}
+    artifact.write(options.model, network, options.network, options.version, provenance)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command."""
+    parser = argparse.ArgumentParser(prog="python -m brainseg_training", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    evaluate = commands.add_parser("evaluate", help="figures and an HTML report of a model folder")
+    evaluate.add_argument("model", type=pathlib.Path, help="folder of model.onnx and manifest.json")
+    evaluate.add_argument("data", type=pathlib.Path, help="folder of NIfTI pairs, PNG pairs or archives of those")
+    evaluate.add_argument("report", type=pathlib.Path, help="folder to write to")
+    evaluate.add_argument("--every", type=int, default=1, help="take each how manieth slice")
+    evaluate.add_argument("--degraded-every", type=int, default=0, help="the same for the degradation suite; 0 leaves it out")
+    evaluate.add_argument("--threads", type=int, default=1)
+    evaluate.set_defaults(run=_evaluate)
+
+    export = commands.add_parser("export", help="model folder from a checkpoint")
+    export.add_argument("checkpoint", type=pathlib.Path)
+    export.add_argument("model", type=pathlib.Path)
+    export.add_argument("--network", choices=list(artifact.NETWORKS), default="enet")
+    export.add_argument("--version", default="1.0.0")
+    export.add_argument("--provenance", type=pathlib.Path, help="JSON file whose content goes into the manifest")
+    export.set_defaults(run=_export)
+
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The model folder: network, manifest and figures, as the component takes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+
+import torch
+from torch import nn
+
+from . import export, manifest
+from .enet import ENet
+from .unet import UNet
+
+NETWORKS: dict[str, type[nn.Module]] = {"enet": ENet, "unet": UNet}
+
+LICENCE = "Apache-2.0"
+
+
+def build(network: str, classes: int = 4) -> nn.Module:
+    """A fresh network of the given name."""
+    if network not in NETWORKS:
+        raise ValueError(f"network {network!r} must be one of {', '.join(NETWORKS)}")
+    return NETWORKS[network](classes)
+
+
+def load_average(checkpoint: pathlib.Path, network: str) -> nn.Module:
+    """The averaged network of a checkpoint, ready to be run."""
+    model = build(network)
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu")["average"])
+    return model.eval()
+
+
+def data_hashes(folders: list[pathlib.Path]) -> dict[str, str]:
+    """SHA-256 of each file of the folders, by file name."""
+    found = {}
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            found[f"{folder.name}/{path.relative_to(folder)}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def data_digest(hashes: dict[str, str]) -> str:
+    """One SHA-256 for all of a data set: of its lines `hash  name`, sorted."""
+    lines = "".join(f"{value}  {name}\n" for name, value in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def write(folder: pathlib.Path, network: nn.Module, kind: str, version: str, provenance: dict, metrics: dict | None = None) -> dict:
+    """Writes model.onnx, manifest.json and, where given, metrics.json; returns
+    the manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.onnx"
+    classes = len(manifest.CLASSES)
+    export.save(network, path, classes)
+    document = manifest.describe(
+        path, f"brainseg-{kind}", version, network.size_multiple, export.parameter_count(network), LICENCE, {"network": kind, **provenance}
+    )
+    manifest.write(document, folder)
+    if metrics is not None:
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    return document

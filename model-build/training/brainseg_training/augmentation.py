@@ -1,0 +1,137 @@
+"""Makes each sample different: place, shape, contrast, field, blur, noise.
+
+Everything works on a whole batch at once, and leaves what a device would get:
+8-bit slices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from .sampling import Batch
+from .synthesis import Synthesiser
+
+
+class Augmentation:
+    """Turns batches of canvases into slices of size x size pixels.
+
+    Without `random`, slices are only cut to size."""
+
+    def __init__(self, size: int, synthesiser: Synthesiser | None = None, random: bool = True):
+        self.size = size
+        self.synthesiser = synthesiser
+        self.random = random
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns slices and labels, both N x size x size uint8."""
+        grid = self._grid(len(batch.images), batch.images.shape[-1], batch.whole_head.numpy(), rng)
+        images = _sample(batch.images, grid, "bilinear") / 255.0
+        labels = _sample(batch.labels, grid, "nearest").to(torch.uint8)
+        whole = batch.whole_head.clone()
+        chosen = batch.codes
+        if chosen.any():
+            if self.synthesiser is None:
+                raise ValueError("label maps need the table of their codes")
+            codes = _sample(batch.images[chosen], grid[chosen], "nearest")
+            strip = torch.from_numpy(rng.random(len(codes)) < 0.3)
+            made = self.synthesiser(codes, strip, labels[chosen] > 0, rng)
+            images[chosen] = _blur(made, rng.uniform(0.35, 0.9, len(codes)))
+            whole[chosen] = ~strip
+            labels[chosen] = torch.where(strip.reshape(-1, 1, 1) & (made == 0), torch.zeros((), dtype=torch.uint8), labels[chosen])
+        if self.random:
+            images = self._appearance(images, whole, rng)
+        return (images.clamp(0, 1) * 255).round().to(torch.uint8), labels
+
+    def _grid(self, n: int, canvas: int, whole: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """Where each pixel comes from: N x size x size x 2, as grid_sample takes it."""
+        axis = np.arange(self.size, dtype=np.float32) - (self.size - 1) / 2
+        matrix = np.tile(np.eye(2, dtype=np.float32), (n, 1, 1))
+        shift = np.zeros((n, 2), np.float32)
+        wave = np.zeros((n, 2, 7, 7), np.float32)
+        if self.random:
+            reach = np.where(whole, 24, 10)[:, None]
+            shift = np.rint(rng.uniform(-1, 1, (n, 2)) * reach).astype(np.float32)
+            for i in range(n):
+                if rng.random() < 0.7:
+                    angle = np.radians(rng.normal(0, 9) if rng.random() < 0.8 else rng.uniform(-30, 30))
+                    zoom = np.exp(rng.uniform(np.log(0.85), np.log(1.2))) * np.exp(rng.normal(0, 0.04, 2))
+                    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+                    matrix[i] = turn / zoom
+                    if rng.random() < 0.5:
+                        wave[i] = rng.normal(0, rng.uniform(0.5, 3), (2, 7, 7))
+                if rng.random() < 0.5:
+                    matrix[i, 0] *= -1
+                if rng.random() < 0.08:
+                    matrix[i, 1] *= -1
+                if rng.random() < 0.08:
+                    matrix[i] = matrix[i, ::-1].copy()
+        x, y = torch.from_numpy(axis).reshape(1, 1, -1), torch.from_numpy(axis).reshape(1, -1, 1)
+        m, s = torch.from_numpy(matrix), torch.from_numpy(shift)
+        moved = []
+        bend = F.interpolate(torch.from_numpy(wave), size=(self.size, self.size), mode="bicubic", align_corners=True) if wave.any() else torch.zeros(n, 2, 1, 1)
+        for k in (0, 1):
+            position = m[:, k, 0].reshape(-1, 1, 1) * x + m[:, k, 1].reshape(-1, 1, 1) * y + s[:, k].reshape(-1, 1, 1) + bend[:, k]
+            moved.append(position * (2.0 / (canvas - 1)))
+        return torch.stack(moved, dim=-1)
+
+    def _appearance(self, images: torch.Tensor, whole: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        n = len(images)
+        air = images == 0
+
+        def some(probability: float, values: np.ndarray, neutral: float = 0.0) -> torch.Tensor:
+            picked = np.where(rng.random(n) < probability, values, neutral)
+            return torch.from_numpy(picked.astype(np.float32)).reshape(-1, 1, 1)
+
+        gamma = some(0.6, np.exp(rng.normal(0, 0.25, n)), 1.0)
+        images = images.clamp(min=0).pow(gamma)
+
+        field = torch.from_numpy((rng.uniform(-1, 1, (n, 1, 4, 4)) * rng.uniform(0, 0.6, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.5)).astype(np.float32))
+        images = images * F.interpolate(field, size=images.shape[1:], mode="bicubic", align_corners=True).squeeze(1).exp()
+
+        blurred = torch.from_numpy(np.flatnonzero(rng.random(n) < 0.15))
+        if len(blurred):
+            images[blurred] = _blur(images[blurred], rng.uniform(0.4, 1.1, len(blurred)))
+        coarse = torch.from_numpy(np.flatnonzero(rng.random(n) < 0.12))
+        if len(coarse):
+            images[coarse] = _coarsen(images[coarse], rng.uniform(1.5, 2.6))
+
+        peak = images.amax(dim=(1, 2), keepdim=True).clamp(min=1e-3)
+        images = images / peak
+        noise = torch.from_numpy(rng.standard_normal(images.shape, np.float32))
+        images = images + noise * some(0.6, rng.uniform(0.0, 0.06, n))
+        images = images + some(0.2, rng.uniform(-0.06, 0.12, n))
+        images = images.clamp(min=0) * some(1.0, np.where(rng.random(n) < 0.7, rng.uniform(0.8, 1.1, n), rng.uniform(0.35, 1.3, n)))
+
+        # A stripped slice is black outside; a head's air may be, too.
+        black = ~whole | torch.from_numpy(rng.random(n) < 0.5)
+        images = torch.where(black.reshape(-1, 1, 1) & air, torch.zeros(()), images)
+        for i in np.flatnonzero(rng.random(n) < 0.05):
+            images[i] *= float(rng.uniform(0.3, 0.8))
+            hot = torch.from_numpy(rng.integers(0, images.shape[-1], (2, int(rng.integers(1, 40)))))
+            images[i, hot[0], hot[1]] = 1.0
+        return images
+
+
+def _sample(source: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
+    values = source.unsqueeze(1).float()
+    return F.grid_sample(values, grid, mode=mode, padding_mode="zeros", align_corners=True).squeeze(1)
+
+
+def _blur(images: torch.Tensor, sigmas: np.ndarray) -> torch.Tensor:
+    """Gaussian blur of each image, N x H x W, with its own sigma in pixels."""
+    n = len(images)
+    reach = np.arange(-3, 4)
+    kernels = np.exp(-0.5 * (reach[None] / sigmas[:, None]) ** 2)
+    kernels = torch.from_numpy((kernels / kernels.sum(1, keepdims=True)).astype(np.float32))
+    out = F.conv2d(images.unsqueeze(0), kernels.reshape(n, 1, 7, 1), padding=(3, 0), groups=n)
+    return F.conv2d(out, kernels.reshape(n, 1, 1, 7), padding=(0, 3), groups=n).squeeze(0)
+
+
+def _coarsen(images: torch.Tensor, factor: float) -> torch.Tensor:
+    """Images as of pixels `factor` times as large, brought back to size."""
+    size = images.shape[1:]
+    small = [max(int(s / factor), 1) for s in size]
+    down = F.interpolate(images.unsqueeze(1), size=small, mode="area")
+    return F.interpolate(down, size=tuple(size), mode="bilinear", align_corners=False).squeeze(1)

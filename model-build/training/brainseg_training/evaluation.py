@@ -1,0 +1,174 @@
+"""Evaluates a model folder on labelled subjects.
+
+Every slice of every plane is segmented through ONNX Runtime. Dice and the other
+measures are those of a subject in a plane (all its slices together), then
+averaged over planes, then over subjects; nothing is averaged over slices, where
+a slice with ten pixels of brain would count as much as one with ten thousand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+
+from . import metrics
+from .degradation import SUITE
+from .inference import Model
+from .pairs import SliceStack
+from .volumes import IGNORE, Volume
+
+
+@dataclasses.dataclass
+class Slice:
+    """A slice and how well it was segmented, for the report of the worst."""
+
+    subject: str
+    plane: str
+    index: int
+    mean_dice: float
+    image: np.ndarray
+    labels: np.ndarray
+    mask: np.ndarray
+
+
+@dataclasses.dataclass
+class Group:
+    """One subject in one plane."""
+
+    subject: str
+    plane: str
+    whole_head: bool
+    counts: np.ndarray
+    distances: list[list[np.ndarray]]
+    far: int = 0
+
+    @property
+    def data_set(self) -> str:
+        """What stands before the first underscore of the subject's name."""
+        return self.subject.split("_")[0]
+
+    def figures(self) -> dict:
+        """All measures of the group, classes CSF, grey, white."""
+        brain = max(int(self.counts[1:].sum()), 1)
+        return {
+            "dice": metrics.dice(self.counts)[1:],
+            "meanIoU": np.nanmean(metrics.intersection_over_union(self.counts)),
+            "hausdorff95": np.array([metrics.hausdorff95(np.concatenate(d)) if d else math.nan for d in self.distances]),
+            "volumeError": metrics.volume_error(self.counts)[1:],
+            "outsideBrain": metrics.outside_brain(self.counts),
+            "farOutsideBrain": self.far / brain,
+        }
+
+
+@dataclasses.dataclass
+class Result:
+    """All groups of an evaluation, the worst slices, and what else was measured."""
+
+    groups: list[Group]
+    worst: list[Slice]
+    calibration: metrics.Calibration
+    degradation: dict[str, float]
+    every: int
+
+    def by_subject(self, groups: list[Group]) -> dict[str, dict]:
+        """The measures of each subject, mean over its planes."""
+        subjects: dict[str, list[dict]] = {}
+        for g in groups:
+            subjects.setdefault(g.subject, []).append(g.figures())
+        return {s: {k: np.nanmean([p[k] for p in planes], axis=0) for k in planes[0]} for s, planes in subjects.items()}
+
+    def describe(self, groups: list[Group]) -> dict:
+        """Mean, standard deviation and worst over the subjects of some groups."""
+        subjects = self.by_subject(groups)
+        out: dict = {"subjects": len(subjects)}
+        for key in next(iter(subjects.values())):
+            values = np.array([s[key] for s in subjects.values()])
+            worst = values.min(0) if key in ("dice", "meanIoU") else values[np.abs(values).argmax(0), np.arange(values.shape[1])] if values.ndim > 1 else values.max()
+            out[key] = {"mean": _plain(values.mean(0)), "sd": _plain(values.std(0)), "worst": _plain(worst)}
+        return out
+
+    def sections(self) -> dict[str, list[Group]]:
+        """The groups by kind of head, then by data set and by plane."""
+        out: dict[str, list[Group]] = {}
+        for whole, kind in ((True, "whole-head"), (False, "stripped")):
+            chosen = [g for g in self.groups if g.whole_head == whole]
+            if not chosen:
+                continue
+            out[kind] = chosen
+            for key in sorted({g.data_set for g in chosen}):
+                out[f"{kind}/{key}"] = [g for g in chosen if g.data_set == key]
+            for key in sorted({g.plane for g in chosen}):
+                out[f"{kind}/{key}"] = [g for g in chosen if g.plane == key]
+        return out
+
+    def headline(self) -> dict[str, list[float]]:
+        """Mean Dice (CSF, grey, white) of whole heads and of stripped ones."""
+        return {k: self.describe(g)["dice"]["mean"] for k, g in self.sections().items() if "/" not in k}
+
+    def summary(self) -> dict:
+        """Everything, as plain JSON."""
+        return {
+            "classes": list(metrics.CLASSES[1:]),
+            "everySlice": self.every,
+            "sections": {k: self.describe(g) for k, g in self.sections().items()},
+            "subjects": {s: {k: _plain(v) for k, v in f.items()} for s, f in self.by_subject(self.groups).items()},
+            "confusion": {k: sum(g.counts for g in gs).tolist() for k, gs in self.sections().items() if "/" not in k},
+            "calibration": {"expectedError": round(self.calibration.expected_error(), 4), "curve": self.calibration.curve()},
+            "degradation": self.degradation,
+        }
+
+
+def _plain(value: np.ndarray) -> float | list[float]:
+    rounded = np.round(np.asarray(value, float), 4).tolist()
+    return rounded
+
+
+def evaluate(folder: pathlib.Path, subjects: list[Volume | SliceStack], every: int = 1, worst: int = 12, degraded_every: int = 0, threads: int = 1) -> Result:
+    """Evaluates the model folder on each `every`th slice of the subjects; the
+    degradation suite on each `degraded_every`th, where that is not 0."""
+    model = Model(folder, threads, scores=True)
+    groups, slices, calibration = [], [], metrics.Calibration()
+    for subject in subjects:
+        for plane in subject.planes:
+            group = Group(subject.name, plane, subject.whole_head, np.zeros((4, 4), np.int64), [[], [], []])
+            for index in range(every // 2, subject.count(plane), every):
+                image, labels = subject.slice(plane, index)
+                mask, probabilities = model.probabilities(image)
+                counts = metrics.confusion(mask, labels)
+                group.counts += counts
+                group.far += metrics.far_outside_brain(mask, labels)
+                for c in (1, 2, 3):
+                    group.distances[c - 1].append(metrics.surface_distances(mask, labels, c))
+                calibration.add(probabilities, labels, ((labels > 0) | (mask > 0)) & (labels != IGNORE))
+                if counts[1:].sum() > 1500:
+                    score = float(np.nanmean(metrics.dice(counts)[1:]))
+                    slices.append(Slice(subject.name, plane, index, score, image.copy(), labels.copy(), mask))
+            groups.append(group)
+        slices = sorted(slices, key=lambda s: s.mean_dice)[:worst]
+    degradation = {}
+    if degraded_every:
+        clean = _mean_dice(model, subjects, degraded_every, None)
+        degradation["none"] = round(clean, 4)
+        for name, degrade in SUITE.items():
+            degradation[name] = round(_mean_dice(model, subjects, degraded_every, degrade), 4)
+    return Result(groups, slices, calibration, degradation, every)
+
+
+def _mean_dice(model: Model, subjects: list[Volume | SliceStack], every: int, degrade) -> float:
+    """Mean Dice over classes, planes, subjects, and the two kinds of heads."""
+    kinds: dict[bool, list[float]] = {}
+    for subject in subjects:
+        scores = []
+        for plane in subject.planes:
+            counts = np.zeros((4, 4), np.int64)
+            for index in range(every // 2, subject.count(plane), every):
+                image, labels = subject.slice(plane, index)
+                if degrade is not None:
+                    image, labels = degrade(image, labels)
+                counts += metrics.confusion(model.segment(image), labels)
+            scores.append(float(np.nanmean(metrics.dice(counts)[1:])))
+        kinds.setdefault(subject.whole_head, []).append(float(np.mean(scores)))
+    return float(np.mean([np.mean(v) for v in kinds.values()]))

@@ -1,0 +1,53 @@
+"""Runs model folders through ONNX Runtime, as the component does."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+from . import window
+
+
+class Model:
+    """A model folder whose network takes uint8 slices and a percentile window."""
+
+    def __init__(self, folder: pathlib.Path, threads: int = 1, scores: bool = False):
+        """With scores, the class scores can be had, too; it is slower."""
+        self.manifest = json.loads((folder / "manifest.json").read_text())
+        if self.manifest["normalisation"]["kind"] != "percentile-window" or self.manifest["output"]["type"] != "uint8":
+            raise ValueError(f"{folder}: only networks with a percentile window and a mask can be evaluated here")
+        network = onnx.load(folder / self.manifest["file"])
+        if scores:
+            source = next(n for n in network.graph.node if n.op_type == "Split").input[0]
+            classes = len(self.manifest["classes"])
+            network.graph.output.append(helper.make_tensor_value_info(source, TensorProto.FLOAT, [1, classes, "height", "width"]))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self.multiple = self.manifest["input"]["sizeMultiple"]
+
+    def feed(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """The graph's inputs for a uint8 slice, padded."""
+        rule = self.manifest["normalisation"]
+        limits = window.slice_window(image, rule["low"], rule["high"], rule.get("ignoreBelowOrEqual", 0))
+        height, width = (-(-s // self.multiple) * self.multiple for s in image.shape)
+        padded = np.zeros((1, 1, height, width), np.uint8)
+        padded[0, 0, : image.shape[0], : image.shape[1]] = image
+        return {self.manifest["input"]["name"]: padded, rule["input"]: np.array(limits, np.float32)}
+
+    def segment(self, image: np.ndarray) -> np.ndarray:
+        """The mask of a uint8 slice."""
+        mask = self.session.run([self.manifest["output"]["name"]], self.feed(image))[0]
+        return mask[0, : image.shape[0], : image.shape[1]]
+
+    def probabilities(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The mask and the probability of each class, C x H x W."""
+        mask, scores = self.session.run(None, self.feed(image))
+        scores = scores[0, :, : image.shape[0], : image.shape[1]]
+        powers = np.exp(scores - scores.max(0))
+        return mask[0, : image.shape[0], : image.shape[1]], powers / powers.sum(0)

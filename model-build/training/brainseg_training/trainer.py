@@ -1,0 +1,209 @@
+"""The training loop: optimiser, averaged weights, checkpoints, several hosts."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import math
+import pathlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from .augmentation import Augmentation
+from .losses import pixel_weights, segmentation_loss
+from .sampling import Sampler
+from .window import batch_windows, normalise
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclasses.dataclass
+class Options:
+    """How to train."""
+
+    steps: int
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warm_up: int = 200
+    # The averaged weights are what is shipped; the average reaches back about
+    # 1 / (1 - ema) steps.
+    ema: float = 0.999
+    class_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    outside_weight: float = 1.0
+    seed: int = 1
+    # bfloat16 arithmetic in the convolutions, where the processor has it.
+    bfloat16: bool = False
+    # torch.compile: 2-3 times faster on a CPU after a minute; needs a compiler.
+    compile: bool = False
+    checkpoint_seconds: float = 180
+    # Stop after so many seconds of training: the learning rate then follows time
+    # instead of steps. 0 means by steps.
+    seconds: float = 0
+
+
+class Trainer:
+    """Trains one network; run() goes on from the checkpoint where there is one."""
+
+    def __init__(self, network: nn.Module, sampler: Sampler, augmentation: Augmentation, options: Options, checkpoints: pathlib.Path | None = None):
+        self.network = network
+        self.options = options
+        self.sampler, self.augmentation = sampler, augmentation
+        self.checkpoints = checkpoints
+        self.average = copy.deepcopy(network).eval()
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        others = [p for p in network.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}], lr=options.learning_rate
+        )
+        self.class_weights = torch.tensor(options.class_weights)
+        self.step, self.samples, self.seconds = 0, 0, 0.0
+        self.history: list[dict[str, float]] = []
+        self.ranks = dist.get_world_size() if dist.is_initialized() else 1
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+
+    def progress(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        if self.options.seconds:
+            return min(self.seconds / self.options.seconds, 1.0)
+        return min(self.step / self.options.steps, 1.0)
+
+    def _rate(self) -> float:
+        warm = min((self.step + 1) / max(self.options.warm_up, 1), 1.0)
+        return self.options.learning_rate * warm * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * self.progress())))
+
+    def _loss_function(self) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+        options, network, class_weights = self.options, self.network, self.class_weights
+
+        def loss(x: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
+                scores = network(x)
+            return segmentation_loss(scores, labels, weights, class_weights)
+
+        if options.compile:
+            return torch.compile(loss, dynamic=False)
+        return loss
+
+    def run(self, each: Callable[[Trainer], None] | None = None) -> nn.Module:
+        """Trains to the end and returns the averaged network; each is called
+        after every checkpoint."""
+        self._resume()
+        if self.options.compile or self.options.bfloat16:
+            self.network.to(memory_format=torch.channels_last)
+        loss_function = self._loss_function()
+        self.network.train()
+        last_save = last = time.monotonic()
+        running: list[float] = []
+        while self.progress() < 1:
+            # Each step has numbers of its own: a resumed training draws the
+            # samples that an unbroken one would have drawn.
+            rng = np.random.default_rng([self.options.seed, self.rank, self.step])
+            images, labels = self.augmentation(self.sampler.batch(self.options.batch_size, rng), rng)
+            weights = pixel_weights(labels, images, outside=self.options.outside_weight)
+            x = normalise(images, batch_windows(images)).unsqueeze(1)
+            if self.options.compile or self.options.bfloat16:
+                x = x.to(memory_format=torch.channels_last)
+            rate = self._rate()
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            loss = loss_function(x, labels, weights)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self._share_gradients()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimiser.step()
+            self._update_average()
+            self.step += 1
+            self.samples += self.options.batch_size * self.ranks
+            running.append(float(loss.detach()))
+            now = time.monotonic()
+            self.seconds += now - last
+            last = now
+            if self.ranks > 1 and self.options.seconds:
+                self.seconds = self._agree(self.seconds)
+            if self.step % 100 == 0:
+                entry = {"step": self.step, "samples": self.samples, "seconds": round(self.seconds, 1), "loss": round(float(np.mean(running)), 4), "rate": rate}
+                self.history.append(entry)
+                running.clear()
+                log.info("step %(step)d, %(samples)d samples, %(seconds).0f s, loss %(loss).4f, rate %(rate).2e", entry)
+            if now - last_save > self.options.checkpoint_seconds:
+                self.save()
+                if each is not None and self.rank == 0:
+                    each(self)
+                last_save = time.monotonic()
+                last = last_save
+        self.save()
+        return self.average
+
+    def _agree(self, value: float) -> float:
+        """The largest of the hosts' values: all must stop at the same step."""
+        tensor = torch.tensor([value], dtype=torch.float64)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return float(tensor[0])
+
+    def _share_gradients(self) -> None:
+        if self.ranks == 1:
+            return
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        flat = torch.cat([g.reshape(-1) for g in gradients])
+        dist.all_reduce(flat)
+        flat /= self.ranks
+        offset = 0
+        for g in gradients:
+            g.copy_(flat[offset : offset + g.numel()].view_as(g))
+            offset += g.numel()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+        for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values()):
+            if mean.dtype.is_floating_point:
+                mean.mul_(decay).add_(value, alpha=1 - decay)
+            else:
+                mean.copy_(value)
+
+    def save(self) -> None:
+        """Writes the checkpoint, whole or not at all."""
+        if self.checkpoints is None or self.rank != 0:
+            return
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        path = self.checkpoints / CHECKPOINT
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def _resume(self) -> None:
+        path = None if self.checkpoints is None else self.checkpoints / CHECKPOINT
+        if path is not None and path.exists():
+            state = torch.load(path, map_location="cpu")
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.samples, self.seconds = state["step"], state["samples"], state["seconds"]
+            self.history = state["history"]
+            log.info("resumed at step %d", self.step)
+        if self.ranks > 1:
+            # The first host's state counts, whatever the others found.
+            numbers = torch.tensor([self.step, self.samples, self.seconds], dtype=torch.float64)
+            dist.broadcast(numbers, 0)
+            self.step, self.samples, self.seconds = int(numbers[0]), int(numbers[1]), float(numbers[2])
+            for module in (self.network, self.average):
+                for value in module.state_dict().values():
+                    dist.broadcast(value, 0)
