@@ -10,11 +10,11 @@ package greengrass
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -73,25 +73,29 @@ func (o Options) withDefaults() Options {
 // error that wraps ggipc.ErrTokenRefused where only a new process can go on, and
 // what went wrong where the component could not start.
 func Run(ctx context.Context, opts Options) error {
-	err := run(ctx, opts.withDefaults())
+	opts = opts.withDefaults()
+	opts.Ready = sync.OnceFunc(opts.Ready)
+	cfg, err := fetchConfiguration(ctx, opts)
+	if err == nil {
+		err = live(ctx, opts, cfg)
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // stopped while it started
 	}
 	return err
 }
 
-func run(ctx context.Context, opts Options) error {
-	cfg, err := fetchConfiguration(ctx, opts)
-	if err != nil {
-		return err
-	}
+// run is the component with one configuration. It returns the next one where a
+// deployment changed what cannot change under way. started is called when
+// requests are taken; refused is a configuration that did not get that far.
+func run(ctx context.Context, opts Options, cfg config.Config, refused *config.Config, started func()) (next *config.Config, err error) {
 	if opts.Level != nil {
 		opts.Level.SetLevel(cfg.Log.Level)
 	}
 	opts.IPC.MaxFrame = cfg.IPC.MaxFrame
 	client, err := connect(ctx, opts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer client.Close()
 
@@ -103,16 +107,19 @@ func run(ctx context.Context, opts Options) error {
 		// Whoever watches the topic from afar learns that the component did not
 		// start; the details are for the log on the device.
 		out.status(request.Status{Message: request.ErrorMessage(startFailure(err)), State: request.StateStopping, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing})
-		return err
+		return nil, err
 	}
 	defer closeService()
 	svc.Announce(request.MessageAppStarting, request.StateStarting)
 
-	return serve(ctx, opts, cfg, client, svc, out)
+	watcher := newConfigurationWatcher(client, opts, cfg, refused)
+	err = serve(ctx, opts, cfg, client, svc, out, watcher, started)
+	return watcher.next, err
 }
 
-// serve takes requests until ctx ends or the client gives up.
-func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.Client, svc *service.Service, out *publisher) error {
+// serve takes requests until ctx ends, the client gives up or the watcher has
+// another configuration.
+func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.Client, svc *service.Service, out *publisher, watcher *configurationWatcher, started func()) error {
 	requests, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: cfg.Topics.Request}, func(_ context.Context, m ggipc.TopicMessage) {
 		svc.Handle(m.Bytes(), func(o service.Outcome) { out.result(o.Result) })
 	})
@@ -132,25 +139,39 @@ func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.C
 	if err := watchUpdates(ctx, client, svc, opts.Logger); err != nil {
 		return err
 	}
+	if err := watcher.subscribe(ctx); err != nil {
+		return err
+	}
 	if err := client.UpdateState(ctx, ggipc.StateRunning); err != nil {
 		return fmt.Errorf("report the state RUNNING: %w", err)
 	}
 	svc.Announce("Ready.", request.StateReady)
 	opts.Logger.Info("component is running", zap.String("model", svc.Model().Name), zap.String("modelVersion", svc.Model().Version),
 		zap.String("requestTopic", cfg.Topics.Request))
+	started()
 	opts.Ready()
 
-	select {
-	case <-ctx.Done():
-		svc.Announce("App stopping.", request.StateStopping)
-		return nil
-	case <-requests.Done():
-		if err := client.Err(); err != nil {
-			return err
+	var settled <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			svc.Announce("App stopping.", request.StateStopping)
+			return nil
+		case <-watcher.changes:
+			settled = time.After(configurationSettles)
+		case <-settled:
+			settled = nil
+			if watcher.look(ctx, svc) {
+				return nil
+			}
+		case <-requests.Done():
+			if err := client.Err(); err != nil {
+				return err
+			}
+			return fmt.Errorf("subscription to requests ended: %w", requests.Err())
+		case <-client.Done():
+			return client.Err()
 		}
-		return fmt.Errorf("subscription to requests ended: %w", requests.Err())
-	case <-client.Done():
-		return client.Err()
 	}
 }
 
@@ -211,21 +232,7 @@ func fetchConfiguration(ctx context.Context, opts Options) (config.Config, error
 		return config.Config{}, err
 	}
 	defer client.Close()
-	answer, err := client.GetConfiguration(ctx, "")
-	if ggipc.HasCode(err, ggipc.CodeResourceNotFound) {
-		answer.Value, err = json.RawMessage("{}"), nil
-	}
-	if err != nil {
-		return config.Config{}, fmt.Errorf("read the component's configuration: %w", err)
-	}
-	cfg, unknown, err := config.Parse(answer.Value)
-	if err != nil {
-		return config.Config{}, fmt.Errorf("%w (correct it in the deployment's configuration update)", err)
-	}
-	for _, key := range unknown {
-		opts.Logger.Warn("configuration key is not known and has no effect", zap.String("key", key))
-	}
-	return cfg, nil
+	return readConfiguration(ctx, client, opts.Logger)
 }
 
 func connect(ctx context.Context, opts Options) (*ggipc.Client, error) {
