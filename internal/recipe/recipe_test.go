@@ -13,14 +13,21 @@ import (
 	"github.com/brainseg/brainseg/internal/config"
 )
 
-const root = "../.."
+const (
+	root      = "../.."
+	ownRecipe = "recipes/io.brainseg.BrainSegmentation.yaml"
+)
 
-// shipped are the recipes in the repository, by file name.
+// shipped are the recipes in the repository, by the path of their file.
 func shipped(t *testing.T) map[string]*Recipe {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "recipes", "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no recipes found: %v", err)
+	var files []string
+	for _, pattern := range []string{"recipes/*.yaml", "model-build/recipe.yaml"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
 	}
 	recipes := make(map[string]*Recipe)
 	for _, file := range files {
@@ -32,7 +39,14 @@ func shipped(t *testing.T) map[string]*Recipe {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		recipes[filepath.Base(file)] = r
+		name, err := filepath.Rel(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recipes[name] = r
+	}
+	if recipes[ownRecipe] == nil {
+		t.Fatalf("%s was not found", ownRecipe)
 	}
 	return recipes
 }
@@ -40,8 +54,8 @@ func shipped(t *testing.T) map[string]*Recipe {
 func TestShippedRecipesKeepTheRulesOfBothNuclei(t *testing.T) {
 	var all []*Recipe
 	for file, r := range shipped(t) {
-		if file != r.Name+".yaml" {
-			t.Errorf("recipes/%s is of component %s: the GDK wants its name", file, r.Name)
+		if filepath.Dir(file) == "recipes" && filepath.Base(file) != r.Name+".yaml" {
+			t.Errorf("%s is of component %s: the GDK wants its name", file, r.Name)
 		}
 		all = append(all, r)
 	}
@@ -51,7 +65,7 @@ func TestShippedRecipesKeepTheRulesOfBothNuclei(t *testing.T) {
 }
 
 func TestTheDefaultConfigurationIsWhatTheComponentAssumesWithoutOne(t *testing.T) {
-	r := shipped(t)["io.brainseg.BrainSegmentation.yaml"]
+	r := shipped(t)[ownRecipe]
 	document, err := json.Marshal(r.Configuration)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +86,7 @@ func TestTheDefaultConfigurationIsWhatTheComponentAssumesWithoutOne(t *testing.T
 // The nucleus' script goes on behind the component's command, and tells that
 // all is well: a component that failed must not come back to it.
 func TestTheStartScriptIsReplacedByTheComponent(t *testing.T) {
-	for _, m := range shipped(t)["io.brainseg.BrainSegmentation.yaml"].Manifests {
+	for _, m := range shipped(t)[ownRecipe].Manifests {
 		script := m.Lifecycle["startup"].Script
 		if !strings.HasPrefix(script, "exec {artifacts:decompressedPath}/brainseg-linux-") || strings.Contains(script, "\n") {
 			t.Errorf("manifest %s starts with %q", m.Name, script)
@@ -82,7 +96,7 @@ func TestTheStartScriptIsReplacedByTheComponent(t *testing.T) {
 
 func TestTheRecipeIsWhereTheDevelopmentKitLooks(t *testing.T) {
 	target, err := os.Readlink(filepath.Join(root, "recipe.yaml"))
-	if err != nil || target != "recipes/io.brainseg.BrainSegmentation.yaml" {
+	if err != nil || target != ownRecipe {
 		t.Errorf("recipe.yaml leads to %q, %v", target, err)
 	}
 	text, err := os.ReadFile(filepath.Join(root, "gdk-config.json"))
