@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txt. In them $MODEL is the small model
-// threshold, $SHIPPED the shipped model and
-// $SAMPLES the sample slices.
+// threshold, $SHIPPED the shipped one, $SAMPLES the sample slices, and $PYTHON
+// has AWS' own client.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
@@ -44,6 +44,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("MODEL", filepath.Join(root, "internal", "segmentation", "testdata", "models", "threshold"))
 			e.Setenv("SHIPPED", filepath.Join(root, "artifacts", "model"))
 			e.Setenv("SAMPLES", filepath.Join(root, "artifacts", "samples"))
+			e.Setenv("PYTHON", filepath.Join(root, ".venv", "bin", "python"))
+			e.Setenv("EXAMPLES", filepath.Join(root, "docs", "examples"))
 			e.Setenv("PICTURES", filepath.Join(root, "internal", "imaging", "testdata"))
 			// The socket of a local nucleus has at most 107 bytes.
 			e.Setenv("TMPDIR", os.TempDir())
