@@ -141,3 +141,11 @@ gdk: $(DIST) ## what the Greengrass Development Kit publishes, in greengrass-bui
 .PHONY: test-arm64
 test-arm64: $(RUNTIME) dist ## the arm64 component end to end, under qemu
 	BRAINSEG_ARM64=required go test -count=1 -v -run 'Arm64' ./internal/distribution
+
+# To be run whenever the shipped network changes: the component refuses a model
+# whose mask of its own sample is another than this one.
+.PHONY: selftest
+selftest: bin/brainseg ## make the shipped model's sample and mask for its self-test anew
+	cp artifacts/samples/whole-head/axial-100.png artifacts/model/selftest.png
+	bin/brainseg segment --model artifacts/model --out out/selftest artifacts/model/selftest.png
+	mv out/selftest/selftest.png artifacts/model/selftest.mask.png

@@ -133,3 +133,31 @@ func remove(t *testing.T, dir, name string) {
 		t.Fatal(err)
 	}
 }
+
+func TestTheShippedModelBringsItsSelfTest(t *testing.T) {
+	shipped := filepath.Join("..", "..", "artifacts", "model")
+	slice, mask, err := selfTestPair(shipped)
+	if err != nil || slice == nil {
+		t.Fatalf("slice %v, error %v: run make selftest", slice != nil, err)
+	}
+	seen := make(map[uint8]bool)
+	for _, class := range mask {
+		seen[class] = true
+	}
+	if len(seen) < 4 {
+		t.Errorf("the expected mask has classes %v only: it would not find that one is missing", seen)
+	}
+	path, err := filepath.Abs(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	library, err := filepath.Abs("../../artifacts/onnxruntime/linux-" + runtime.GOARCH + "/libonnxruntime.so.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDevice(t, nucleus.Classic, map[string]any{"model": map[string]any{"path": path, "library": library}})
+	d.launch()
+	if state := d.nucleus.State(ComponentName); state != "RUNNING" {
+		t.Errorf("the component is %q to the nucleus; after a change of the network run make selftest", state)
+	}
+}
