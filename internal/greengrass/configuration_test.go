@@ -137,3 +137,21 @@ func TestALogLevelChangesUnderWay(t *testing.T) {
 		}
 	}
 }
+
+func TestADeviceThatIsOfflineDoesNotWaitForTheCloud(t *testing.T) {
+	d := newDevice(t, nucleus.Lite, nil) // which has no spooler
+	d.nucleus.SetOnline(false)
+	d.launch()
+	d.awaitStatus("Ready.")
+	start := time.Now()
+	d.configure(map[string]any{"service": map[string]any{"queue": "7"}})
+	d.awaitStatus("Ready.")
+	if took := time.Since(start); took > closeTime {
+		t.Errorf("the new configuration is in effect after %v", took)
+	}
+	start = time.Now()
+	d.stop()
+	if err := d.wait(); err != nil || time.Since(start) > closeTime {
+		t.Errorf("the component ended with %v after %v", err, time.Since(start))
+	}
+}
