@@ -41,7 +41,7 @@ serve: bin/brainseg ## run the component on a local nucleus until Ctrl-C
 	bin/brainseg local --images artifacts/samples --out out
 
 .PHONY: test
-test: $(RUNTIME) venv ## all tests, with the race detector
+test: $(RUNTIME) venv dist ## all tests, with the race detector
 	go test -race -timeout 9m ./...
 
 # The official SDK and the S3 server that the tests use.

@@ -62,7 +62,7 @@ func collectLicences(root, architecture string, files []string) ([]byte, error) 
 	case err != nil:
 		return nil, err
 	case !found:
-		return nil, fmt.Errorf("Go's licence is not in %s: use a Go from go.dev", bytes.TrimSpace(goroot))
+		return nil, fmt.Errorf("find the licence of Go: none is in %s; use a Go from go.dev", bytes.TrimSpace(goroot))
 	}
 	for _, path := range files {
 		text, err := os.ReadFile(path)
