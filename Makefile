@@ -41,7 +41,7 @@ serve: bin/brainseg ## run the component on a local nucleus until Ctrl-C
 	bin/brainseg local --images artifacts/samples --out out
 
 .PHONY: test
-test: $(RUNTIME) venv ## all tests, with the race detector
+test: $(RUNTIME) venv dist ## all tests, with the race detector
 	go test -race -timeout 9m ./...
 
 # The official SDK and the S3 server that the tests use.
@@ -76,3 +76,76 @@ bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (m
 .PHONY: clean
 clean: ## remove what was built; keeps what was fetched
 	rm -rf bin out dist greengrass-build internal/benchmark/.build
+
+# Distribution: what a Greengrass core device is given. `zig cc` links against
+# the symbols of glibc 2.28, so that Raspberry Pi OS bullseye and later run it.
+COMPONENT := io.brainseg.BrainSegmentation
+DIST := $(foreach arch,arm64 amd64 arm,dist/brainseg-linux-$(arch).zip)
+ZIG := $(CURDIR)/.cache/zig/bin/python -m ziglang
+SOURCES := go.mod go.sum $(shell find component internal -type f -not -name '*_test.go' \
+	-not -path '*/testdata/*' -not -path '*/node_modules/*' -not -path '*/.build/*')
+NOTICES := artifacts/onnxruntime/LICENSE artifacts/onnxruntime/ThirdPartyNotices.txt
+zig-target-arm64 := aarch64-linux-gnu.2.28
+zig-target-amd64 := x86_64-linux-gnu.2.28
+zig-target-arm := arm-linux-gnueabihf.2.28
+
+.PHONY: dist
+dist: $(DIST) ## zips for linux/arm64, linux/amd64 and linux/arm, in dist/
+
+.cache/zig/installed: internal/distribution/requirements.txt
+	python3 -m venv .cache/zig
+	.cache/zig/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# Changes when the version does, so that a program never tells an old one.
+bin/version: FORCE
+	@mkdir -p bin
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
+.PHONY: FORCE
+FORCE:
+
+.PRECIOUS: bin/linux-%/brainseg
+bin/linux-%/brainseg: $(SOURCES) bin/version .cache/zig/installed
+	@mkdir -p $(@D)
+	CGO_ENABLED=1 GOOS=linux GOARCH=$* GOARM=7 CC='$(ZIG) cc -target $(zig-target-$*)' \
+		go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -buildid= -extldflags=-s' -o $@ ./component
+
+# 32-bit arm has no build of ONNX Runtime: its device brings one.
+dist/brainseg-linux-arm.zip: bin/linux-arm/brainseg
+	go run ./internal/distribution -arch arm -program $< -out $@
+
+dist/brainseg-linux-%.zip: bin/linux-%/brainseg artifacts/onnxruntime/linux-%/libonnxruntime.so.1 $(NOTICES)
+	go run ./internal/distribution -arch $* -program $< -library $(word 2,$^) -out $@
+
+ifneq ($(GOARCH),arm64)
+artifacts/onnxruntime/linux-arm64/libonnxruntime.so.1: artifacts/onnxruntime/fetch.sh
+	artifacts/onnxruntime/fetch.sh linux-arm64
+	@touch $@
+endif
+ifneq ($(GOARCH),amd64)
+artifacts/onnxruntime/linux-amd64/libonnxruntime.so.1: artifacts/onnxruntime/fetch.sh
+	artifacts/onnxruntime/fetch.sh linux-amd64
+	@touch $@
+endif
+
+# What `gdk component build` calls. The GDK publishes from these folders, under
+# the version that gdk-config.json names.
+GDK_VERSION = $(shell sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' gdk-config.json)
+.PHONY: gdk
+gdk: $(DIST) ## what the Greengrass Development Kit publishes, in greengrass-build/
+	@mkdir -p greengrass-build/recipes greengrass-build/artifacts/$(COMPONENT)/$(GDK_VERSION)
+	cp recipes/$(COMPONENT).yaml greengrass-build/recipes/
+	cp $(DIST) greengrass-build/artifacts/$(COMPONENT)/$(GDK_VERSION)/
+
+# The arm64 archive, run by qemu as the processors of Raspberry Pi 3, 4 and 5.
+.PHONY: test-arm64
+test-arm64: $(RUNTIME) dist ## the arm64 component end to end, under qemu
+	BRAINSEG_ARM64=required go test -count=1 -v -run 'Arm64' ./internal/distribution
+
+# To be run whenever the shipped network changes: the component refuses a model
+# whose mask of its own sample is another than this one.
+.PHONY: selftest
+selftest: bin/brainseg ## make the shipped model's sample and mask for its self-test anew
+	cp artifacts/samples/whole-head/axial-100.png artifacts/model/selftest.png
+	bin/brainseg segment --model artifacts/model --out out/selftest artifacts/model/selftest.png
+	mv out/selftest/selftest.png artifacts/model/selftest.mask.png

@@ -21,9 +21,10 @@ type result struct {
 	stream       []time.Duration
 	cpu          time.Duration // user and system, of all slices of the stream
 	runs         []time.Duration
-	peak         int64   // bytes
-	agreement    float64 // share of pixels equal to the floor's
-	outsideShare float64 // component only
+	peak         int64         // bytes
+	agreement    float64       // share of pixels equal to the floor's
+	outsideShare float64       // component only
+	running      time.Duration // component only: median, process start to RUNNING
 }
 
 type results []result
@@ -113,6 +114,7 @@ func compare(ctx context.Context, s settings, list []contestant, stream []slice)
 		}
 		if own, ok := c.(*component); ok {
 			all[i].outsideShare = own.outsideInference()
+			all[i].running = median(own.starts)
 		}
 	}
 	progress("runs of the network alone")

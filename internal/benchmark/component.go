@@ -36,6 +36,8 @@ type component struct {
 	results chan request.Result
 	ready   chan struct{} // the component takes requests
 	count   int
+	// Of every start: from the process to the status that follows RUNNING.
+	starts []time.Duration
 	// Where the time went, of every slice of the component's current process.
 	timings []request.Timings
 }
@@ -101,6 +103,7 @@ func (c *component) name() string { return "brainseg over IPC" }
 // start returns when the component tells that it takes requests.
 func (c *component) start(ctx context.Context) error {
 	c.timings = nil
+	begin := time.Now()
 	command := exec.CommandContext(ctx, c.program, "component")
 	command.Env = append(os.Environ(), c.nucleus.Env(componentName)...)
 	if err := c.launch(command); err != nil {
@@ -108,6 +111,7 @@ func (c *component) start(ctx context.Context) error {
 	}
 	select {
 	case <-c.ready:
+		c.starts = append(c.starts, time.Since(begin))
 		return nil
 	case <-time.After(30 * time.Second):
 		return c.failed(c.name(), errors.New("the component does not run after 30 s"))

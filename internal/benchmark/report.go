@@ -49,5 +49,6 @@ func (all results) print(w io.Writer, m *segmentation.Manifest, stream []slice) 
 	fmt.Fprintf(t, "for comparison: C / Python with Flask\t%.3f\n", ratio(median(floor.stream), median(python.stream)))
 	line("component's time outside of inference, %", 100*own.outsideShare, 20, "%.1f")
 	line("component's peak memory, MB", float64(own.peak)/1e6, 80, "%.1f")
+	line("component's start to RUNNING, self-test included, ms", ms(own.running), 400, "%.0f")
 	t.Flush()
 }

@@ -10,11 +10,11 @@ package greengrass
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -74,38 +74,52 @@ func (o Options) withDefaults() Options {
 // what went wrong where the component could not start.
 func Run(ctx context.Context, opts Options) error {
 	opts = opts.withDefaults()
+	opts.Ready = sync.OnceFunc(opts.Ready)
 	cfg, err := fetchConfiguration(ctx, opts)
-	if err != nil {
-		return err
+	if err == nil {
+		err = live(ctx, opts, cfg)
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped while it started
+	}
+	return err
+}
+
+// run is the component with one configuration. It returns the next one where a
+// deployment changed what cannot change under way. started is called when
+// requests are taken; refused is a configuration that did not get that far.
+func run(ctx context.Context, opts Options, cfg config.Config, refused *config.Config, started func()) (next *config.Config, err error) {
 	if opts.Level != nil {
 		opts.Level.SetLevel(cfg.Log.Level)
 	}
 	opts.IPC.MaxFrame = cfg.IPC.MaxFrame
 	client, err := connect(ctx, opts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer client.Close()
 
 	out := newPublisher(client, cfg, opts.Logger)
 	defer out.close()
 	thing := os.Getenv("AWS_IOT_THING_NAME")
-	svc, closeService, err := openService(opts, cfg, thing, out)
+	svc, closeService, err := openService(ctx, opts, cfg, thing, out)
 	if err != nil {
 		// Whoever watches the topic from afar learns that the component did not
 		// start; the details are for the log on the device.
 		out.status(request.Status{Message: request.ErrorMessage(startFailure(err)), State: request.StateStopping, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing})
-		return err
+		return nil, err
 	}
 	defer closeService()
 	svc.Announce(request.MessageAppStarting, request.StateStarting)
 
-	return serve(ctx, opts, cfg, client, svc, out)
+	watcher := newConfigurationWatcher(client, opts, cfg, refused)
+	err = serve(ctx, opts, cfg, client, svc, out, watcher, started)
+	return watcher.next, err
 }
 
-// serve takes requests until ctx ends or the client gives up.
-func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.Client, svc *service.Service, out *publisher) error {
+// serve takes requests until ctx ends, the client gives up or the watcher has
+// another configuration.
+func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.Client, svc *service.Service, out *publisher, watcher *configurationWatcher, started func()) error {
 	requests, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: cfg.Topics.Request}, func(_ context.Context, m ggipc.TopicMessage) {
 		svc.Handle(m.Bytes(), func(o service.Outcome) { out.result(o.Result) })
 	})
@@ -125,31 +139,45 @@ func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.C
 	if err := watchUpdates(ctx, client, svc, opts.Logger); err != nil {
 		return err
 	}
+	if err := watcher.subscribe(ctx); err != nil {
+		return err
+	}
 	if err := client.UpdateState(ctx, ggipc.StateRunning); err != nil {
 		return fmt.Errorf("report the state RUNNING: %w", err)
 	}
 	svc.Announce("Ready.", request.StateReady)
 	opts.Logger.Info("component is running", zap.String("model", svc.Model().Name), zap.String("modelVersion", svc.Model().Version),
 		zap.String("requestTopic", cfg.Topics.Request))
+	started()
 	opts.Ready()
 
-	select {
-	case <-ctx.Done():
-		svc.Announce("App stopping.", request.StateStopping)
-		return nil
-	case <-requests.Done():
-		if err := client.Err(); err != nil {
-			return err
+	var settled <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			svc.Announce("App stopping.", request.StateStopping)
+			return nil
+		case <-watcher.changes:
+			settled = time.After(configurationSettles)
+		case <-settled:
+			settled = nil
+			if watcher.look(ctx, svc) {
+				return nil
+			}
+		case <-requests.Done():
+			if err := client.Err(); err != nil {
+				return err
+			}
+			return fmt.Errorf("subscription to requests ended: %w", requests.Err())
+		case <-client.Done():
+			return client.Err()
 		}
-		return fmt.Errorf("subscription to requests ended: %w", requests.Err())
-	case <-client.Done():
-		return client.Err()
 	}
 }
 
-// openService opens folders and model and starts the service. The function that
-// it returns works off what was accepted and closes all three.
-func openService(opts Options, cfg config.Config, thing string, out *publisher) (*service.Service, func(), error) {
+// openService opens folders and model, tests the model and starts the service.
+// The function that it returns works off what was accepted and closes all three.
+func openService(ctx context.Context, opts Options, cfg config.Config, thing string, out *publisher) (*service.Service, func(), error) {
 	store, err := openStore(cfg)
 	if err != nil {
 		return nil, nil, err
@@ -160,6 +188,11 @@ func openService(opts Options, cfg config.Config, thing string, out *publisher) 
 	if err != nil {
 		store.Close()
 		return nil, nil, fmt.Errorf("open the model: %w", err)
+	}
+	if err := selfTest(ctx, model, cfg.Model.Path, opts.Logger); err != nil {
+		model.Close()
+		store.Close()
+		return nil, nil, err
 	}
 	svc, err := service.New(service.Options{
 		Model: model, Store: store, Workers: cfg.Service.Workers, Queue: cfg.Service.Queue,
@@ -183,7 +216,7 @@ func openService(opts Options, cfg config.Config, thing string, out *publisher) 
 // startFailure says in one sentence, without paths, why the component did not
 // start.
 func startFailure(err error) string {
-	for _, sentinel := range []error{segmentation.ErrManifest, segmentation.ErrChecksum, segmentation.ErrRuntime, segmentation.ErrModel} {
+	for _, sentinel := range []error{segmentation.ErrManifest, segmentation.ErrChecksum, segmentation.ErrRuntime, segmentation.ErrModel, errSelfTest} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
 		}
@@ -199,21 +232,7 @@ func fetchConfiguration(ctx context.Context, opts Options) (config.Config, error
 		return config.Config{}, err
 	}
 	defer client.Close()
-	answer, err := client.GetConfiguration(ctx, "")
-	if ggipc.HasCode(err, ggipc.CodeResourceNotFound) {
-		answer.Value, err = json.RawMessage("{}"), nil
-	}
-	if err != nil {
-		return config.Config{}, fmt.Errorf("read the component's configuration: %w", err)
-	}
-	cfg, unknown, err := config.Parse(answer.Value)
-	if err != nil {
-		return config.Config{}, fmt.Errorf("%w (correct it in the deployment's configuration update)", err)
-	}
-	for _, key := range unknown {
-		opts.Logger.Warn("configuration key is not known and has no effect", zap.String("key", key))
-	}
-	return cfg, nil
+	return readConfiguration(ctx, client, opts.Logger)
 }
 
 func connect(ctx context.Context, opts Options) (*ggipc.Client, error) {

@@ -43,9 +43,9 @@ func newPublisher(client *ggipc.Client, cfg config.Config, logger *zap.Logger) *
 	return &publisher{
 		logger:  logger,
 		limit:   ggipc.MaxMessage(cfg.IPC.MaxFrame, cfg.Topics.Result),
-		results: newOutbox("result", resultsKept, publish(cfg.Topics.Result), logger),
-		local:   newOutbox("status", statusKept, publish(cfg.Topics.Status), logger),
-		cloud: newOutbox("status to AWS IoT Core", statusKept, func(ctx context.Context, b []byte) error {
+		results: newOutbox("result", resultsKept, true, publish(cfg.Topics.Result), logger),
+		local:   newOutbox("status", statusKept, true, publish(cfg.Topics.Status), logger),
+		cloud: newOutbox("status to AWS IoT Core", statusKept, false, func(ctx context.Context, b []byte) error {
 			return client.PublishToIoTCore(ctx, ggipc.PublishToIoTCoreRequest{Topic: cfg.Topics.Status, Payload: b})
 		}, logger),
 	}
@@ -87,20 +87,23 @@ const closeTime = 2 * time.Second
 // outbox sends messages one after the other, again and again where trying later
 // may help.
 type outbox struct {
-	name    string
-	send    func(context.Context, []byte) error
-	logger  *zap.Logger
-	queue   chan []byte
-	dropped atomic.Uint64
-	ctx     context.Context // ends when nothing more is sent
-	cancel  context.CancelFunc
-	closing chan struct{} // closed when only what is queued remains to be sent
-	done    chan struct{} // closed when run has ended
+	name string
+	// persistent: what fails is tried again while the outbox is being closed.
+	// Not so for the cloud: a device that is offline would wait for nothing.
+	persistent bool
+	send       func(context.Context, []byte) error
+	logger     *zap.Logger
+	queue      chan []byte
+	dropped    atomic.Uint64
+	ctx        context.Context // ends when nothing more is sent
+	cancel     context.CancelFunc
+	closing    chan struct{} // closed when only what is queued remains to be sent
+	done       chan struct{} // closed when run has ended
 }
 
-func newOutbox(name string, size int, send func(context.Context, []byte) error, logger *zap.Logger) *outbox {
+func newOutbox(name string, size int, persistent bool, send func(context.Context, []byte) error, logger *zap.Logger) *outbox {
 	o := &outbox{
-		name: name, send: send, logger: logger,
+		name: name, persistent: persistent, send: send, logger: logger,
 		queue: make(chan []byte, size), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
@@ -158,6 +161,10 @@ func (o *outbox) run() {
 
 // deliver sends one message until it is taken or can never be.
 func (o *outbox) deliver(b []byte) {
+	var closing <-chan struct{}
+	if !o.persistent {
+		closing = o.closing
+	}
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 30*time.Second
 	for attempt := 1; ; attempt++ {
@@ -176,6 +183,8 @@ func (o *outbox) deliver(b []byte) {
 		}
 		select {
 		case <-time.After(pause.NextBackOff()):
+		case <-closing:
+			return
 		case <-o.ctx.Done():
 			return
 		}

@@ -68,7 +68,7 @@ func findLibrary(option string) (string, error) {
 		}
 		dir := filepath.Dir(executable)
 		candidates = []string{filepath.Join(dir, libraryName), filepath.Join(dir, "lib", libraryName)}
-		hint = "; run artifacts/onnxruntime/fetch.sh and name the library by configuration or by " + LibraryVariable
+		hint = "; bring ONNX Runtime 1.24 or later (for amd64 and arm64 run artifacts/onnxruntime/fetch.sh) and name it by the configuration key model.library or by " + LibraryVariable
 	}
 	for _, path := range candidates {
 		resolved, err := filepath.EvalSymlinks(path)

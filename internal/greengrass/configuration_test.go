@@ -1,0 +1,157 @@
+package greengrass
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/brainseg/brainseg/internal/ggipc"
+	"github.com/brainseg/brainseg/internal/nucleus"
+	"github.com/brainseg/brainseg/internal/request"
+)
+
+// awaitStatus reads status messages until one begins with want, and returns
+// those that came before.
+func (d *device) awaitStatus(want string) (before []string) {
+	d.t.Helper()
+	for {
+		s := next(d.t, d.statuses)
+		if strings.HasPrefix(s.Message, want) {
+			return before
+		}
+		before = append(before, s.Message)
+	}
+}
+
+func (d *device) configure(value map[string]any) {
+	d.t.Helper()
+	if err := d.nucleus.MergeConfiguration(ComponentName, nil, value); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func TestAChangedConfigurationIsInEffectWithoutANewProcess(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, nil)
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		if r := d.ask(`{"id":"1","image":{"path":"a.png"}}`); r.Error != nil {
+			t.Fatalf("before: %+v", r.Error)
+		}
+
+		elsewhere := t.TempDir()
+		d.configure(map[string]any{"output": map[string]any{"root": elsewhere}, "images": map[string]any{"maxPixels": "100"}})
+		d.awaitStatus("Configuration changed.")
+		d.awaitStatus("Ready.")
+		r := d.ask(`{"id":"2","image":{"path":"a.png"}}`)
+		if r.Error != nil || filepath.Dir(r.Mask.Path) != elsewhere {
+			t.Errorf("after: %+v, error %+v", r, r.Error)
+		}
+		if state := d.nucleus.State(ComponentName); state != "RUNNING" {
+			t.Errorf("the component is %q to the nucleus", state)
+		}
+		d.stop()
+		if err := d.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAConfigurationThatCannotBeUsedIsRefusedAndTheOneBeforeStays(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, nil)
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		works := func(id string) {
+			t.Helper()
+			if r := d.ask(fmt.Sprintf(`{"id":%q,"image":{"path":"a.png"}}`, id)); r.Error != nil {
+				t.Errorf("%s: %+v", id, r.Error)
+			}
+		}
+
+		d.configure(map[string]any{"service": map[string]any{"workers": "many"}})
+		d.awaitStatus("Error: the new configuration is not valid")
+		works("not valid")
+		d.configure(map[string]any{"service": map[string]any{"workers": "1"}})
+
+		d.configure(map[string]any{"images": map[string]any{"roots": []any{"/nowhere"}}})
+		d.awaitStatus("Configuration changed.")
+		d.awaitStatus("Ready.")
+		works("a folder that is not there")
+		if n := d.logs.FilterMessageSnippet("the new configuration cannot be used").Len(); n != 1 {
+			t.Errorf("it was refused %d times", n)
+		}
+
+		d.configure(map[string]any{"images": map[string]any{"roots": []any{d.in}}, "topics": map[string]any{"request": "not/allowed"}})
+		d.awaitStatus("Configuration changed.")
+		d.awaitStatus("Ready.")
+		works("a topic that accessControl does not name")
+		d.stop()
+		if err := d.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestALogLevelChangesUnderWay(t *testing.T) {
+	d := newDevice(t, nucleus.Lite, nil)
+	level := zap.NewAtomicLevelAt(zapcore.ErrorLevel)
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- Run(ctx, Options{
+			IPC:   ggipc.Options{SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(ComponentName)},
+			Level: &level, Ready: func() { close(ready) },
+		})
+	}()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	d.awaitStatus("Ready.")
+	if got := level.Level(); got != zapcore.InfoLevel {
+		t.Errorf("the level at the start is %v", got)
+	}
+	d.configure(map[string]any{"log": map[string]any{"level": "debug"}})
+	for deadline := time.Now().Add(patience); level.Level() != zapcore.DebugLevel; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the level does not change")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for len(d.statuses) > 0 {
+		if s := <-d.statuses; s.State == request.StateStarting {
+			t.Errorf("the component started anew: %+v", s)
+		}
+	}
+}
+
+func TestADeviceThatIsOfflineDoesNotWaitForTheCloud(t *testing.T) {
+	d := newDevice(t, nucleus.Lite, nil) // which has no spooler
+	d.nucleus.SetOnline(false)
+	d.launch()
+	d.awaitStatus("Ready.")
+	start := time.Now()
+	d.configure(map[string]any{"service": map[string]any{"queue": "7"}})
+	d.awaitStatus("Ready.")
+	if took := time.Since(start); took > closeTime {
+		t.Errorf("the new configuration is in effect after %v", took)
+	}
+	start = time.Now()
+	d.stop()
+	if err := d.wait(); err != nil || time.Since(start) > closeTime {
+		t.Errorf("the component ended with %v after %v", err, time.Since(start))
+	}
+}
