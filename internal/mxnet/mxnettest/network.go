@@ -36,7 +36,7 @@ type Slice struct {
 func Networks(t testing.TB, dir string) []Network {
 	t.Helper()
 	folders, err := filepath.Glob(filepath.Join(dir, "testdata", "reference", "networks", "*"))
-	if err != nil || len(folders) < 2 {
+	if err != nil || len(folders) < 4 {
 		t.Fatalf("networks %v, %v", folders, err)
 	}
 	if full := os.Getenv(FullVariable); full != "" {

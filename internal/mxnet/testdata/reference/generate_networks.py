@@ -34,12 +34,12 @@ def run(network, divide, image, arguments, auxiliary):
     return executor.forward(is_train=False)[0].asnumpy()
 
 
-def write(folder, network, divide, steps, sizes):
+def write(folder, network, divide, steps, sizes, **training):
     """One network, trained where steps > 0."""
     folder.mkdir(parents=True, exist_ok=True)
     symbol = network(HEIGHT, WIDTH, divide)
     if steps:
-        arguments, auxiliary = weights.trained_weights(network, divide, steps)
+        arguments, auxiliary = weights.trained_weights(network, divide, steps, **training)
         mx.model.save_checkpoint(str(folder / "model"), 0, symbol, arguments, auxiliary)
     else:
         arguments, auxiliary = weights.random_weights(symbol, HEIGHT, WIDTH)
@@ -75,7 +75,7 @@ def main():
     folder = HERE / "networks"
     write(folder / "enet-random", networks.enet, 1, 0, [(96, 80), (64, 112)])
     write(folder / "unet-random", networks.unet, 1, 0, [(96, 80), (64, 112)])
-    write(folder / "unet-trained", networks.unet, 8, 250, [(96, 80), (80, 112)])
+    write(folder / "unet-trained", networks.unet, 8, 600, [(96, 80), (80, 112)], rate=1e-2)
     write(folder / "enet-trained", networks.enet, 1, 250, [(96, 80), (80, 112), (176, 208)])
 
 

@@ -64,7 +64,7 @@ def random_weights(symbol, height, width):
     )
 
 
-def trained_weights(network, divide, steps, height=96, width=80, count=8, seed=3):
+def trained_weights(network, divide, steps, rate=3e-3, height=96, width=80, count=8, seed=3):
     """Trains on phantoms; the sizes of training do not bind the weights."""
     mx.random.seed(seed)
     np.random.seed(seed)
@@ -82,10 +82,10 @@ def trained_weights(network, divide, steps, height=96, width=80, count=8, seed=3
     executor.arg_dict[{"enet": "initial_conv_weight", "unet": "down0_conv1_weight"}[network.__name__]][:] /= 64
     for name, array in executor.aux_dict.items():
         array[:] = 1 if name.endswith("_var") else 0
-    optimiser = mx.optimizer.Adam(learning_rate=3e-3)
+    optimiser = mx.optimizer.Adam(learning_rate=rate)
     update = mx.optimizer.get_updater(optimiser)
     for step in range(steps):
-        optimiser.lr = 3e-3 * (1 - step / steps) + 1e-4
+        optimiser.lr = rate * (1 - step / steps) + 1e-4
         images, classes = phantoms.batch(random, count, height, width)
         executor.forward(is_train=True, data=mx.nd.array(images), label=mx.nd.array(classes))
         executor.backward()
