@@ -75,7 +75,7 @@ func Rewrites(opts Options) []Rewrite {
 	}
 	if !opts.KeepScores {
 		rewrites = append(rewrites,
-			Rewrite{"drop-softmax", "the largest score is the largest before softmax too", true, dropSoftmax})
+			Rewrite{"drop-softmax", "the largest score is the largest before softmax too", false, dropSoftmax})
 	}
 	rewrites = append(rewrites,
 		Rewrite{"blocks-of-pixels", "a transposed convolution whose kernel is its stride is a convolution that gives blocks of pixels", false, blocksOfPixels})
@@ -90,7 +90,8 @@ func Rewrites(opts Options) []Rewrite {
 	if opts.Layout {
 		rewrites = append(rewrites,
 			Rewrite{"convolve-padding", "channels of zeros are added by a convolution", true, convolvePadding},
-			Rewrite{"convolve-joins", "channels are joined by the sum of convolutions", true, convolveJoins})
+			Rewrite{"convolve-joins", "channels are joined by the sum of convolutions", false, convolveJoins},
+			Rewrite{"convolve-prelu", "PRelu with a slope for each channel is a sum of convolutions of each channel", false, convolvePRelu})
 	}
 	return append(rewrites,
 		Rewrite{"rewrite-prelu", "PRelu is written as LeakyRelu where its slopes are equal, as a maximum where none is above 1, and as a sum otherwise", true, rewritePRelu})

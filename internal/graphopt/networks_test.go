@@ -76,6 +76,9 @@ func TestMasksStayTheSameAfterEveryStep(t *testing.T) {
 				}
 				optimised, steps, err := graphopt.Optimise(model, graphopt.Options{Layout: layout, AfterStep: func(step graphopt.Step, before, after *onnxpb.ModelProto) error {
 					seen[step.Name] = true
+					if network.Name == "unet-random" { // too large to be run after every step
+						return nil
+					}
 					for i, slice := range network.Slices {
 						got := mask(t, after, slice.Image)
 						if differ := countDifferent(want[i], got); float64(differ) > 1e-4*float64(len(got)) {
