@@ -213,6 +213,19 @@ func TestRewritesKeepWhatIsComputed(t *testing.T) {
 	}
 }
 
+func TestPReluIsKeptOnDemand(t *testing.T) {
+	for slopes, want := range map[[2]float32]string{{0.2, 0.3}: "PRelu", {0.2, 0.2}: "LeakyRelu", {0, 0}: "Relu"} {
+		model := newSmall(2, 2).floats("a", slopes[:], 2, 1, 1).node("PRelu", nil, "y", "x", "a").model()
+		optimised, _, err := graphopt.Optimise(model, graphopt.Options{KeepScores: true, KeepFloats: true, KeepPRelu: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := operators(optimised); !slices.Equal(got, []string{want}) {
+			t.Errorf("slopes %v: operators %v, want %s", slopes, got, want)
+		}
+	}
+}
+
 func TestTheClassIsTheFirstOfTheLargestScores(t *testing.T) {
 	for _, blocks := range []bool{false, true} {
 		for _, classes := range []int64{2, 3, 4, 7} {
