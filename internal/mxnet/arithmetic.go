@@ -195,3 +195,34 @@ func (x *call) argumentOf(operator string, data tensor, axis int, keep bool) []t
 	}
 	return []tensor{x.whole(x.asFloat(x.add(operator, attributes, shape, data)))}
 }
+
+// matrixProduct multiplies matrices, with axes of a batch before them or not.
+func matrixProduct(axes int) func(*call) []tensor {
+	return func(x *call) []tensor {
+		var sides [2]tensor
+		for i, key := range []string{"transpose_a", "transpose_b"} {
+			t := x.tensor(i)
+			if x.err == nil && len(t.shape) != axes {
+				x.unsupported("an input has %d axes, and not %d", len(t.shape), axes)
+			}
+			turned := x.flag(key, false)
+			if x.err != nil {
+				return nil
+			}
+			if turned {
+				order := []int64{0, 1, 2}[:axes]
+				order[axes-1], order[axes-2] = order[axes-2], order[axes-1]
+				t = x.permute(t, order)
+			}
+			sides[i] = t
+		}
+		a, b := sides[0].shape, sides[1].shape
+		if inner, other := a[axes-1], b[axes-2]; inner.size != other.size || axes == 3 && a[0].size != b[0].size {
+			x.inconsistent("matrices of %v and %v cannot be multiplied", sizes(a), sizes(b))
+		} else if inner.dynamic != other.dynamic || axes == 3 && a[0].dynamic != b[0].dynamic {
+			x.needFixed("it multiplies axes of a size that depends on the image's with axes of a fixed one")
+		}
+		shape := append(append([]dim{}, a[:axes-1]...), b[axes-1])
+		return []tensor{x.add("MatMul", nil, shape, sides[0], sides[1])}
+	}
+}

@@ -163,7 +163,7 @@ var ignored = map[string]bool{
 	"use_ignore": true, "normalization": true, "out_grad": true, "smooth_alpha": true, "valid_thresh": true, "use_global_stats": true,
 	"ctx_group": true, "lr_mult": true, "wd_mult": true, "force_mirroring": true, "mirror_stage": true, "margin": true,
 	"regularization_coefficient": true, "use_linear": true, "cudnn_algo_verbose": true, "cudnn_algo_fwd": true,
-	"cudnn_algo_bwd_data": true, "cudnn_algo_bwd_filter": true, "cudnn_tensor_core_only": true,
+	"cudnn_algo_bwd_data": true, "cudnn_algo_bwd_filter": true, "cudnn_tensor_core_only": true, "forward_stype": true,
 }
 
 // rest fails where the node has attributes that nobody has asked for and that

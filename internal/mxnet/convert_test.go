@@ -33,7 +33,11 @@ func graph(nodes ...mxnet.Node) *mxnet.Model {
 	return &mxnet.Model{
 		Symbol: &mxnet.Symbol{Nodes: nodes, Heads: []mxnet.Edge{{Node: len(nodes) - 1}}},
 		Shapes: map[string][]int64{"data": {1, 2, 8, 6}},
-		Params: map[string]*mxnet.Array{"w": mxnet.NewArray([]int64{1, 2, 1, 1}, []float32{1, 2})},
+		Params: map[string]*mxnet.Array{
+			"w": mxnet.NewArray([]int64{1, 2, 1, 1}, []float32{1, 2}),
+			"p": mxnet.NewArray([]int64{1, 2, 8, 6}, make([]float32, 96)),
+			"d": mxnet.NewArray([]int64{2, 1, 3, 3}, make([]float32, 18)),
+		},
 	}
 }
 
@@ -98,6 +102,12 @@ func TestHeightAndWidthAreDynamicWhereTheGraphAllows(t *testing.T) {
 		{"a number for one of two axes", graph(node("Reshape", "x", attrs{"shape": "(1, 2, -1, 6)"}, 0)), "", []onnx.Dim{{Size: 1}, {Size: 2}, {Name: "x_output_axis2"}, {Size: 6}}},
 		{"cropped", graph(node("Crop", "x", attrs{"h_w": "(4, 4)", "offset": "(1, 1)"}, 0)), "", []onnx.Dim{{Size: 1}, {Size: 2}, {Size: 4}, {Size: 4}}},
 		{"cropped in the centre", graph(node("Crop", "x", attrs{"h_w": "(4, 4)", "center_crop": "1"}, 0)), "centre", []onnx.Dim{{Size: 1}, {Size: 2}, {Size: 4}, {Size: 4}}},
+		{"with a parameter", graph(node("null", "w", nil), node("broadcast_add", "x", nil, 0, 1)), "", []onnx.Dim{{Size: 1}, {Size: 2}, {Name: "height"}, {Name: "width"}}},
+		{"with a parameter of the image's size", graph(node("null", "p", nil), node("broadcast_add", "x", nil, 0, 1)), "fixed one", []onnx.Dim{{Size: 1}, {Size: 2}, {Size: 8}, {Size: 6}}},
+		{"joined with a parameter", graph(node("null", "p", nil), node("Concat", "x", nil, 0, 1)), "fixed one", []onnx.Dim{{Size: 1}, {Size: 4}, {Size: 8}, {Size: 6}}},
+		{"a target of twice the size", graph(node("null", "d", nil), node("Deconvolution", "x", attrs{"kernel": "(3, 3)", "stride": "(2, 2)", "num_filter": "1", "target_shape": "(16, 12)"}, 0, 1)), "", []onnx.Dim{{Size: 1}, {Size: 1}, {Name: "x_output_axis2"}, {Name: "x_output_axis3"}}},
+		{"a target one less than that", graph(node("null", "d", nil), node("Deconvolution", "x", attrs{"kernel": "(3, 3)", "stride": "(2, 2)", "num_filter": "1", "target_shape": "(15, 12)"}, 0, 1)), "target_shape", []onnx.Dim{{Size: 1}, {Size: 1}, {Size: 15}, {Size: 12}}},
+		{"resized to numbers", graph(node("_contrib_BilinearResize2D", "x", attrs{"height": "5", "width": "7"}, 0)), "", []onnx.Dim{{Size: 1}, {Size: 2}, {Size: 5}, {Size: 7}}},
 		{"as channels", graph(node("transpose", "x", attrs{"axes": "(0, 2, 1, 3)"}, 0), node("SliceChannel", "z", attrs{"num_outputs": "2"}, 1)), "depends on the image's size", []onnx.Dim{{Size: 1}, {Size: 4}, {Size: 2}, {Size: 6}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -24,7 +24,9 @@ func init() {
 		"FullyConnected": {2, 3, fullyConnected},
 		"InstanceNorm":   {3, 3, instanceNorm}, "LayerNorm": {3, 3, layerNorm}, "L2Normalization": {1, 1, l2Normalization}, "LRN": {1, 1, localResponse},
 		"Pooling": {1, 1, pooling}, "Pooling_v1": {1, 1, pooling},
-		"UpSampling": {1, unlimited, upSampling},
+		"_contrib_AdaptiveAvgPooling2D": {1, 1, adaptiveAvgPooling2D},
+		"UpSampling":                    {1, unlimited, upSampling}, "_contrib_BilinearResize2D": {1, 1, bilinearResize2D},
+		"dot": {2, 2, matrixProduct(2)}, "batch_dot": {2, 2, matrixProduct(3)},
 
 		"Activation": {1, 1, activation}, "LeakyReLU": {1, 2, leakyReLU}, "hard_sigmoid": {1, 1, hardSigmoid}, "clip": {1, 1, clip},
 

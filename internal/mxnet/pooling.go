@@ -127,3 +127,41 @@ func (x *call) globalPooling(data tensor, kind string) []tensor {
 	}
 	return []tensor{x.add("GlobalLpPool", onnx.Attributes{"p": 2}, shape, data)}
 }
+
+// adaptiveAvgPooling2D gives means over a grid of windows, one for all unless
+// output_size is set.
+func adaptiveAvgPooling2D(x *call) []tensor {
+	data := x.tensor(0)
+	grid := x.tuple("output_size")
+	if x.err != nil || !x.rank(data, 4) {
+		return nil
+	}
+	switch len(grid) {
+	case 0:
+		grid = []int64{1, 1}
+	case 1:
+		grid = append(grid, grid[0])
+	}
+	if len(grid) != 2 || min(grid[0], grid[1]) < 1 {
+		x.inconsistent("output_size %v must be two numbers above 0", grid)
+		return nil
+	}
+	if grid[0] == 1 && grid[1] == 1 {
+		return x.globalPooling(data, "avg")
+	}
+	var kernel []int64
+	for i, d := range data.shape[2:] {
+		if d.dynamic {
+			x.needFixed("the size of its windows depends on the image's")
+		}
+		if d.size%grid[i] != 0 {
+			x.unsupported("output_size %v does not divide the shape %v", grid, sizes(data.shape))
+		}
+		kernel = append(kernel, d.size/grid[i])
+	}
+	if x.err != nil {
+		return nil
+	}
+	shape := append(slices.Clone(data.shape[:2]), fixedDims(grid...)...)
+	return []tensor{x.add("AveragePool", onnx.Attributes{"kernel_shape": kernel, "strides": kernel}, shape, data)}
+}

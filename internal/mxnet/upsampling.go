@@ -93,3 +93,49 @@ func (x *call) bilinear(scale, filters int64) []tensor {
 		"kernel_shape": []int64{kernel, kernel}, "strides": []int64{scale, scale}, "pads": []int64{pad, pad, pad, pad}, "group": channels,
 	}, shape, inputs...)}
 }
+
+// bilinearResize2D interpolates to a size or by factors. Unless align_corners is
+// off, the corners of both images lie on each other.
+func bilinearResize2D(x *call) []tensor {
+	data := x.tensor(0)
+	height, width := x.integer("height", 1), x.integer("width", 1)
+	scaleHeight, byHeight := x.get("scale_height")
+	scaleWidth, byWidth := x.get("scale_width")
+	x.choice("mode", "size")
+	corners := "align_corners"
+	if !x.flag("align_corners", true) {
+		corners = "half_pixel"
+	}
+	if x.err != nil || !x.rank(data, 4) {
+		return nil
+	}
+	attributes := onnx.Attributes{"mode": "linear", "coordinate_transformation_mode": corners}
+	if byHeight = byHeight && scaleHeight != "None"; !byHeight {
+		size := x.add("Concat", onnx.Attributes{"axis": 0}, fixedDims(4), x.sizesOf(data, 0, 1), x.ints(height, width))
+		return []tensor{x.add("Resize", attributes, []dim{data.shape[0], data.shape[1], fixed(height), fixed(width)}, data, absent, absent, size)}
+	}
+	if !byWidth || scaleWidth == "None" {
+		x.inconsistent("it has a scale_height and no scale_width")
+	}
+	// Whole factors only: those of others are rounded in more than one way.
+	factors := [2]int64{x.factor("scale_height"), x.factor("scale_width")}
+	if x.err != nil {
+		return nil
+	}
+	shape := slices.Clone(data.shape)
+	for i, f := range factors {
+		shape[2+i] = shape[2+i].scaled(shape[2+i].size*f, f, 1)
+	}
+	scales := x.floats("scales", []int64{4}, []float32{1, 1, float32(factors[0]), float32(factors[1])})
+	return []tensor{x.add("Resize", attributes, shape, data, absent, scales)}
+}
+
+// factor reads a real number that must be a whole one above 0.
+func (x *call) factor(key string) int64 {
+	f := x.number(key, 1)
+	if f < 1 || f > 1<<16 || f != float64(int64(f)) {
+		x.unsupported("%s %v is no whole number above 0", key, f)
+		return 1
+	}
+	return int64(f)
+}

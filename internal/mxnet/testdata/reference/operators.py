@@ -99,6 +99,8 @@ def poolings():
         pool_global_lp=pool(x, kernel=(1, 1), global_pool=True, pool_type="lp", p_value=2),
         pool_global_no_kernel=pool(x, global_pool=True, pool_type="avg"),
     )
+    adaptive = sym.contrib.AdaptiveAvgPooling2D
+    yield from on(IMAGE, adaptive_one=adaptive(x), adaptive_same=adaptive(x, output_size=2), adaptive_two=adaptive(x, output_size=(4, 3)))
     for convention in ("valid", "full"):
         for kind in ("max", "avg", "sum", "lp"):
             more = {"p_value": 2} if kind == "lp" else {}
@@ -214,6 +216,10 @@ def arithmetic():
     x, y = data(), data("other")
     two = {"data": (2, 3, 4), "other": (2, 3, 4)}
     spread = {"data": (2, 3, 1), "other": (2, 1, 4)}
+    yield "dot", sym.dot(x, y), {"data": (2, 2), "other": (2, 4)}
+    yield "dot_transposed", sym.dot(x, sym.var("weight", shape=(4, 3)), transpose_b=True), {"data": (2, 3)}
+    yield "batch_dot", sym.batch_dot(x, y), {"data": (2, 3, 4), "other": (2, 4, 5)}
+    yield "batch_dot_transposed", sym.batch_dot(x, y, transpose_a=True, transpose_b=True), {"data": (2, 4, 3), "other": (2, 5, 4)}
     for name in ("elemwise_add", "elemwise_sub", "elemwise_mul", "elemwise_div"):
         yield name, getattr(sym, name)(x, y), two
     for name in ("add", "sub", "mul", "div", "maximum", "minimum", "equal", "not_equal", "greater", "greater_equal", "lesser", "lesser_equal"):
@@ -341,6 +347,14 @@ def upsamplings():
     )
     shapes = {"data": (1, 2, 2, 3), "other": (1, 2, 4, 6)}
     yield "nearest_concat", up(x, y, scale=4, sample_type="nearest", num_args=2), shapes
+    resize = sym.contrib.BilinearResize2D
+    yield from on(
+        (2, 3, 4, 3),
+        bilinear_resize=resize(x, height=9, width=5),
+        bilinear_resize_smaller=resize(x, height=2, width=2),
+        bilinear_resize_half_pixel=resize(x, height=9, width=5, align_corners=False),
+        bilinear_resize_scaled=resize(x, scale_height=2, scale_width=3),
+    )
     yield "nearest_sum", up(x, y, scale=4, sample_type="nearest", num_args=2, multi_input_mode="sum"), shapes
 
 
