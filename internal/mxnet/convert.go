@@ -140,7 +140,19 @@ func (m *Model) convert(opts Options, dynamic bool) (*converter, error) {
 	if err := c.outputs(heads, values); err != nil {
 		return nil, err
 	}
+	c.dropInputs()
 	return c, nil
+}
+
+// dropInputs takes out the inputs that only training uses: labels.
+func (c *converter) dropInputs() {
+	used := make(map[string]bool)
+	for _, node := range c.graph.Node {
+		for _, in := range node.Input {
+			used[in] = true
+		}
+	}
+	c.graph.Input = slices.DeleteFunc(c.graph.Input, func(in *onnxpb.ValueInfoProto) bool { return !used[in.GetName()] })
 }
 
 // losses are the operators whose output is of use in training only.

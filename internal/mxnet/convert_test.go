@@ -174,6 +174,18 @@ func TestOutputsAreChosenByName(t *testing.T) {
 	}
 }
 
+func TestLabelsAreNoInputs(t *testing.T) {
+	model := graph(node("null", "label", nil), node("SoftmaxOutput", "s", attrs{"multi_output": "True"}, 0, 1))
+	model.Shapes["label"] = []int64{1, 8, 6}
+	converted, _, err := model.ToONNX(mxnet.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(converted.Graph.Input) != 1 || converted.Graph.Input[0].GetName() != "data" {
+		t.Errorf("inputs %v, want data", converted.Graph.Input)
+	}
+}
+
 // FuzzAttributes converts the cases with one attribute that is anything.
 func FuzzAttributes(f *testing.F) {
 	cases := operatorCases(f)
