@@ -52,15 +52,6 @@ func sizes(dims []dim) []int64 {
 	return out
 }
 
-func anyDynamic(dims []dim) bool {
-	for _, d := range dims {
-		if d.dynamic {
-			return true
-		}
-	}
-	return false
-}
-
 // product multiplies sizes, and gives the largest number rather than overflow.
 func product(sizes ...int64) int64 {
 	n := int64(1)
