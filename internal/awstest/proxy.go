@@ -3,6 +3,7 @@ package awstest
 import (
 	"context"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -61,6 +62,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 			return nil
 		},
 		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // the faults are meant
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
