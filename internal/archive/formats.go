@@ -78,7 +78,7 @@ func kind(flag byte) string {
 }
 
 func (t *target) unpackZip(source *os.File, size int64) error {
-	directory := &boundedReaderAt{r: source, left: maxDirectory}
+	directory := &boundedReaderAt{r: io.NewSectionReader(source, 0, size), left: maxDirectory}
 	archive, err := zip.NewReader(directory, size)
 	if err != nil {
 		if directory.left < 0 {
