@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +44,9 @@ type Job struct {
 	// Artifact is the s3:// URI of model.tar.gz.
 	Artifact string `json:"artifact"`
 	// Image is the URI of the training image, or the algorithm's name.
-	Image           string            `json:"image,omitempty"`
+	Image string `json:"image,omitempty"`
+	// Hyperparameters, but "redacted" for those whose name says that they are
+	// secret: provenance goes with the model to every device.
 	Hyperparameters map[string]string `json:"hyperparameters,omitempty"`
 	// Channels are the s3:// URIs of the input by the channel's name.
 	Channels map[string]string `json:"channels,omitempty"`
@@ -134,7 +138,7 @@ func job(out *sagemaker.DescribeTrainingJobOutput) *Job {
 		Name:            aws.ToString(out.TrainingJobName),
 		ARN:             aws.ToString(out.TrainingJobArn),
 		Artifact:        aws.ToString(out.ModelArtifacts.S3ModelArtifacts),
-		Hyperparameters: out.HyperParameters,
+		Hyperparameters: withoutSecrets(out.HyperParameters),
 		Started:         utc(out.TrainingStartTime),
 		Ended:           utc(out.TrainingEndTime),
 	}
@@ -161,6 +165,18 @@ func job(out *sagemaker.DescribeTrainingJobOutput) *Job {
 		j.Metrics[aws.ToString(m.MetricName)] = decimal(aws.ToFloat32(m.Value))
 	}
 	return j
+}
+
+var secretName = regexp.MustCompile(`(?i)secret|password|passwd|token|credential|api_?key`)
+
+func withoutSecrets(parameters map[string]string) map[string]string {
+	safe := maps.Clone(parameters)
+	for name := range safe {
+		if secretName.MatchString(name) {
+			safe[name] = "redacted"
+		}
+	}
+	return safe
 }
 
 // decimal keeps the digits that SageMaker shows: 0.86 stays 0.86.
