@@ -43,6 +43,9 @@ type shape struct {
 	Pattern  string                    `json:"pattern"`
 	Min      *float64                  `json:"min"`
 	Max      *float64                  `json:"max"`
+	Error    struct {
+		HTTPStatusCode int `json:"httpStatusCode"`
+	} `json:"error"`
 }
 
 func readAPIModel(t testing.TB, service string) *apiModel {

@@ -99,13 +99,13 @@ func (g *Greengrass) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := checkSignature(r, body, "greengrass"); err != nil {
 		g.t.Errorf("greengrass: %s %s: %v", r.Method, r.URL.Path, err)
-		g.fail(w, "InvalidSignatureException", err.Error(), http.StatusForbidden)
+		g.fail(w, "InvalidSignatureException", err.Error())
 		return
 	}
 	operation, input, err := g.model.match(r, body)
 	if err != nil {
 		g.t.Errorf("greengrass: %s %s: %v", r.Method, r.URL.Path, err)
-		g.fail(w, "ValidationException", err.Error(), http.StatusBadRequest)
+		g.fail(w, "ValidationException", err.Error())
 		return
 	}
 	g.mu.Lock()
@@ -119,14 +119,14 @@ func (g *Greengrass) serve(w http.ResponseWriter, r *http.Request) {
 	case "ListComponentVersions":
 		g.list(w, input["arn"].(string))
 	default:
-		g.fail(w, "InternalServerException", operation+" is not played", http.StatusInternalServerError)
+		g.fail(w, "InternalServerException", operation+" is not played")
 	}
 }
 
 // create is called with mu held.
 func (g *Greengrass) create(w http.ResponseWriter, input map[string]any) {
 	if g.Refuse != "" {
-		g.fail(w, g.Refuse, g.RefuseMessage, http.StatusForbidden)
+		g.fail(w, g.Refuse, g.RefuseMessage)
 		return
 	}
 	encoded, _ := input["inlineRecipe"].(string)
@@ -136,16 +136,16 @@ func (g *Greengrass) create(w http.ResponseWriter, input map[string]any) {
 		ComponentVersion string `yaml:"ComponentVersion"`
 	}
 	if err := yaml.Unmarshal(recipe, &head); err != nil || head.ComponentName == "" || head.ComponentVersion == "" || len(recipe) > 16000 {
-		g.fail(w, "ValidationException", fmt.Sprintf("the recipe of %d bytes is not one: %v", len(recipe), err), http.StatusBadRequest)
+		g.fail(w, "ValidationException", fmt.Sprintf("the recipe of %d bytes is not one: %v", len(recipe), err))
 		return
 	}
 	if g.find(head.ComponentName, head.ComponentVersion) != nil {
-		g.fail(w, "ConflictException", "Component ["+head.ComponentName+" : "+head.ComponentVersion+"] for account already exists", http.StatusConflict)
+		g.fail(w, "ConflictException", "Component ["+head.ComponentName+" : "+head.ComponentVersion+"] for account already exists")
 		return
 	}
 	if g.BeforeCreate != nil {
 		if err := g.BeforeCreate(recipe); err != nil {
-			g.fail(w, "ValidationException", err.Error(), http.StatusBadRequest)
+			g.fail(w, "ValidationException", err.Error())
 			return
 		}
 	}
@@ -178,7 +178,7 @@ func (g *Greengrass) describe(w http.ResponseWriter, arn string) {
 		g.answer(w, "DescribeComponent", map[string]any{"arn": arn, "componentName": c.Name, "componentVersion": c.Version, "status": status})
 		return
 	}
-	g.fail(w, "ResourceNotFoundException", "no "+arn, http.StatusNotFound)
+	g.fail(w, "ResourceNotFoundException", "no "+arn)
 }
 
 // list is called with mu held. It gives one version a page.
@@ -216,7 +216,12 @@ func (g *Greengrass) answer(w http.ResponseWriter, operation string, output map[
 	json.NewEncoder(w).Encode(output)
 }
 
-func (g *Greengrass) fail(w http.ResponseWriter, code, message string, status int) {
+// fail answers with an error of the model.
+func (g *Greengrass) fail(w http.ResponseWriter, code, message string) {
+	status := g.model.Shapes[code].Error.HTTPStatusCode
+	if status == 0 {
+		status = http.StatusForbidden // as for a wrong signature
+	}
 	w.Header().Set("X-Amzn-ErrorType", code)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -1,0 +1,280 @@
+// Package publish uploads a model component to S3 and creates it in AWS IoT
+// Greengrass, with the next free version, as GDK does.
+//
+// It makes no packages and deploys nothing. Package modelbuild calls it.
+package publish
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/greengrassv2"
+	"github.com/aws/aws-sdk-go-v2/service/greengrassv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/brainseg/brainseg/internal/awsaccess"
+	"github.com/brainseg/brainseg/internal/modelpackage"
+)
+
+// Errors by which a caller decides; those of access are awsaccess'.
+var (
+	// ErrVersionTaken: the version exists already, with another content.
+	ErrVersionTaken = errors.New("this version of the component exists already")
+	// ErrFailed: Greengrass has the component and cannot use it.
+	ErrFailed = errors.New("Greengrass cannot use the component")
+	// ErrTimeout: Greengrass has not finished within Options.Wait.
+	ErrTimeout = errors.New("Greengrass has not finished with the component")
+	// ErrBucket: the bucket cannot serve a component of this region.
+	ErrBucket = errors.New("the bucket cannot be used")
+)
+
+// Clients are the parts of AWS that publishing takes.
+type Clients struct {
+	S3         *s3.Client
+	Greengrass *greengrassv2.Client
+	STS        *sts.Client
+}
+
+// Options are the settings of Publish.
+type Options struct {
+	// Bucket that the zip goes to; required. It must exist, in Region.
+	Bucket string
+	// Region of the component; required.
+	Region string
+	// Version of the component; default the highest that exists with its last
+	// number one higher, 1.0.0 where there is none.
+	Version string
+	// DryRun makes only calls that change nothing.
+	DryRun bool
+	// Wait is how long Greengrass may take until the component is deployable;
+	// default 5 minutes.
+	Wait time.Duration
+	// Poll is the time between two looks at it; default 2 seconds.
+	Poll time.Duration
+	// Progress is told what is being done; default nobody.
+	Progress func(what string)
+}
+
+// Result is what was published, or would be. Its JSON form is a record of it.
+type Result struct {
+	Component string `json:"component"`
+	Version   string `json:"version"`
+	ARN       string `json:"arn"`
+	Region    string `json:"region"`
+	// Artifact is the zip's s3:// URI, SHA256 its digest.
+	Artifact string `json:"artifact"`
+	SHA256   string `json:"sha256"`
+	// Recipe as it was sent.
+	Recipe string `json:"-"`
+	// DryRun tells that nothing was changed.
+	DryRun bool `json:"-"`
+}
+
+// attempts is how often the next version is tried, while others publish too.
+const attempts = 3
+
+// Publish uploads the package and creates the component. When it returns without
+// an error, the component can be deployed.
+func Publish(ctx context.Context, clients Clients, p *modelpackage.Package, options Options) (*Result, error) {
+	if options.Wait <= 0 {
+		options.Wait = 5 * time.Minute
+	}
+	if options.Poll <= 0 {
+		options.Poll = 2 * time.Second
+	}
+	if options.Progress == nil {
+		options.Progress = func(string) {}
+	}
+	content, err := os.ReadFile(p.Zip)
+	if err != nil {
+		return nil, fmt.Errorf("publish %s: %w", p.Component, err)
+	}
+	// What is uploaded is what was looked at, even if the file changes meanwhile.
+	sum := sha256.Sum256(content)
+	if hex.EncodeToString(sum[:]) != p.SHA256 {
+		return nil, fmt.Errorf("publish %s: %s has changed; package it again", p.Component, p.Zip)
+	}
+	u := &publisher{clients: clients, p: p, options: options, zip: content, sum: sum}
+	if err := u.identify(ctx); err != nil {
+		return nil, err
+	}
+	if err := u.checkBucket(ctx); err != nil {
+		return nil, err
+	}
+	for attempt := 1; ; attempt++ {
+		result, err := u.publish(ctx)
+		if errors.Is(err, ErrVersionTaken) && options.Version == "" && attempt < attempts {
+			options.Progress("another publisher took the version; trying the next")
+			continue
+		}
+		return result, err
+	}
+}
+
+type publisher struct {
+	clients Clients
+	p       *modelpackage.Package
+	options Options
+	zip     []byte
+	sum     [sha256.Size]byte
+
+	prefix string   // of the component's ARN: arn:aws:greengrass:REGION:ACCOUNT:components:NAME
+	taken  []string // versions that were found taken
+}
+
+// identify finds the account and the partition.
+func (u *publisher) identify(ctx context.Context) error {
+	who, err := u.clients.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return awsaccess.Failure("find the AWS account", "sts:GetCallerIdentity", err)
+	}
+	parts := strings.Split(aws.ToString(who.Arn), ":")
+	partition := "aws"
+	if len(parts) > 1 && parts[1] != "" {
+		partition = parts[1]
+	}
+	u.prefix = fmt.Sprintf("arn:%s:greengrass:%s:%s:components:%s", partition, u.options.Region, aws.ToString(who.Account), u.p.Component)
+	return nil
+}
+
+// checkBucket finds what Greengrass would complain of only after the upload.
+func (u *publisher) checkBucket(ctx context.Context) error {
+	doing := "look at bucket " + u.options.Bucket
+	out, err := u.clients.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &u.options.Bucket})
+	if err != nil {
+		err = awsaccess.Failure(doing, "s3:ListBucket on arn:aws:s3:::"+u.options.Bucket, err)
+		switch {
+		case errors.Is(err, awsaccess.ErrDenied):
+			return nil // it may be writable nevertheless
+		case errors.Is(err, awsaccess.ErrNotFound):
+			return fmt.Errorf("%w: %w: make it: aws s3 mb s3://%s --region %s", ErrBucket, err, u.options.Bucket, u.options.Region)
+		case errors.Is(err, awsaccess.ErrRegion):
+			return fmt.Errorf("%w: %w: Greengrass needs one in %s: aws s3 mb s3://NAME --region %s", ErrBucket, err, u.options.Region, u.options.Region)
+		}
+		return err
+	}
+	if region := aws.ToString(out.BucketRegion); region != "" && region != u.options.Region {
+		return fmt.Errorf("%s: %w: it is in %s, and the artifacts of a component of %s must be in %s; make one: aws s3 mb s3://NAME --region %s",
+			doing, ErrBucket, region, u.options.Region, u.options.Region, u.options.Region)
+	}
+	return nil
+}
+
+// publish tries one version.
+func (u *publisher) publish(ctx context.Context) (*Result, error) {
+	version, err := u.version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := u.p.Component + "/" + version + "/" + modelpackage.ZipName
+	result := &Result{
+		Component: u.p.Component, Version: version, ARN: u.prefix + ":versions:" + version, Region: u.options.Region,
+		Artifact: "s3://" + u.options.Bucket + "/" + key, SHA256: u.p.SHA256, DryRun: u.options.DryRun,
+	}
+	content, err := os.ReadFile(u.p.Recipe)
+	if err != nil {
+		return nil, fmt.Errorf("publish %s: %w", u.p.Component, err)
+	}
+	recipe, err := modelpackage.ParseRecipe(content)
+	if err == nil {
+		err = errors.Join(recipe.SetVersion(version), recipe.SetArtifact(result.Artifact))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("publish %s: %w", u.p.Component, err)
+	}
+	result.Recipe = string(recipe.Bytes())
+	if u.options.DryRun {
+		return result, nil
+	}
+	u.options.Progress("uploading " + result.Artifact)
+	if err := u.upload(ctx, key); err != nil {
+		u.taken = append(u.taken, version)
+		return nil, err
+	}
+	u.options.Progress("creating " + u.p.Component + " " + version)
+	if err := u.create(ctx, recipe.Bytes()); err != nil {
+		u.taken = append(u.taken, version)
+		return nil, err
+	}
+	return result, u.wait(ctx, result)
+}
+
+// upload never replaces the artifact of a version that exists: devices compare
+// its digest with that of the day on which the component was created.
+func (u *publisher) upload(ctx context.Context, key string) error {
+	doing := "upload to s3://" + u.options.Bucket + "/" + key
+	digest := base64.StdEncoding.EncodeToString(u.sum[:])
+	_, err := u.clients.S3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &u.options.Bucket, Key: &key, Body: bytes.NewReader(u.zip), ContentLength: aws.Int64(int64(len(u.zip))),
+		ContentType: aws.String("application/zip"), ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256, ChecksumSHA256: &digest, IfNoneMatch: aws.String("*"),
+	})
+	if err == nil {
+		return nil
+	}
+	resource := "arn:aws:s3:::" + u.options.Bucket + "/" + u.p.Component + "/*"
+	err = awsaccess.Failure(doing, "s3:PutObject on "+resource, err)
+	switch {
+	case errors.Is(err, awsaccess.ErrChanged):
+		// There is one. It is ours where an earlier run was interrupted.
+		head, headErr := u.clients.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &u.options.Bucket, Key: &key, ChecksumMode: s3types.ChecksumModeEnabled})
+		if headErr == nil && aws.ToString(head.ChecksumSHA256) == digest {
+			return nil
+		}
+		return fmt.Errorf("%s: %w: there is another artifact", doing, ErrVersionTaken)
+	case errors.Is(err, awsaccess.ErrDenied):
+		return fmt.Errorf("%w; in its policy: %s", err, statement("s3:PutObject", resource))
+	}
+	return err
+}
+
+// statement is that of an IAM policy.
+func statement(action, resource string) string {
+	return fmt.Sprintf(`{"Effect": "Allow", "Action": %q, "Resource": %q}`, action, resource)
+}
+
+func (u *publisher) create(ctx context.Context, recipe []byte) error {
+	doing := "create the component"
+	// The same recipe has the same token: a call that is repeated because its
+	// answer was lost creates nothing twice.
+	sum := sha256.Sum256(recipe)
+	_, err := u.clients.Greengrass.CreateComponentVersion(ctx, &greengrassv2.CreateComponentVersionInput{
+		InlineRecipe: recipe, ClientToken: aws.String(hex.EncodeToString(sum[:])),
+	})
+	var conflict *types.ConflictException
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &conflict):
+		return fmt.Errorf("%s: %w: %s", doing, ErrVersionTaken, aws.ToString(conflict.Message))
+	}
+	failure := awsaccess.Failure(doing, "greengrass:CreateComponentVersion on "+u.prefix+":versions:*", err)
+	if isArtifactAccess(err.Error()) {
+		return fmt.Errorf("%w; %s", failure, u.bucketCure())
+	}
+	return failure
+}
+
+// isArtifactAccess tells by Greengrass' words whether it could not read the zip.
+func isArtifactAccess(message string) bool {
+	message = strings.ToLower(message)
+	return strings.Contains(message, "artifact") && (strings.Contains(message, "access") || strings.Contains(message, "denied")) ||
+		strings.Contains(message, "s3:getobject") || strings.Contains(message, "bucket")
+}
+
+// bucketCure says what lets Greengrass read the artifact.
+func (u *publisher) bucketCure() string {
+	resource := "arn:aws:s3:::" + u.options.Bucket + "/" + u.p.Component + "/*"
+	return "Greengrass reads the zip with the caller's rights: allow s3:GetObject in the caller's policy, " + statement("s3:GetObject", resource) +
+		", and remove what forbids it from the policy of bucket " + u.options.Bucket + "; the token exchange role of the core devices needs the same"
+}
