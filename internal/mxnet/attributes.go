@@ -1,0 +1,183 @@
+package mxnet
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// attributes reads the parameters of a node in MXNet's spelling. The first one
+// that is wrong is kept; those after it read as their defaults.
+type attributes struct {
+	values map[string]string
+	read   map[string]bool
+	err    error
+}
+
+func newAttributes(values map[string]string) *attributes {
+	return &attributes{values: values, read: make(map[string]bool)}
+}
+
+func (a *attributes) get(key string) (string, bool) {
+	a.read[key] = true
+	value, ok := a.values[key]
+	return strings.TrimSpace(value), ok
+}
+
+func (a *attributes) fail(key, want string) {
+	if a.err == nil {
+		a.err = fmt.Errorf("%w: attribute %s is %q and must be %s", ErrUnsupported, key, a.values[key], want)
+	}
+}
+
+// text returns a name.
+func (a *attributes) text(key, otherwise string) string {
+	if value, ok := a.get(key); ok {
+		return value
+	}
+	return otherwise
+}
+
+// choice returns one of the names given; the first is the default.
+func (a *attributes) choice(key string, choices ...string) string {
+	value := a.text(key, choices[0])
+	if !slices.Contains(choices, value) {
+		a.fail(key, strings.Join(choices, " or "))
+		return choices[0]
+	}
+	return value
+}
+
+// flag returns a truth value.
+func (a *attributes) flag(key string, otherwise bool) bool {
+	value, ok := a.get(key)
+	if !ok {
+		return otherwise
+	}
+	switch strings.ToLower(value) {
+	case "true", "1":
+		return true
+	case "false", "0":
+		return false
+	}
+	a.fail(key, "True or False")
+	return otherwise
+}
+
+// integer returns a whole number of at most 31 bits.
+func (a *attributes) integer(key string, otherwise int64) int64 {
+	value, ok := a.get(key)
+	if !ok {
+		return otherwise
+	}
+	n, err := parseInteger(value)
+	if err != nil {
+		a.fail(key, "a whole number")
+		return otherwise
+	}
+	return n
+}
+
+// count returns a whole number above zero that must be given.
+func (a *attributes) count(key string) int64 {
+	n := a.integer(key, 0)
+	if n < 1 {
+		a.fail(key, "a whole number above 0")
+		return 1
+	}
+	return n
+}
+
+// optional is integer for those that may be None.
+func (a *attributes) optional(key string) (n int64, given bool) {
+	if value, ok := a.get(key); !ok || value == "None" || value == "" {
+		return 0, false
+	}
+	return a.integer(key, 0), true
+}
+
+// number returns a real number.
+func (a *attributes) number(key string, otherwise float64) float64 {
+	value, ok := a.get(key)
+	if !ok {
+		return otherwise
+	}
+	f, err := strconv.ParseFloat(value, 64)
+	if err != nil || math.IsNaN(f) {
+		a.fail(key, "a number")
+		return otherwise
+	}
+	return f
+}
+
+// tuple returns whole numbers, nil where there are none.
+func (a *attributes) tuple(key string) []int64 {
+	numbers, none := a.optionals(key)
+	if slices.Contains(none, true) {
+		a.fail(key, "whole numbers in brackets")
+		return nil
+	}
+	return numbers
+}
+
+// optionals is tuple for elements that may be None.
+func (a *attributes) optionals(key string) (numbers []int64, none []bool) {
+	value, ok := a.get(key)
+	if !ok || value == "None" {
+		return nil, nil
+	}
+	if len(value) >= 2 && (value[0] == '(' && value[len(value)-1] == ')' || value[0] == '[' && value[len(value)-1] == ']') {
+		value = value[1 : len(value)-1]
+	}
+	for _, field := range strings.Split(value, ",") {
+		field = strings.TrimSpace(field)
+		if field == "" {
+			continue
+		}
+		if field == "None" {
+			numbers, none = append(numbers, 0), append(none, true)
+			continue
+		}
+		n, err := parseInteger(field)
+		if err != nil || len(numbers) >= 2*maxAxes {
+			a.fail(key, "whole numbers in brackets")
+			return nil, nil
+		}
+		numbers, none = append(numbers, n), append(none, false)
+	}
+	return numbers, none
+}
+
+// parseInteger also reads the long integers of Python 2: 3L.
+func parseInteger(text string) (int64, error) {
+	return strconv.ParseInt(strings.TrimSuffix(text, "L"), 10, 32)
+}
+
+// ignored are the attributes that do not change what a node computes at
+// inference: how and where it is computed, and how it is trained.
+var ignored = map[string]bool{
+	"workspace": true, "cudnn_tune": true, "cudnn_off": true, "momentum": true, "num_args": true, "grad_scale": true, "ignore_label": true,
+	"use_ignore": true, "normalization": true, "out_grad": true, "smooth_alpha": true, "valid_thresh": true, "use_global_stats": true,
+	"ctx_group": true, "lr_mult": true, "wd_mult": true, "force_mirroring": true, "mirror_stage": true, "margin": true,
+	"regularization_coefficient": true, "use_linear": true, "cudnn_algo_verbose": true, "cudnn_algo_fwd": true,
+	"cudnn_algo_bwd_data": true, "cudnn_algo_bwd_filter": true, "cudnn_tensor_core_only": true,
+}
+
+// rest fails where the node has attributes that nobody has asked for and that
+// may matter.
+func (a *attributes) rest() {
+	for _, key := range slices.Sorted(maps.Keys(a.values)) {
+		switch {
+		case a.read[key] || ignored[key] || strings.HasPrefix(key, "__") && strings.HasSuffix(key, "__"):
+		case strings.HasSuffix(key, "_lr_mult") || strings.HasSuffix(key, "_wd_mult"):
+		default:
+			if a.err == nil {
+				a.err = fmt.Errorf("%w: attribute %s = %q is not known", ErrUnsupported, key, a.values[key])
+			}
+			return
+		}
+	}
+}
