@@ -33,8 +33,8 @@ const (
 // ErrPackage: a folder is not a package, or its recipe is not one.
 var ErrPackage = errors.New("not a package of a model component")
 
-// documents are taken along where they lie beside the model.
-var documents = []string{"MODEL_CARD.md", "LICENSE", "NOTICE"}
+// Documents are taken along where they lie beside the model.
+var Documents = []string{"README.md", "MODEL_CARD.md", "LICENSE", "NOTICE"}
 
 // Package is what Build made, in a folder.
 type Package struct {
@@ -137,7 +137,7 @@ func zipModel(dir string) ([]byte, []string, error) {
 	if err := errors.Join(add(w, segmentation.ManifestName, bytes.NewReader(document)), addFile(w, manifest.File, network)); err != nil {
 		return nil, nil, err
 	}
-	for _, name := range documents {
+	for _, name := range Documents {
 		err := addFile(w, name, filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
