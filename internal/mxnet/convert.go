@@ -327,6 +327,7 @@ func (c *converter) outputs(heads []Edge, values [][]tensor) error {
 				out := identity.add("Identity", nil, t.shape, t)
 				c.rename(len(c.graph.Node)-1, out.name, name)
 			} else {
+				delete(c.names, t.name)
 				for _, outputs := range values {
 					for i := range outputs {
 						if outputs[i].name == t.name {
@@ -351,7 +352,7 @@ func (c *converter) outputs(heads []Edge, values [][]tensor) error {
 
 // dimName says height and width of axes that are as long as the image's.
 func (c *converter) dimName(d dim, axis, axes int, output string) string {
-	if axes == 4 && axis >= 2 && d.num == d.den && d.size == c.image[axis-2] {
+	if axes == 4 && axis >= 2 && d.merged < 2 && d.num == d.den && d.size == c.image[axis-2] {
 		return []string{"height", "width"}[axis-2]
 	}
 	return fmt.Sprintf("%s_axis%d", output, axis)
