@@ -47,7 +47,7 @@ func allCommand(s *settings) *cobra.Command {
 	}
 	o.source.flags(cmd)
 	o.convert.flags(cmd)
-	o.optimise.agreementFlag(cmd)
+	o.optimise.flags(cmd)
 	goldenFlag(cmd, &o.verify.Golden)
 	o.verify.labelFlags(cmd)
 	libraryFlag(cmd, &o.verify.Library)
@@ -92,7 +92,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	optimised, err := p.step(ctx, "optimise", []any{golden, library, o.optimise.MinAgreement}, func(dir string) error {
+	optimised, err := p.step(ctx, "optimise", []any{golden, library, o.optimise.MinAgreement, o.optimise.Layout}, func(dir string) error {
 		return s.optimise(ctx, converted, dir, o.optimise)
 	})
 	if err != nil {

@@ -79,15 +79,24 @@ func conversionNotes(report *mxnet.Report) []string {
 	}
 	notes := []string{fmt.Sprintf("converted from %s: %d nodes, %d parameters", from, nodes, report.Parameters)}
 	if len(report.Dropped) > 0 {
-		notes = append(notes, "left out, of training only: "+strings.Join(report.Dropped, ", "))
+		notes = append(notes, "left out, of training only: "+some(report.Dropped))
 	}
 	if len(report.UnusedParameters) > 0 {
-		notes = append(notes, "parameters that nothing uses: "+strings.Join(report.UnusedParameters, ", "))
+		notes = append(notes, "parameters that nothing uses: "+some(report.UnusedParameters))
 	}
 	if !report.Dynamic {
 		notes = append(notes, "takes one size of image only, because of "+report.FixedBecause)
 	}
 	return notes
+}
+
+// some names the first few.
+func some(names []string) string {
+	const few = 4
+	if len(names) <= few+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
 // tissues are the classes of the seed's models.

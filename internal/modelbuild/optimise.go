@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/brainseg/brainseg/internal/modelcheck"
 	"github.com/brainseg/brainseg/internal/modelpackage"
 	"github.com/brainseg/brainseg/internal/provenance"
 )
@@ -23,9 +22,12 @@ type optimiseOptions struct {
 	Library string
 	// MinAgreement is the least share of pixels that must keep their class.
 	MinAgreement float64
+	// Layout adds rewrites that make x86-64 faster and other processors slower.
+	Layout bool
 }
 
-func (o *optimiseOptions) agreementFlag(cmd *cobra.Command) {
+func (o *optimiseOptions) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.Layout, "x64-layout", false, "add rewrites that make x86-64 faster and other processors slower")
 	cmd.Flags().Float64Var(&o.MinAgreement, "min-agreement", 0.9999, "least share of pixels that keep their class when the model is optimised")
 }
 
@@ -52,7 +54,7 @@ func optimiseCommand(s *settings) *cobra.Command {
 	cmd.Flags().StringVar(&out, "out", "", "folder to make (required)")
 	goldenFlag(cmd, &o.Golden)
 	libraryFlag(cmd, &o.Library)
-	o.agreementFlag(cmd)
+	o.flags(cmd)
 	return cmd
 }
 
@@ -62,33 +64,17 @@ func (s *settings) optimise(ctx context.Context, model, out string, o optimiseOp
 	if err != nil {
 		return fmt.Errorf("optimise: %w", err)
 	}
+	network := filepath.Join(model, manifest.File)
 	step := provenance.Step{Name: "optimise"}
-	before := filepath.Join(model, manifest.File)
-	manifest.File = networkName
-	if step.Notes, err = rewrite(before, filepath.Join(out, networkName), manifest); err != nil {
-		return fmt.Errorf("optimise %s: %w", before, err)
-	}
-	if manifest.SHA256, err = provenance.FileSHA256(filepath.Join(out, networkName)); err != nil {
-		return fmt.Errorf("optimise: %w", err)
+	if manifest, step.Notes, err = rewrite(ctx, model, out, *manifest, o); err != nil {
+		return fmt.Errorf("optimise %s: %w", network, err)
 	}
 	for _, name := range modelpackage.Documents {
 		if err := copyFile(filepath.Join(model, name), filepath.Join(out, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("optimise: %w", err)
 		}
 	}
-	// The manifest first: the proof opens the model as the component would.
-	if err := provenance.Write(out, manifest, record); err != nil {
-		return err
-	}
-	c, err := modelcheck.Compare(ctx, model, out, o.Golden, findLibrary(o.Library))
-	if err != nil {
-		return fmt.Errorf("compare the masks before and after: %w", err)
-	}
-	if c.Agreement() < o.MinAgreement {
-		return fmt.Errorf("%w: %d of %d pixels on %d slices have another class", errAgreement, c.Different, c.Pixels, c.Slices)
-	}
 	step.SHA256 = manifest.SHA256
-	step.Notes = append(step.Notes, fmt.Sprintf("masks before and after: %d of %d pixels on %d slices differ", c.Different, c.Pixels, c.Slices))
 	record.Tool, record.Steps = tool(), append(record.Steps, step)
 	for _, note := range step.Notes {
 		s.console.say("  %s", note)
