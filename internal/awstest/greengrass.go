@@ -291,8 +291,11 @@ func checkSignature(r *http.Request, body []byte, service string) error {
 	if err != nil {
 		return err
 	}
-	again.ContentLength = r.ContentLength
+	again.ContentLength = 0
 	for _, name := range strings.Split(found[5], ";") {
+		if name == "content-length" {
+			again.ContentLength = r.ContentLength
+		}
 		if name != "host" && name != "content-length" {
 			again.Header[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
 		}
