@@ -38,6 +38,9 @@ var (
 	ErrReference = errors.New("not an s3://bucket/key")
 )
 
+// BySize is Artifact.CheckedBy of an object of which S3 keeps no checksum.
+const BySize = "its size alone"
+
 // Artifact is a file of the cache. It must not be changed.
 type Artifact struct {
 	// Path of the file.
@@ -50,7 +53,7 @@ type Artifact struct {
 	// VersionID and ETag of the object, or empty.
 	VersionID, ETag string
 	// CheckedBy names the checksum of the source that was compared: "SHA256",
-	// "CRC64NVME", "MD5 of the ETag"...; "its size alone" where S3 gives none.
+	// "CRC64NVME", "MD5 of the ETag"...; BySize where S3 gives none.
 	CheckedBy string
 	// Cached tells that nothing had to be transferred.
 	Cached bool

@@ -199,7 +199,7 @@ func (c *Cache) transfer(ctx context.Context, api API, o object, want *checksum,
 			return Artifact{}, fmt.Errorf("%w: what arrived twice differs from the object's %s; nothing of it was kept; look for a proxy that changes what passes", ErrChecksum, want.name)
 		}
 	}
-	k := known{object: o, SHA256: sum, CheckedBy: "its size alone"}
+	k := known{object: o, SHA256: sum, CheckedBy: BySize}
 	if want != nil {
 		k.CheckedBy = want.name
 	}

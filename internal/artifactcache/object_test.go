@@ -392,6 +392,43 @@ func putInParts(t *testing.T, api *s3.Client, content []byte, algorithm types.Ch
 	}
 }
 
+// old is a bucket of the time before S3 kept checksums.
+type old struct{ *s3.Client }
+
+func (o old) HeadObject(ctx context.Context, in *s3.HeadObjectInput, options ...func(*s3.Options)) (*s3.HeadObjectOutput, error) {
+	without := *in
+	without.ChecksumMode = ""
+	return o.Client.HeadObject(ctx, &without, options...)
+}
+
+func TestTheETagIsComparedWhereThereIsNoChecksum(t *testing.T) {
+	content := randomBytes(15, 12<<20+99)
+	proxy, api := bucket(t, content)
+	for name, upload := range map[string]func(){
+		"whole":    func() { put(t, api, content) },
+		"in parts": func() { putInParts(t, api, content, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			upload()
+			c := open(t)
+			proxy.Set(awstest.Fault{FlipEvery: 10_000_000})
+			if _, err := c.FromS3(t.Context(), old{api}, artifactURI, Options{}); !errors.Is(err, ErrChecksum) {
+				t.Errorf("error %v, want ErrChecksum", err)
+			}
+			checkNothingUsable(t, c)
+			proxy.Set(awstest.Fault{})
+			a, err := c.FromS3(t.Context(), old{api}, artifactURI, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkArtifact(t, a, content)
+			if a.CheckedBy != "MD5 of the ETag" {
+				t.Errorf("checked by %s", a.CheckedBy)
+			}
+		})
+	}
+}
+
 func TestWhatCannotBeFetchedIsNamedWithACure(t *testing.T) {
 	_, api := bucket(t, []byte("content"))
 	c := open(t)

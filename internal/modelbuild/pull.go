@@ -140,6 +140,9 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 		where = "found in the cache"
 	}
 	s.console.say("artifact %s: %d bytes, sha256 %s, checked by %s", where, a.Size, a.SHA256, a.CheckedBy)
+	if a.CheckedBy == artifactcache.BySize && src.sha256 == "" {
+		s.console.say("S3 keeps no checksum of this object; --sha256 would hold it to a digest")
+	}
 	origin.Artifact = &provenance.Artifact{Source: a.Source, VersionID: a.VersionID, SHA256: a.SHA256, Bytes: a.Size, CheckedBy: a.CheckedBy}
 	return a, origin, nil
 }
