@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/google/renameio/v2"
 )
@@ -69,7 +70,26 @@ func Open(dir string) (*Cache, error) {
 			return nil, fmt.Errorf("open the artifact cache: %w; choose another folder by --cache", err)
 		}
 	}
-	return &Cache{dir: dir}, nil
+	c := &Cache{dir: dir}
+	c.prune(time.Now().Add(-forgetAfter))
+	return c, nil
+}
+
+// forgetAfter is how long a transfer that nobody goes on with is kept.
+const forgetAfter = 30 * 24 * time.Hour
+
+// prune removes the transfers that were last touched before then. What cannot be
+// removed is in nobody's way.
+func (c *Cache) prune(then time.Time) {
+	entries, err := os.ReadDir(filepath.Join(c.dir, "partial"))
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && info.ModTime().Before(then) {
+			os.RemoveAll(filepath.Join(c.dir, "partial", entry.Name()))
+		}
+	}
 }
 
 // FromFile copies a file into the cache, unless its content is there already.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -106,6 +107,30 @@ func TestAFileIsCopiedOnce(t *testing.T) {
 	}
 	if _, err := c.FromFile(t.Context(), t.TempDir()); err == nil {
 		t.Error("a folder was taken")
+	}
+}
+
+func TestTransfersThatNobodyGoesOnWithAreForgotten(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, age := range map[string]time.Duration{"old": 31 * 24 * time.Hour, "young": 29 * 24 * time.Hour} {
+		folder := filepath.Join(dir, "partial", name)
+		if err := os.Mkdir(folder, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(folder, "data"), "half")
+		if err := os.Chtimes(folder, time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "partial"))
+	if err != nil || len(entries) != 1 || entries[0].Name() != "young" {
+		t.Errorf("%v, %v", entries, err)
 	}
 }
 

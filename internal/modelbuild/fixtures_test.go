@@ -97,7 +97,10 @@ func modelFiles(t *testing.T, name string) map[string][]byte {
 func tarGz(t *testing.T, files map[string][]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	zipped := gzip.NewWriter(&b)
+	zipped, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := tar.NewWriter(zipped)
 	var names []string
 	for name := range files {

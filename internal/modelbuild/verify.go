@@ -106,8 +106,8 @@ func newSpinner(c console) *progressbar.ProgressBar {
 
 func printReport(w io.Writer, r *modelcheck.Report) {
 	if m := r.Measured; m != nil {
-		fmt.Fprintf(w, "  %d x %d slice in one thread: p50 %.2f ms, p90 %.2f ms; peak memory %.0f MB (ONNX Runtime %s, %s)\n",
-			m.Width, m.Height, m.P50, m.P90, m.PeakMemory, m.ONNXRuntime, m.Processor)
+		fmt.Fprintf(w, "  %d x %d slice in one thread: p50 %.2f ms, p90 %.2f ms, processor time %.2f ms; peak memory %.0f MB (ONNX Runtime %s, %s)\n",
+			m.Width, m.Height, m.P50, m.P90, m.CPU, m.PeakMemory, m.ONNXRuntime, m.Processor)
 	}
 	if len(r.Golden) > 0 {
 		compared := 0

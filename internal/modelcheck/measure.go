@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -29,6 +30,9 @@ type Measured struct {
 	Runs   int     `json:"runs"`
 	P50    float64 `json:"p50Milliseconds"`
 	P90    float64 `json:"p90Milliseconds"`
+	// CPU is the mean processor time of a slice in milliseconds: other programs on
+	// the machine hardly change it.
+	CPU float64 `json:"cpuMilliseconds"`
 	// PeakMemory is the largest resident memory of the process while it opened
 	// and ran the model, in megabytes (10^6 bytes); 0 where the system does not
 	// tell.
@@ -50,6 +54,7 @@ func (c *checker) measure(ctx context.Context, memory *memoryMeter) (*Measured, 
 		}
 	}
 	times := make([]float64, runs)
+	used := processorTime()
 	for i := range times {
 		began := time.Now()
 		if _, err := c.segment(ctx, slice); err != nil {
@@ -57,14 +62,25 @@ func (c *checker) measure(ctx context.Context, memory *memoryMeter) (*Measured, 
 		}
 		times[i] = float64(time.Since(began)) / float64(time.Millisecond)
 	}
+	used = processorTime() - used
 	slices.Sort(times)
 	at := func(share float64) float64 {
 		return math.Round(100*times[int(share*float64(len(times)-1))]) / 100
 	}
 	return &Measured{
 		Processor: processor(), System: runtime.GOOS + "/" + runtime.GOARCH, ONNXRuntime: ort.GetVersion(),
-		Width: measuredSide, Height: measuredSide, Runs: runs, P50: at(0.5), P90: at(0.9), PeakMemory: memory.peak(),
+		Width: measuredSide, Height: measuredSide, Runs: runs, P50: at(0.5), P90: at(0.9),
+		CPU: math.Round(100*float64(used)/float64(time.Millisecond)/float64(runs)) / 100, PeakMemory: memory.peak(),
 	}, nil
+}
+
+// processorTime is that of the process so far.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // phantom is a slice with something like a head on it: the time a model takes

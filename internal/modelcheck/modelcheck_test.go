@@ -80,7 +80,7 @@ func TestAModelIsTimedAndItsMemoryMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := r.Measured
-	if m == nil || !(m.P50 > 0 && m.P50 <= m.P90) || m.PeakMemory < 10 || m.Runs != 5 || m.ONNXRuntime == "" || m.Processor == "" {
+	if m == nil || !(m.P50 > 0 && m.P50 <= m.P90) || !(m.CPU > 0) || m.PeakMemory < 10 || m.Runs != 5 || m.ONNXRuntime == "" || m.Processor == "" {
 		t.Errorf("measured %+v", m)
 	}
 	if r.Golden != nil || r.Accuracy != nil {

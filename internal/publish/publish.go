@@ -129,8 +129,9 @@ type publisher struct {
 	zip     []byte
 	sum     [sha256.Size]byte
 
-	prefix string   // of the component's ARN: arn:aws:greengrass:REGION:ACCOUNT:components:NAME
-	taken  []string // versions that were found taken
+	account string
+	prefix  string   // of the component's ARN: arn:aws:greengrass:REGION:ACCOUNT:components:NAME
+	taken   []string // versions that were found taken
 }
 
 // identify finds the account and the partition.
@@ -144,7 +145,8 @@ func (u *publisher) identify(ctx context.Context) error {
 	if len(parts) > 1 && parts[1] != "" {
 		partition = parts[1]
 	}
-	u.prefix = fmt.Sprintf("arn:%s:greengrass:%s:%s:components:%s", partition, u.options.Region, aws.ToString(who.Account), u.p.Component)
+	u.account = aws.ToString(who.Account)
+	u.prefix = fmt.Sprintf("arn:%s:greengrass:%s:%s:components:%s", partition, u.options.Region, u.account, u.p.Component)
 	return nil
 }
 
@@ -218,6 +220,7 @@ func (u *publisher) upload(ctx context.Context, key string) error {
 	_, err := u.clients.S3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &u.options.Bucket, Key: &key, Body: bytes.NewReader(u.zip), ContentLength: aws.Int64(int64(len(u.zip))),
 		ContentType: aws.String("application/zip"), ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256, ChecksumSHA256: &digest, IfNoneMatch: aws.String("*"),
+		ExpectedBucketOwner: &u.account, // the model goes to no stranger
 	})
 	if err == nil {
 		return nil
@@ -233,7 +236,7 @@ func (u *publisher) upload(ctx context.Context, key string) error {
 		}
 		return fmt.Errorf("%s: %w: there is another artifact", doing, ErrVersionTaken)
 	case errors.Is(err, awsaccess.ErrDenied):
-		return fmt.Errorf("%w; in its policy: %s", err, statement("s3:PutObject", resource))
+		return fmt.Errorf("%w; in its policy: %s; the bucket must be of account %s", err, statement("s3:PutObject", resource), u.account)
 	}
 	return err
 }
