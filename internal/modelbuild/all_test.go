@@ -90,7 +90,7 @@ func checkProvenance(t *testing.T, s *site, job string, artifact []byte) {
 		t.Errorf("artifact %+v", record.Artifact)
 	case len(record.Steps) != 2 || record.Steps[0].SHA256 != model:
 		t.Errorf("steps %+v", record.Steps)
-	case record.Metrics["validation.dice.csf"] != 0.75 || len(record.Metrics) != 1:
+	case !cmp.Equal(record.Metrics, map[string]any{"validation": map[string]any{"dice": map[string]any{"csf": 0.75}}}):
 		t.Errorf("metrics %v", record.Metrics)
 	case record.Verification == nil || len(record.Verification.Golden) != 2 || record.Verification.Measured != nil:
 		t.Errorf("verification %+v", record.Verification)

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/renameio/v2"
 
@@ -36,8 +37,8 @@ type Record struct {
 	Artifact    *Artifact        `json:"artifact,omitempty"`
 	// Steps in order.
 	Steps []Step `json:"steps,omitempty"`
-	// Metrics are the figures of the trainer's metrics.json, by their path in it.
-	Metrics      map[string]float64 `json:"metrics,omitempty"`
+	// Metrics are the figures of the trainer's metrics.json; see ReadMetrics.
+	Metrics      map[string]any     `json:"metrics,omitempty"`
 	Verification *modelcheck.Report `json:"verification,omitempty"`
 }
 
@@ -175,13 +176,17 @@ func FileSHA256(path string) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// maxMetrics bounds how many figures go into a manifest.
-const maxMetrics = 200
+// Bounds of a trainer's metrics.json, and of what of it goes into a manifest.
+const (
+	maxMetricsBytes = 1 << 20
+	maxFigures      = 2000
+	maxList         = 32
+)
 
-// ReadMetrics returns the numbers in the trainer's metrics.json by their path in
-// it, "validation.dice.csf"; none where there is no such file. Texts and the
-// elements of lists are left out: they may name subjects.
-func ReadMetrics(path string) (map[string]float64, error) {
+// ReadMetrics returns the figures in the trainer's metrics.json: its objects with
+// the numbers and short lists of numbers in them; nil where there is no such
+// file. Texts and other lists are left out: they may name subjects.
+func ReadMetrics(path string) (map[string]any, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -189,8 +194,8 @@ func ReadMetrics(path string) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > 1<<20 {
-		return nil, fmt.Errorf("%s has %d bytes, and at most 1 MiB is read", path, info.Size())
+	if info.Size() > maxMetricsBytes {
+		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read", path, info.Size(), maxMetricsBytes)
 	}
 	document, err := os.ReadFile(path)
 	if err != nil {
@@ -200,27 +205,36 @@ func ReadMetrics(path string) (map[string]float64, error) {
 	if err := json.Unmarshal(document, &value); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	metrics := make(map[string]float64)
-	flatten(metrics, "", value)
-	if len(metrics) > maxMetrics {
-		return nil, fmt.Errorf("%s has %d figures, and at most %d go into a manifest", path, len(metrics), maxMetrics)
-	}
-	if len(metrics) == 0 {
-		return nil, nil
+	n := 0
+	metrics, _ := figures(value, &n).(map[string]any)
+	if n > maxFigures {
+		return nil, fmt.Errorf("%s has %d figures, and at most %d go into a manifest", path, n, maxFigures)
 	}
 	return metrics, nil
 }
 
-func flatten(metrics map[string]float64, path string, value any) {
+// figures returns what is to be kept of value, nil for nothing, and counts it.
+func figures(value any, n *int) any {
 	switch v := value.(type) {
 	case float64:
-		metrics[path] = v
+		*n++
+		return v
+	case []any:
+		if len(v) == 0 || len(v) > maxList || slices.ContainsFunc(v, func(e any) bool { _, ok := e.(float64); return !ok }) {
+			return nil
+		}
+		*n += len(v)
+		return v
 	case map[string]any:
+		kept := make(map[string]any)
 		for name, inner := range v {
-			if path != "" {
-				name = path + "." + name
+			if k := figures(inner, n); k != nil {
+				kept[name] = k
 			}
-			flatten(metrics, name, inner)
+		}
+		if len(kept) > 0 {
+			return kept
 		}
 	}
+	return nil
 }

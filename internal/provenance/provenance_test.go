@@ -31,7 +31,7 @@ func TestTheRecordComesBackAndTheTrainersWordsStay(t *testing.T) {
 		TrainingJob: &trainingjob.Job{Name: "job", ARN: "arn", Artifact: "s3://b/k", Hyperparameters: map[string]string{"network": "enet"}},
 		Artifact:    &Artifact{Source: "s3://b/k", VersionID: "3", SHA256: strings.Repeat("a", 64), Bytes: 5},
 		Steps:       []Step{{Name: "convert", SHA256: strings.Repeat("b", 64), Notes: []string{"as it was"}}},
-		Metrics:     map[string]float64{"dice.csf": 0.75},
+		Metrics:     map[string]any{"dice": map[string]any{"mean": []any{0.75, 0.9}}},
 		Verification: &modelcheck.Report{Golden: []modelcheck.Mask{{Slice: "a.png", Width: 1, Height: 1, Pixels: map[string]int{"below": 1}}},
 			Measured: &modelcheck.Measured{P50: 1.5}},
 	}
@@ -101,10 +101,14 @@ func TestOnlyFiguresOfTheMetricsAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(`{"epochs": 12, "dice": {"csf": 0.75, "worst": "sub-09"}, "subjects": [{"dice": 1}], "done": true}`)
+	write(`{"epochs": 12, "dice": {"mean": [0.75, 0.9], "worst": "sub-09"}, "names": {"first": "sub-09"}, "subjects": [{"dice": 1}], "ids": [1, "sub-09"], "done": true}`)
 	m, err := ReadMetrics(path)
-	if diff := cmp.Diff(map[string]float64{"epochs": 12, "dice.csf": 0.75}, m); diff != "" || err != nil {
+	if diff := cmp.Diff(map[string]any{"epochs": 12.0, "dice": map[string]any{"mean": []any{0.75, 0.9}}}, m); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
+	}
+	write(`["sub-09"]`)
+	if m, err := ReadMetrics(path); len(m) != 0 || err != nil {
+		t.Errorf("a list: %v, %v", m, err)
 	}
 	write("{")
 	if _, err := ReadMetrics(path); err == nil {
