@@ -137,7 +137,7 @@ func (s *settings) finish(ctx context.Context, p *pipeline, packaged string, o p
 			return err
 		}
 		dir, err := p.step(ctx, "publish", []any{o.Bucket, o.Version, configuration.Region, s.profile}, func(dir string) error {
-			return s.publishStep(ctx, packaged, dir, o)
+			return s.publishStep(ctx, p.work, packaged, dir, o)
 		})
 		if err != nil {
 			return err

@@ -164,6 +164,31 @@ func TestAllPublishesOnce(t *testing.T) {
 	}
 }
 
+func TestAPublicationThatWasInterruptedIsFinishedAndNotMadeTwice(t *testing.T) {
+	s := newSite(t)
+	greengrass := awstest.UseGreengrass(t)
+	greengrass.Describes = 3
+	job := s.train(t, tarGz(t, modelFiles(t, "threshold")))
+	args := s.all("a", "--training-job", job, "--bucket", s.bucket)
+	if o := run(t, append(args, "--wait", "1ns")...); o.code != ExitFailed || !strings.Contains(o.stderr, "has not finished with the component") {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	o := mustRun(t, args...)
+	if !strings.Contains(o.stdout, "Published io.brainseg.BrainSegmentation.Model 1.0.0") || len(greengrass.Components()) != 1 {
+		t.Errorf("%d components\n%s%s", len(greengrass.Components()), o.stderr, o.stdout)
+	}
+	// One that Greengrass cannot use is not waited for again.
+	greengrass.Failure = "Specified artifact resource cannot be accessed"
+	args = s.all("b", "--training-job", job, "--bucket", s.bucket)
+	if o := run(t, args...); o.code != ExitFailed || !strings.Contains(o.stderr, "s3:GetObject") {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	greengrass.Failure = ""
+	if o := mustRun(t, args...); !strings.Contains(o.stdout, "1.0.2") {
+		t.Errorf("it said\n%s", o.stdout)
+	}
+}
+
 func TestAProgramThatIsKilledGoesOnWhereItStopped(t *testing.T) {
 	s := newSite(t)
 	files := modelFiles(t, "threshold")

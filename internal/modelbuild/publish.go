@@ -3,6 +3,7 @@ package modelbuild
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/greengrassv2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/awsaccess"
@@ -23,6 +25,9 @@ type publishOptions struct {
 	Version string
 	Wait    time.Duration
 	dryRun  bool
+
+	begun string
+	begin func(version string) error
 }
 
 func (o *publishOptions) flags(cmd *cobra.Command) {
@@ -68,14 +73,42 @@ func (s *settings) publish(ctx context.Context, dir string, o publishOptions) (*
 	}
 	clients := publish.Clients{S3: awsaccess.S3(configuration), Greengrass: greengrassv2.NewFromConfig(configuration), STS: sts.NewFromConfig(configuration)}
 	return publish.Publish(ctx, clients, p, publish.Options{
-		Bucket: o.Bucket, Region: configuration.Region, Version: o.Version, DryRun: o.dryRun, Wait: o.Wait,
+		Bucket: o.Bucket, Region: configuration.Region, Version: o.Version, DryRun: o.dryRun, Wait: o.Wait, Begun: o.begun, Begin: o.begin,
 		Progress: func(what string) { s.console.say("  %s", what) },
 	})
 }
 
-// publishStep publishes and keeps the record in the folder out.
-func (s *settings) publishStep(ctx context.Context, packageDir, out string, o publishOptions) error {
+// begun is what is kept of a publication that is not finished: publishing.json
+// in the work folder.
+type begun struct {
+	Package string `json:"package"` // digest of the zip
+	Bucket  string `json:"bucket"`
+	Version string `json:"version"`
+}
+
+// publishStep publishes and keeps the record in the folder out. A publication
+// that was interrupted is remembered in the work folder and finished.
+func (s *settings) publishStep(ctx context.Context, work, packageDir, out string, o publishOptions) error {
+	p, err := modelpackage.Open(packageDir)
+	if err != nil {
+		return err
+	}
+	memory := filepath.Join(work, "publishing.json")
+	var last begun
+	if document, err := os.ReadFile(memory); err == nil && json.Unmarshal(document, &last) == nil && last.Package == p.SHA256 && last.Bucket == o.Bucket {
+		o.begun = last.Version
+	}
+	o.begin = func(version string) error {
+		document, err := json.Marshal(begun{p.SHA256, o.Bucket, version})
+		if err != nil {
+			return err
+		}
+		return renameio.WriteFile(memory, document, 0o640)
+	}
 	result, err := s.publish(ctx, packageDir, o)
+	if errors.Is(err, publish.ErrFailed) {
+		return errors.Join(err, remove(memory)) // it never will
+	}
 	if err != nil {
 		return err
 	}

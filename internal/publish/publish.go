@@ -55,6 +55,13 @@ type Options struct {
 	// Version of the component; default the highest that exists with its last
 	// number one higher, 1.0.0 where there is none.
 	Version string
+	// Begun is the version that an earlier run began to publish of the same
+	// package, and was interrupted; default none. It is finished if it is still
+	// this package's; otherwise the next is taken.
+	Begun string
+	// Begin is told the version before anything is changed at AWS, so that it can
+	// be remembered for Begun; default nobody. An error ends the publication.
+	Begin func(version string) error
 	// DryRun makes only calls that change nothing.
 	DryRun bool
 	// Wait is how long Greengrass may take until the component is deployable;
@@ -96,6 +103,9 @@ func Publish(ctx context.Context, clients Clients, p *modelpackage.Package, opti
 	if options.Progress == nil {
 		options.Progress = func(string) {}
 	}
+	if options.Begin == nil {
+		options.Begin = func(string) error { return nil }
+	}
 	content, err := os.ReadFile(p.Zip)
 	if err != nil {
 		return nil, fmt.Errorf("publish %s: %w", p.Component, err)
@@ -112,8 +122,19 @@ func Publish(ctx context.Context, clients Clients, p *modelpackage.Package, opti
 	if err := u.checkBucket(ctx); err != nil {
 		return nil, err
 	}
+	if options.Begun != "" && options.Version == "" && !options.DryRun {
+		options.Progress("going on with version " + options.Begun)
+		result, err := u.publish(ctx, options.Begun)
+		if !errors.Is(err, ErrVersionTaken) {
+			return result, err
+		}
+	}
 	for attempt := 1; ; attempt++ {
-		result, err := u.publish(ctx)
+		version, err := u.version(ctx)
+		if err != nil {
+			return nil, err
+		}
+		result, err := u.publish(ctx, version)
 		if errors.Is(err, ErrVersionTaken) && options.Version == "" && attempt < attempts {
 			options.Progress("another publisher took the version; trying the next")
 			continue
@@ -174,11 +195,7 @@ func (u *publisher) checkBucket(ctx context.Context) error {
 }
 
 // publish tries one version.
-func (u *publisher) publish(ctx context.Context) (*Result, error) {
-	version, err := u.version(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (u *publisher) publish(ctx context.Context, version string) (*Result, error) {
 	key := u.p.Component + "/" + version + "/" + modelpackage.ZipName
 	result := &Result{
 		Component: u.p.Component, Version: version, ARN: u.prefix + ":versions:" + version, Region: u.options.Region,
@@ -199,31 +216,43 @@ func (u *publisher) publish(ctx context.Context) (*Result, error) {
 	if u.options.DryRun {
 		return result, nil
 	}
+	if err := u.options.Begin(version); err != nil {
+		return nil, fmt.Errorf("publish %s: %w", u.p.Component, err)
+	}
 	u.options.Progress("uploading " + result.Artifact)
-	if err := u.upload(ctx, key); err != nil {
+	there, err := u.upload(ctx, key)
+	if err == nil {
+		u.options.Progress("creating " + u.p.Component + " " + version)
+		err = u.create(ctx, recipe.Bytes())
+	}
+	switch {
+	case errors.Is(err, errExists) && there && version == u.options.Begun:
+		// The run that was interrupted has created it.
+	case errors.Is(err, ErrVersionTaken):
 		u.taken = append(u.taken, version)
 		return nil, err
-	}
-	u.options.Progress("creating " + u.p.Component + " " + version)
-	if err := u.create(ctx, recipe.Bytes()); err != nil {
-		u.taken = append(u.taken, version)
+	case err != nil:
 		return nil, err
 	}
 	return result, u.wait(ctx, result)
 }
 
-// upload never replaces the artifact of a version that exists: devices compare
-// its digest with that of the day on which the component was created.
-func (u *publisher) upload(ctx context.Context, key string) error {
+// errExists is an ErrVersionTaken: Greengrass has the component already.
+var errExists = fmt.Errorf("%w", ErrVersionTaken)
+
+// upload tells whether this very artifact was there already. It never replaces the artifact
+// of a version that exists: devices compare its digest with that of the day on
+// which the component was created.
+func (u *publisher) upload(ctx context.Context, key string) (there bool, err error) {
 	doing := "upload to s3://" + u.options.Bucket + "/" + key
 	digest := base64.StdEncoding.EncodeToString(u.sum[:])
-	_, err := u.clients.S3.PutObject(ctx, &s3.PutObjectInput{
+	_, err = u.clients.S3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &u.options.Bucket, Key: &key, Body: bytes.NewReader(u.zip), ContentLength: aws.Int64(int64(len(u.zip))),
 		ContentType: aws.String("application/zip"), ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256, ChecksumSHA256: &digest, IfNoneMatch: aws.String("*"),
 		ExpectedBucketOwner: &u.account, // the model goes to no stranger
 	})
 	if err == nil {
-		return nil
+		return false, nil
 	}
 	resource := "arn:aws:s3:::" + u.options.Bucket + "/" + u.p.Component + "/*"
 	err = awsaccess.Failure(doing, "s3:PutObject on "+resource, err)
@@ -232,13 +261,13 @@ func (u *publisher) upload(ctx context.Context, key string) error {
 		// There is one. It is ours where an earlier run was interrupted.
 		head, headErr := u.clients.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &u.options.Bucket, Key: &key, ChecksumMode: s3types.ChecksumModeEnabled})
 		if headErr == nil && aws.ToString(head.ChecksumSHA256) == digest {
-			return nil
+			return true, nil
 		}
-		return fmt.Errorf("%s: %w: there is another artifact", doing, ErrVersionTaken)
+		return false, fmt.Errorf("%s: %w: there is another artifact", doing, ErrVersionTaken)
 	case errors.Is(err, awsaccess.ErrDenied):
-		return fmt.Errorf("%w; in its policy: %s; the bucket must be of account %s", err, statement("s3:PutObject", resource), u.account)
+		return false, fmt.Errorf("%w; in its policy: %s; the bucket must be of account %s", err, statement("s3:PutObject", resource), u.account)
 	}
-	return err
+	return false, err
 }
 
 // statement is that of an IAM policy.
@@ -259,7 +288,7 @@ func (u *publisher) create(ctx context.Context, recipe []byte) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &conflict):
-		return fmt.Errorf("%s: %w: %s", doing, ErrVersionTaken, aws.ToString(conflict.Message))
+		return fmt.Errorf("%s: %w: %s", doing, errExists, aws.ToString(conflict.Message))
 	}
 	failure := awsaccess.Failure(doing, "greengrass:CreateComponentVersion on "+u.prefix+":versions:*", err)
 	if isArtifactAccess(err.Error()) {

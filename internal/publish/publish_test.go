@@ -220,6 +220,35 @@ func TestAnInterruptedPublicationIsFinishedWithTheSameVersion(t *testing.T) {
 	}
 }
 
+func TestAVersionThatWasBegunIsFinishedOnlyIfItIsStillOurs(t *testing.T) {
+	c := newCloud(t)
+	p := testPackage(t)
+	var begun []string
+	options := c.options()
+	options.Begin = func(version string) error { begun = append(begun, version); return nil }
+	if _, err := Publish(t.Context(), c.clients, p, options); err != nil {
+		t.Fatal(err)
+	}
+	options.Begun = "1.0.0"
+	r, err := Publish(t.Context(), c.clients, p, options)
+	if err != nil || r.Version != "1.0.0" || len(c.greengrass.Components()) != 1 {
+		t.Errorf("ours: %+v, %v", r, err)
+	}
+	c.put(t, component+"/1.0.1/model.zip", "another's")
+	options.Begun = "1.0.1"
+	if r, err = Publish(t.Context(), c.clients, p, options); err != nil || r.Version != "1.0.2" {
+		t.Errorf("another's: %+v, %v", r, err)
+	}
+	if diff := cmp.Diff([]string{"1.0.0", "1.0.0", "1.0.1", "1.0.2"}, begun); diff != "" {
+		t.Errorf("begun (-want +got):\n%s", diff)
+	}
+	failure := errors.New("the disk is full")
+	options.Begin = func(string) error { return failure }
+	if _, err := Publish(t.Context(), c.clients, p, options); !errors.Is(err, failure) {
+		t.Errorf("what cannot be remembered: error %v", err)
+	}
+}
+
 func TestWhatGreengrassRefusesComesWithACure(t *testing.T) {
 	for _, test := range []struct {
 		name          string
