@@ -52,7 +52,11 @@ func openPartial(ctx context.Context, dir string, size int64, moved func(int64))
 	if err != nil {
 		return nil, err
 	}
-	if err := waitForLock(ctx, lock); err != nil {
+	err = waitForLock(ctx, lock)
+	if err == nil {
+		err = os.Chtimes(lock.Name(), time.Time{}, time.Now()) // so that nobody forgets it
+	}
+	if err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}

@@ -170,7 +170,7 @@ func TestAPublicationThatWasInterruptedIsFinishedAndNotMadeTwice(t *testing.T) {
 	greengrass.Describes = 3
 	job := s.train(t, tarGz(t, modelFiles(t, "threshold")))
 	args := s.all("a", "--training-job", job, "--bucket", s.bucket)
-	if o := run(t, append(args, "--wait", "1ns")...); o.code != ExitFailed || !strings.Contains(o.stderr, "has not finished with the component") {
+	if o := run(t, append(args, "--wait", "1ns")...); o.code != ExitFailed || !strings.Contains(o.stderr, "is not ready yet at Greengrass") {
 		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
 	}
 	o := mustRun(t, args...)

@@ -32,9 +32,9 @@ var (
 	// ErrVersionTaken: the version exists already, with another content.
 	ErrVersionTaken = errors.New("this version of the component exists already")
 	// ErrFailed: Greengrass has the component and cannot use it.
-	ErrFailed = errors.New("Greengrass cannot use the component")
+	ErrFailed = errors.New("the component cannot be used by Greengrass")
 	// ErrTimeout: Greengrass has not finished within Options.Wait.
-	ErrTimeout = errors.New("Greengrass has not finished with the component")
+	ErrTimeout = errors.New("the component is not ready yet at Greengrass")
 	// ErrBucket: the bucket cannot serve a component of this region.
 	ErrBucket = errors.New("the bucket cannot be used")
 )

@@ -32,7 +32,7 @@ var (
 	ErrFailed = errors.New("the training job failed")
 	// ErrStopped: the job was stopped before its end.
 	ErrStopped = errors.New("the training job was stopped")
-	// ErrNoArtifact: the job has ended and left no model.
+	// ErrNoArtifact: the job has ended and left no model in one archive.
 	ErrNoArtifact = errors.New("the training job left no model artifact")
 )
 
@@ -129,6 +129,10 @@ func check(out *sagemaker.DescribeTrainingJobOutput) error {
 	}
 	if out.ModelArtifacts == nil || aws.ToString(out.ModelArtifacts.S3ModelArtifacts) == "" {
 		return fmt.Errorf("%w; a training script must leave its model in SM_MODEL_DIR", ErrNoArtifact)
+	}
+	if o := out.OutputDataConfig; o != nil && o.CompressionType == types.OutputCompressionTypeNone {
+		folder := aws.ToString(out.ModelArtifacts.S3ModelArtifacts)
+		return fmt.Errorf("%w that is one archive: its output is not compressed; copy it with aws s3 cp --recursive %s DIR and go on with model-build convert --file DIR", ErrNoArtifact, folder)
 	}
 	return nil
 }

@@ -27,9 +27,9 @@ func client(t *testing.T) *sagemaker.Client {
 }
 
 // train makes a training job, which moto completes at once.
-func train(t *testing.T, api *sagemaker.Client, name string) {
+func train(t *testing.T, api *sagemaker.Client, name string, change ...func(*sagemaker.CreateTrainingJobInput)) {
 	t.Helper()
-	_, err := api.CreateTrainingJob(t.Context(), &sagemaker.CreateTrainingJobInput{
+	in := &sagemaker.CreateTrainingJobInput{
 		TrainingJobName:        &name,
 		RoleArn:                aws.String("arn:aws:iam::123456789012:role/training"),
 		AlgorithmSpecification: &types.AlgorithmSpecification{TrainingImage: aws.String("image:1"), TrainingInputMode: types.TrainingInputModeFile},
@@ -39,8 +39,11 @@ func train(t *testing.T, api *sagemaker.Client, name string) {
 		OutputDataConfig:  &types.OutputDataConfig{S3OutputPath: aws.String("s3://models/jobs")},
 		ResourceConfig:    &types.ResourceConfig{InstanceCount: aws.Int32(2), InstanceType: types.TrainingInstanceTypeMlC5Xlarge, VolumeSizeInGB: aws.Int32(30)},
 		StoppingCondition: &types.StoppingCondition{MaxRuntimeInSeconds: aws.Int32(3600)},
-	})
-	if err != nil {
+	}
+	for _, c := range change {
+		c(in)
+	}
+	if _, err := api.CreateTrainingJob(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,6 +99,18 @@ func TestAJobThatLeftNoModelIsNamedWithTheReason(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAJobWhoseOutputIsNotCompressedComesWithACure(t *testing.T) {
+	awstest.UseMoto(t)
+	api := client(t)
+	train(t, api, "uncompressed", func(in *sagemaker.CreateTrainingJobInput) {
+		in.OutputDataConfig.CompressionType = types.OutputCompressionTypeNone
+	})
+	_, err := Describe(t.Context(), api, "uncompressed")
+	if !errors.Is(err, ErrNoArtifact) || !strings.Contains(err.Error(), "aws s3 cp --recursive s3://models/jobs/uncompressed/") {
+		t.Errorf("error %v", err)
 	}
 }
 
