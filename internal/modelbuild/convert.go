@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/archive"
-	"github.com/brainseg/brainseg/internal/modelpackage"
 	"github.com/brainseg/brainseg/internal/onnx"
 	"github.com/brainseg/brainseg/internal/onnx/onnxpb"
 	"github.com/brainseg/brainseg/internal/provenance"
@@ -129,10 +128,8 @@ func (s *settings) convert(path string, origin pulled, out string, o convertOpti
 	}
 	step.SHA256 = manifest.SHA256
 	record.Steps = []provenance.Step{step}
-	for _, name := range modelpackage.Documents {
-		if err := copyFile(filepath.Join(folder, name), filepath.Join(out, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("convert: %w", err)
-		}
+	if err := copyDocuments(folder, out); err != nil {
+		return err
 	}
 	for _, note := range step.Notes {
 		s.console.say("  %s", note)
@@ -184,9 +181,6 @@ func passONNX(network, out string, o convertOptions) (*segmentation.Manifest, er
 	model, err := onnx.Read(network)
 	if err != nil {
 		return nil, err
-	}
-	if err := onnx.Check(model); err != nil {
-		return nil, fmt.Errorf("check %s: %w", network, err)
 	}
 	sum, err := provenance.FileSHA256(network)
 	if err != nil {

@@ -3,9 +3,12 @@ package modelbuild
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/brainseg/brainseg/internal/modelpackage"
 )
 
 // temporaryPrefix begins the names of folders that are being filled.
@@ -47,12 +50,41 @@ func fill(out string, make func(dir string) error) error {
 	return nil
 }
 
-// copyFile copies a file that is small enough to be read at once, as all of a
-// model's are.
+// copyFile copies a file. to must not exist.
 func copyFile(from, to string) error {
-	content, err := os.ReadFile(from)
+	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, content, 0o640)
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
+}
+
+// maxDocumentBytes is the largest document that goes with a model.
+const maxDocumentBytes = 1 << 20
+
+// copyDocuments takes along what lies beside a model for people to read.
+func copyDocuments(from, to string) error {
+	for _, name := range modelpackage.Documents {
+		info, err := os.Stat(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		switch {
+		case err != nil:
+		case !info.Mode().IsRegular() || info.Size() > maxDocumentBytes:
+			err = fmt.Errorf("%s is not a file of at most %d bytes", name, maxDocumentBytes)
+		default:
+			err = copyFile(filepath.Join(from, name), filepath.Join(to, name))
+		}
+		if err != nil {
+			return fmt.Errorf("take the documents along: %w", err)
+		}
+	}
+	return nil
 }

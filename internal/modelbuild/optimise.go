@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"github.com/brainseg/brainseg/internal/modelpackage"
 	"github.com/brainseg/brainseg/internal/provenance"
 )
 
@@ -69,10 +67,8 @@ func (s *settings) optimise(ctx context.Context, model, out string, o optimiseOp
 	if manifest, step.Notes, err = rewrite(ctx, model, out, *manifest, o); err != nil {
 		return fmt.Errorf("optimise %s: %w", network, err)
 	}
-	for _, name := range modelpackage.Documents {
-		if err := copyFile(filepath.Join(model, name), filepath.Join(out, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("optimise: %w", err)
-		}
+	if err := copyDocuments(model, out); err != nil {
+		return err
 	}
 	step.SHA256 = manifest.SHA256
 	record.Tool, record.Steps = tool(), append(record.Steps, step)

@@ -27,6 +27,9 @@ import (
 // key of the record in the manifest's provenance.
 const key = "modelBuild"
 
+// maxManifestBytes is the longest manifest that the component reads.
+const maxManifestBytes = 1 << 20
+
 // Record is a model's origin. It has no time and nothing of the machine that
 // made it, but for Verification.Measured: the same input gives the same record.
 type Record struct {
@@ -67,10 +70,14 @@ type Step struct {
 // which is empty where there is none.
 func Read(dir string) (*segmentation.Manifest, Record, error) {
 	path := filepath.Join(dir, segmentation.ManifestName)
-	document, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(path)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxManifestBytes) {
+		err = fmt.Errorf("%s is not a file of at most %d bytes", path, maxManifestBytes)
+	}
+	if err != nil {
 		return nil, Record{}, fmt.Errorf("%w: %w", segmentation.ErrManifest, err)
 	}
+	document, err := os.ReadFile(path)
 	if err != nil {
 		return nil, Record{}, err
 	}
@@ -130,6 +137,9 @@ func Encode(manifest *segmentation.Manifest, record Record) ([]byte, error) {
 		return nil, fmt.Errorf("encode the manifest: %w", err)
 	}
 	document = append(document, '\n')
+	if len(document) > maxManifestBytes {
+		return nil, fmt.Errorf("%w: it would have %d bytes, and the component reads %d", segmentation.ErrManifest, len(document), maxManifestBytes)
+	}
 	if _, err := segmentation.ParseManifest(document); err != nil {
 		return nil, err
 	}
