@@ -27,9 +27,15 @@ func BenchmarkEnet(b *testing.B) {
 	plain := convert(b, network)
 	variants := []struct {
 		name  string
+		opts  graphopt.Options
 		run   func() time.Duration
 		times []time.Duration
-	}{{name: "plain"}, {name: "optimised"}, {name: "x86-64"}}
+	}{
+		{name: "plain"},
+		{name: "optimised"},
+		{name: "prelu-kept", opts: graphopt.Options{KeepPRelu: true}},
+		{name: "x86-64", opts: graphopt.Options{Layout: true}},
+	}
 	const side = 256
 	image := make([]uint8, side*side)
 	for i := range image {
@@ -40,7 +46,7 @@ func BenchmarkEnet(b *testing.B) {
 		model := plain
 		if i > 0 {
 			var err error
-			if model, _, err = graphopt.Optimise(plain, graphopt.Options{Layout: i == 2}); err != nil {
+			if model, _, err = graphopt.Optimise(plain, v.opts); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -59,8 +65,9 @@ func BenchmarkEnet(b *testing.B) {
 		medians[i] = variants[i].times[len(variants[i].times)/2].Seconds() * 1e3
 		b.ReportMetric(medians[i], fmt.Sprint("p50-ms-", variants[i].name))
 	}
-	b.ReportMetric(medians[0]/medians[1], "times-faster-optimised")
-	b.ReportMetric(medians[0]/medians[2], "times-faster-x86-64")
+	for i := range variants[1:] {
+		b.ReportMetric(medians[0]/medians[1+i], fmt.Sprint("times-faster-", variants[1+i].name))
+	}
 }
 
 func benchmarkInput(model *onnxpb.ModelProto, image []uint8, side int64) onnxtest.Tensor {

@@ -18,6 +18,7 @@ type graph struct {
 	constants map[string]*onnxpb.TensorProto
 	outputs   map[string]bool
 	names     map[string]bool
+	widths    map[string]int64 // what channels has found
 }
 
 func newGraph(model *onnxpb.ModelProto) (*graph, error) {
@@ -39,6 +40,7 @@ func (g *graph) index() {
 	g.constants = make(map[string]*onnxpb.TensorProto)
 	g.outputs = make(map[string]bool)
 	g.names = make(map[string]bool)
+	g.widths = make(map[string]int64)
 	for _, in := range g.Input {
 		g.names[in.GetName()] = true
 	}
@@ -63,6 +65,9 @@ func (g *graph) index() {
 			if a.G != nil || len(a.Graphs) > 0 {
 				g.hold(a)
 			}
+		}
+		for _, out := range node.Output { // in order, so that none has to look back far
+			g.channels(out)
 		}
 	}
 }
@@ -205,72 +210,78 @@ func (g *graph) tidy() {
 
 // channels returns the size of axis 1 of a value, 0 where it cannot be told.
 func (g *graph) channels(value string) int64 {
-	for range len(g.Node) + 1 {
-		node := g.producers[value]
-		if node == nil {
-			for _, in := range g.Input {
-				if dims := onnx.Dims(in); in.GetName() == value && len(dims) > 1 {
-					return dims[1].Size
-				}
+	n, known := g.widths[value]
+	if !known {
+		n = max(0, g.countChannels(value))
+		g.widths[value] = n
+	}
+	return n
+}
+
+func (g *graph) countChannels(value string) int64 {
+	node := g.producers[value]
+	if node == nil {
+		for _, in := range g.Input {
+			if dims := onnx.Dims(in); in.GetName() == value && len(dims) > 1 {
+				return dims[1].Size
 			}
+		}
+		return 0
+	}
+	// constant returns an axis of the node's second input.
+	constant := func(axis int) int64 {
+		if t := g.constants[input(node, 1)]; t != nil && len(t.Dims) > axis {
+			return t.Dims[axis]
+		}
+		return 0
+	}
+	switch {
+	case is(node, "Conv"):
+		return constant(0)
+	case is(node, "ConvTranspose"):
+		return constant(1) * onnx.IntAttribute(node, "group", 1)
+	case is(node, "BatchNormalization"):
+		return constant(0)
+	case is(node, "Concat"):
+		return g.joinedChannels(node)
+	case is(node, "Pad"):
+		pads, ok := g.ints(input(node, 1))
+		inner := g.channels(node.Input[0])
+		if !ok || len(pads) < 4 || inner == 0 || input(node, 3) != "" {
 			return 0
 		}
-		switch {
-		case is(node, "Conv"):
-			if weight := g.constants[node.Input[1]]; weight != nil && len(weight.Dims) > 0 {
-				return weight.Dims[0]
+		return inner + pads[1] + pads[len(pads)/2+1]
+	case is(node, "Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Elu", "Selu", "Clip", "MaxPool", "AveragePool", "Identity", "Dropout", "Cast",
+		"Softmax", "InstanceNormalization", "Resize"): // networks do not resize channels
+		return g.channels(node.Input[0])
+	case is(node, "Add", "Mul", "Max", "Min", "Sub"):
+		// Of a constant that is spread and a tensor the tensor counts.
+		most := int64(0)
+		for _, in := range node.Input {
+			if g.constants[in] == nil {
+				most = max(most, g.channels(in))
 			}
-			return 0
-		case is(node, "ConvTranspose"):
-			if weight := g.constants[node.Input[1]]; weight != nil && len(weight.Dims) > 1 {
-				return weight.Dims[1] * onnx.IntAttribute(node, "group", 1)
-			}
-			return 0
-		case is(node, "BatchNormalization"):
-			if scale := g.constants[node.Input[1]]; scale != nil && len(scale.Dims) == 1 {
-				return scale.Dims[0]
-			}
-			return 0
-		case is(node, "Concat"):
-			return g.joinedChannels(node)
-		case is(node, "Pad"):
-			pads, ok := g.ints(input(node, 1))
-			inner := g.channels(node.Input[0])
-			if !ok || len(pads) < 4 || inner == 0 || input(node, 3) != "" {
-				return 0
-			}
-			return inner + pads[1] + pads[len(pads)/2+1]
-		case is(node, "Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Elu", "Selu", "Clip", "MaxPool", "AveragePool", "Identity", "Dropout", "Cast", "Softmax", "InstanceNormalization"):
-			value = node.Input[0]
-		case is(node, "Resize"):
-			value = node.Input[0] // networks do not resize channels
-		case is(node, "Add", "Mul", "Max", "Min", "Sub"):
-			// Of a constant that is spread and a tensor the tensor counts.
-			most := int64(0)
-			for _, in := range node.Input {
-				if g.constants[in] == nil {
-					most = max(most, g.channels(in))
-				}
-			}
-			return most
-		default:
-			return 0
 		}
+		return most
 	}
 	return 0
 }
 
+// joinedChannels is channels of what a Concat gives.
 func (g *graph) joinedChannels(node *onnxpb.NodeProto) int64 {
-	if onnx.IntAttribute(node, "axis", 0) != 1 {
+	if axis := onnx.IntAttribute(node, "axis", 0); axis != 1 && axis != -3 {
 		return 0
 	}
 	sum := int64(0)
 	for _, in := range node.Input {
 		n := g.channels(in)
-		if n == 0 {
+		if n == 0 || n > maxChannels {
 			return 0
 		}
 		sum += n
 	}
 	return sum
 }
+
+// maxChannels is more than any network has.
+const maxChannels = 1 << 20

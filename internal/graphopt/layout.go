@@ -67,6 +67,9 @@ func plainBlocks(node *onnxpb.NodeProto, kernel int64) bool {
 // multiples; other joins make it go back to the plain one.
 const blockedChannels = 8
 
+// maxPaddedChannels bounds the cost of padding by a convolution.
+const maxPaddedChannels = 256
+
 // convolvePadding writes one padding of channels with zeros as a convolution, which
 // takes and gives the blocked layout.
 func convolvePadding(g *graph) (bool, error) {
@@ -84,7 +87,7 @@ func convolvePadding(g *graph) (bool, error) {
 		}
 		pads, ok := g.ints(input(node, 1))
 		channels := g.channels(node.Input[0])
-		if !ok || len(pads) != 8 || channels == 0 || pads[1] < 0 || pads[5] < 0 {
+		if !ok || len(pads) != 8 || channels == 0 || min(pads[1], pads[5]) < 0 || max(channels, pads[1], pads[5]) > maxPaddedChannels {
 			continue
 		}
 		rest := slices.Clone(pads)
@@ -176,7 +179,7 @@ func (g *graph) widen(node *onnxpb.NodeProto, in string, offset, all int64) stri
 	}
 	weight := g.constants[convolution.Input[1]]
 	values, ok := g.floats(convolution.Input[1])
-	if !ok || len(weight.Dims) != 4 {
+	if !ok || len(weight.Dims) != 4 || len(values) == 0 {
 		return ""
 	}
 	filters := weight.Dims[0]

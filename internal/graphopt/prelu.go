@@ -15,8 +15,13 @@ import (
 //	no slope is above 1    max(x, a x)
 //	otherwise              max(x, 0) + a min(x, 0)
 //
-// All three give the same numbers as PRelu: x itself where x >= 0, else a x.
-func rewritePRelu(g *graph) (bool, error) {
+// All three give the same numbers as PRelu: x itself where x >= 0, else a x. With
+// keep set, only the first is done.
+func rewritePRelu(keep bool) func(*graph) (bool, error) {
+	return func(g *graph) (bool, error) { return g.rewritePRelu(keep) }
+}
+
+func (g *graph) rewritePRelu(keep bool) (bool, error) {
 	for _, node := range g.Node {
 		if !is(node, "PRelu") {
 			continue
@@ -25,12 +30,15 @@ func rewritePRelu(g *graph) (bool, error) {
 		if !ok || len(slopes) == 0 {
 			continue
 		}
+		lowest, highest := slices.Min(slopes), slices.Max(slopes)
+		if keep && lowest != highest {
+			continue
+		}
 		x, name := node.Input[0], node.GetName()
 		value := func(what string) string { return g.unique(name + "/" + what) }
 		binary := func(operator string, a, b, out string) *onnxpb.NodeProto {
 			return onnx.NewNode(operator, out, []string{a, b}, []string{out}, nil)
 		}
-		lowest, highest := slices.Min(slopes), slices.Max(slopes)
 		switch {
 		case lowest == 0 && highest == 0:
 			g.replace(node, onnx.NewNode("Relu", name, []string{x}, node.Output, nil))

@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
+	"golang.org/x/sys/unix"
 
 	"github.com/brainseg/brainseg/internal/onnx"
 	"github.com/brainseg/brainseg/internal/onnx/onnxpb"
@@ -114,6 +114,7 @@ func TryOpen(model *onnxpb.ModelProto) (*Session, error) {
 		options.SetInterOpNumThreads(1),
 		options.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
 		options.SetLogSeverityLevel(ort.LoggingLevelFatal),
+		options.SetMemPattern(false),
 	); err != nil {
 		return nil, err
 	}
@@ -148,12 +149,11 @@ func (s *Session) Repeat(t testing.TB, inputs map[string]Tensor) (run func() tim
 }
 
 func threadTime() time.Duration {
-	const thisThread = 1 // RUSAGE_THREAD
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(thisThread, &usage); err != nil {
+	var spent unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &spent); err != nil {
 		return 0
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return time.Duration(spent.Nano())
 }
 
 // Run runs the model. The test ends where that fails.

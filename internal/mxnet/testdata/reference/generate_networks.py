@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--full", type=pathlib.Path)
     full = parser.parse_args().full
     if full:
-        write(full / "unet-trained-full", networks.unet, 1, 60, [(176, 208), (208, 176), (256, 256)])
+        write(full / "unet-trained-full", networks.unet, 1, 30, [(176, 208), (208, 176), (256, 256)], count=4)
         write(full / "enet-random-full", networks.enet, 1, 0, [(176, 208), (256, 256)])
         return
     folder = HERE / "networks"

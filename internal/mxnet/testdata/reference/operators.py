@@ -96,6 +96,7 @@ def poolings():
         pool_global_max=pool(x, kernel=(1, 1), global_pool=True, pool_type="max"),
         pool_global_avg=pool(x, kernel=(2, 2), global_pool=True, pool_type="avg"),
         pool_global_sum=pool(x, kernel=(1, 1), global_pool=True, pool_type="sum"),
+        pool_global_lp=pool(x, kernel=(1, 1), global_pool=True, pool_type="lp", p_value=2),
         pool_global_no_kernel=pool(x, global_pool=True, pool_type="avg"),
     )
     for convention in ("valid", "full"):

@@ -31,7 +31,7 @@ def value_range(name, shape):
     if name == "initial_conv_weight" or name == "down0_conv1_weight":
         bound /= 64  # images are 0..255
     if name == "full_conv_weight":
-        bound /= 16
+        bound /= 64
     if name == "scores_weight":
         bound *= 6
     return (-bound, bound)
