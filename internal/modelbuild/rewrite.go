@@ -34,13 +34,17 @@ func rewrite(ctx context.Context, from, to string, manifest segmentation.Manifes
 	if err != nil {
 		return nil, nil, err
 	}
+	version, err := modelcheck.RuntimeVersion(from, findLibrary(o.Library))
+	if err != nil {
+		return nil, nil, fmt.Errorf("try it before anything is changed: %w", err)
+	}
 	work, err := os.MkdirTemp("", temporaryPrefix)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer os.RemoveAll(work)
 	r := &rewriter{ctx: ctx, options: o, manifest: manifest, work: work, before: from}
-	after, steps, err := graphopt.Optimise(model, graphopt.Options{Layout: o.Layout, AfterStep: r.prove})
+	after, steps, err := graphopt.Optimise(model, graphopt.Options{Layout: o.Layout, KeepPRelu: fastPRelu(version), AfterStep: r.prove})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -48,9 +52,17 @@ func rewrite(ctx context.Context, from, to string, manifest segmentation.Manifes
 		manifest.File = networkName
 		return &manifest, []string{"nothing to rewrite"}, copyFile(filepath.Join(from, r.manifest.File), filepath.Join(to, networkName))
 	}
-	r.notes = append(r.notes, fmt.Sprintf("compared on %d slices after each", r.slices))
+	r.notes = append(r.notes, fmt.Sprintf("compared on %d slices after each; rewritten for ONNX Runtime %s", r.slices, version))
 	written, err := writeModel(to, after, manifest)
 	return written, r.notes, err
+}
+
+// fastPRelu tells whether a version of ONNX Runtime runs PRelu faster than what
+// it can be written as.
+func fastPRelu(version string) bool {
+	var major, minor int
+	n, err := fmt.Sscanf(version, "%d.%d", &major, &minor)
+	return n == 2 && err == nil && major == 1 && minor < 27
 }
 
 // prove is called after each rewrite.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 // Measured is what a model costs on one machine.
@@ -146,4 +148,14 @@ func procField(path, name string) string {
 		}
 	}
 	return ""
+}
+
+// RuntimeVersion opens the model in the folder dir, as the component would, and
+// returns the version of ONNX Runtime that did. library is as Options have it.
+func RuntimeVersion(dir, library string) (string, error) {
+	model, err := segmentation.Open(dir, segmentation.Options{Library: library})
+	if err != nil {
+		return "", err
+	}
+	return ort.GetVersion(), model.Close()
 }
