@@ -92,7 +92,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	optimised, err := p.step(ctx, "optimise", []any{golden, library, o.optimise.MinAgreement, o.optimise.Layout}, func(dir string) error {
+	optimised, err := p.step(ctx, "optimise", []any{golden, library, o.optimise.MinAgreement, o.optimise.AMD64}, func(dir string) error {
 		return s.optimise(ctx, converted, dir, o.optimise)
 	})
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 		if err := os.CopyFS(dir, os.DirFS(optimised)); err != nil {
 			return err
 		}
-		return s.verify(ctx, dir, o.verify)
+		return s.verifyAll(ctx, dir, o.verify)
 	})
 	if err != nil {
 		return err

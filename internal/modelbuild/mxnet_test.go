@@ -1,6 +1,7 @@
 package modelbuild
 
 import (
+	"bytes"
 	"image"
 	"os"
 	"path/filepath"
@@ -92,6 +93,44 @@ func checkMasks(t *testing.T, dir string, slices []mxnettest.Slice) {
 	if pixels == 0 || 10_000*different > pixels {
 		t.Errorf("%d of %d pixels differ from MXNet's", different, pixels)
 	}
+}
+
+func TestAnAMD64VariantGoesIntoTheSameComponent(t *testing.T) {
+	s := newSite(t)
+	greengrass := awstest.UseGreengrass(t)
+	folder := filepath.Join("..", "mxnet", "testdata", "reference", "networks", "enet-trained")
+	files := make(map[string][]byte)
+	for _, name := range []string{"model-symbol.json", "model-0000.params", "model-shapes.json"} {
+		files[name] = readFile(t, folder, name)
+	}
+	job := s.train(t, tarGz(t, files))
+	args := s.all("a", "--training-job", job, "--amd64-variant", "--bucket", s.bucket)
+	o := mustRun(t, args...)
+	packaged := filepath.Join(s.dir, "a-work", "package")
+	for _, name := range []string{"model.zip", "model-amd64.zip"} {
+		zipEntry(t, readFile(t, packaged, name), "manifest.json")
+		if key := "s3://" + s.bucket + "/" + component + "/1.0.0/" + name; !strings.Contains(o.stdout, key) {
+			t.Errorf("%s is not in\n%s", key, o.stdout)
+		}
+	}
+	common, special := zipEntry(t, readFile(t, packaged, "model.zip"), "model.onnx"), zipEntry(t, readFile(t, packaged, "model-amd64.zip"), "model.onnx")
+	if bytes.Equal(common, special) {
+		t.Error("the variant is the same network")
+	}
+	// The first manifest that matches wins.
+	recipe := string(greengrass.Components()[0].Recipe)
+	first, second := strings.Index(recipe, "{artifacts:decompressedPath}/model-amd64 {work:path}/current"), strings.Index(recipe, "{artifacts:decompressedPath}/model {work:path}/current")
+	if first < 0 || second < first || strings.Count(recipe, "architecture: amd64") != 1 || strings.Index(recipe, "architecture: amd64") > first {
+		t.Errorf("the recipe is\n%s", recipe)
+	}
+	if o := mustRun(t, args...); !strings.Contains(o.stderr, "0 steps taken, 6 up to date") {
+		t.Errorf("the second run said\n%s", o.stderr)
+	}
+	network := mxnettest.Networks(t, filepath.Join("..", "mxnet"))[1]
+	if network.Name != "enet-trained" {
+		t.Fatalf("network %s", network.Name)
+	}
+	checkMasks(t, filepath.Join(s.dir, "a-work", "verify", "amd64"), network.Slices)
 }
 
 func TestPReluIsKeptForTheVersionsThatRunItFast(t *testing.T) {

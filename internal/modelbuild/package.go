@@ -56,6 +56,8 @@ func (s *settings) makePackage(model, out string, options modelpackage.Options) 
 	if err != nil {
 		return err
 	}
-	s.console.say("  %s %s: %s, sha256 %s, with %v", p.Component, p.Version, modelpackage.ZipName, p.SHA256, p.Files)
+	for _, a := range p.Artifacts {
+		s.console.say("  %s %s: %s, sha256 %s", p.Component, p.Version, a.Name(), a.SHA256)
+	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/greengrassv2"
@@ -81,7 +82,7 @@ func (s *settings) publish(ctx context.Context, dir string, o publishOptions) (*
 // begun is what is kept of a publication that is not finished: publishing.json
 // in the work folder.
 type begun struct {
-	Package string `json:"package"` // digest of the zip
+	Package string `json:"package"` // its digest
 	Bucket  string `json:"bucket"`
 	Version string `json:"version"`
 }
@@ -95,11 +96,11 @@ func (s *settings) publishStep(ctx context.Context, work, packageDir, out string
 	}
 	memory := filepath.Join(work, "publishing.json")
 	var last begun
-	if document, err := os.ReadFile(memory); err == nil && json.Unmarshal(document, &last) == nil && last.Package == p.SHA256 && last.Bucket == o.Bucket {
+	if document, err := os.ReadFile(memory); err == nil && json.Unmarshal(document, &last) == nil && last.Package == p.Digest() && last.Bucket == o.Bucket {
 		o.begun = last.Version
 	}
 	o.begin = func(version string) error {
-		document, err := json.Marshal(begun{p.SHA256, o.Bucket, version})
+		document, err := json.Marshal(begun{p.Digest(), o.Bucket, version})
 		if err != nil {
 			return err
 		}
@@ -126,7 +127,7 @@ const publishedName = "published.json"
 
 func (s *settings) printPublished(r *publish.Result) {
 	if r.DryRun {
-		fmt.Fprintf(s.console.out, "Would upload %s (sha256 %s)\nand create %s with the recipe:\n\n%s", r.Artifact, r.SHA256, r.ARN, r.Recipe)
+		fmt.Fprintf(s.console.out, "Would upload %s\nand create %s with the recipe:\n\n%s", strings.Join(r.Artifacts, " and "), r.ARN, r.Recipe)
 		return
 	}
 	fmt.Fprintf(s.console.out, "Published %s %s\n%s\n%s", r.Component, r.Version, r.ARN, r.NextStep())

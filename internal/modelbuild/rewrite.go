@@ -28,8 +28,9 @@ type rewriter struct {
 }
 
 // rewrite writes the model in the folder from, made faster, to the folder to. It
-// returns the manifest in line with it and what was done, for people.
-func rewrite(ctx context.Context, from, to string, manifest segmentation.Manifest, o optimiseOptions) (*segmentation.Manifest, []string, error) {
+// returns the manifest in line with it and what was done, for people. amd64 adds
+// the rewrites that are of use on x86-64 alone.
+func rewrite(ctx context.Context, from, to string, manifest segmentation.Manifest, o optimiseOptions, amd64 bool) (*segmentation.Manifest, []string, error) {
 	model, err := onnx.Read(filepath.Join(from, manifest.File))
 	if err != nil {
 		return nil, nil, err
@@ -44,7 +45,7 @@ func rewrite(ctx context.Context, from, to string, manifest segmentation.Manifes
 	}
 	defer os.RemoveAll(work)
 	r := &rewriter{ctx: ctx, options: o, manifest: manifest, work: work, before: from}
-	after, steps, err := graphopt.Optimise(model, graphopt.Options{Layout: o.Layout, KeepPRelu: fastPRelu(version), AfterStep: r.prove})
+	after, steps, err := graphopt.Optimise(model, graphopt.Options{Layout: amd64, KeepPRelu: fastPRelu(version), AfterStep: r.prove})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/modelcheck"
+	"github.com/brainseg/brainseg/internal/modelpackage"
 	"github.com/brainseg/brainseg/internal/provenance"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
@@ -59,7 +61,7 @@ func verifyCommand(s *settings) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			return s.verify(cmd.Context(), model, o)
+			return s.verifyAll(cmd.Context(), model, o)
 		},
 	}
 	cmd.Flags().StringVar(&model, "model", "", "folder with model.onnx and manifest.json (required)")
@@ -67,6 +69,19 @@ func verifyCommand(s *settings) *cobra.Command {
 	o.labelFlags(cmd)
 	libraryFlag(cmd, &o.Library)
 	return cmd
+}
+
+// verifyAll checks the model in the folder model and its variant.
+func (s *settings) verifyAll(ctx context.Context, model string, o verifyOptions) error {
+	if err := s.verify(ctx, model, o); err != nil {
+		return err
+	}
+	variant := filepath.Join(model, modelpackage.AMD64Dir)
+	if _, err := os.Stat(variant); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	s.console.say("  for x86-64:")
+	return s.verify(ctx, variant, o)
 }
 
 // verify checks the model in the folder model and writes the report into its

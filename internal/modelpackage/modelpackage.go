@@ -8,13 +8,14 @@ package modelpackage
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -23,12 +24,19 @@ import (
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
-// The names of a package's files. On a device the zip is unpacked to a folder
-// model, after its name.
+// The names of a package's files. On a device a zip is unpacked to a folder after
+// its name, model or model-amd64.
 const (
 	ZipName    = "model.zip"
 	RecipeName = "recipe.yaml"
 )
+
+// AMD64Dir is the folder, in a model's own, of its variant for x86-64. A model
+// without one is the same on all processors.
+const AMD64Dir = "amd64"
+
+// amd64ZipName is the variant's.
+const amd64ZipName = "model-amd64.zip"
 
 // ErrPackage: a folder is not a package, or its recipe is not one.
 var ErrPackage = errors.New("not a package of a model component")
@@ -38,14 +46,32 @@ var Documents = []string{"README.md", "MODEL_CARD.md", "LICENSE", "NOTICE"}
 
 // Package is what Build made, in a folder.
 type Package struct {
-	// Zip and Recipe are the files' paths.
-	Zip, Recipe string
+	// Recipe is the file's path.
+	Recipe string
 	// Component and Version are the recipe's.
 	Component, Version string
-	// SHA256 of the zip.
+	// Artifacts are the zips, the one for all processors first.
+	Artifacts []Artifact
+}
+
+// Artifact is a zip of a package.
+type Artifact struct {
+	// Path of the file; its name is that in the recipe.
+	Path string
+	// SHA256 of the zip in lower-case hexadecimal.
 	SHA256 string
-	// Files in the zip.
-	Files []string
+}
+
+// Name is the file's.
+func (a Artifact) Name() string { return filepath.Base(a.Path) }
+
+// Digest is one of all artifacts.
+func (p *Package) Digest() string {
+	hash := sha256.New()
+	for _, a := range p.Artifacts {
+		fmt.Fprintln(hash, a.Name(), a.SHA256)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // Options are the settings of Build. The zero value is ready to use.
@@ -62,37 +88,44 @@ type Options struct {
 // speed and memory, is left out: it would make each zip another, and says
 // nothing of the device.
 func Build(model, out string, options Options) (*Package, error) {
-	content, files, err := zipModel(model)
-	if err != nil {
-		return nil, fmt.Errorf("package %s: %w", model, err)
-	}
+	doing := "package " + model
 	recipe, err := ParseRecipe(template)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	if options.Version != "" {
 		if err := recipe.SetVersion(options.Version); err != nil {
-			return nil, fmt.Errorf("package %s: %w", model, err)
+			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
 	}
+	files := make(map[string][]byte)
+	if files[ZipName], err = zipModel(model); err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	variant := filepath.Join(model, AMD64Dir)
+	if _, err := os.Stat(variant); err == nil {
+		if files[amd64ZipName], err = zipModel(variant); err != nil {
+			return nil, fmt.Errorf("package %s: %w", variant, err)
+		}
+		if err := recipe.addVariant("amd64", amd64ZipName); err != nil {
+			return nil, fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	files[RecipeName] = recipe.Bytes()
 	if err := os.MkdirAll(out, 0o750); err != nil {
-		return nil, fmt.Errorf("package %s: %w", model, err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	for name, content := range map[string][]byte{ZipName: content, RecipeName: recipe.Bytes()} {
+	for name, content := range files {
 		if err := renameio.WriteFile(filepath.Join(out, name), content, 0o644); err != nil {
-			return nil, fmt.Errorf("package %s: %w", model, err)
+			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
 	}
-	p, err := Open(out)
-	if err == nil {
-		p.Files = files
-	}
-	return p, err
+	return Open(out)
 }
 
 // Open returns the package in the folder dir.
 func Open(dir string) (*Package, error) {
-	p := &Package{Zip: filepath.Join(dir, ZipName), Recipe: filepath.Join(dir, RecipeName)}
+	p := &Package{Recipe: filepath.Join(dir, RecipeName)}
 	content, err := os.ReadFile(p.Recipe)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPackage, err)
@@ -102,17 +135,24 @@ func Open(dir string) (*Package, error) {
 		return nil, fmt.Errorf("read %s: %w", p.Recipe, err)
 	}
 	p.Component, p.Version = recipe.Component(), recipe.Version()
-	if p.SHA256, err = provenance.FileSHA256(p.Zip); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPackage, err)
+	for _, name := range recipe.artifacts() {
+		a := Artifact{Path: filepath.Join(dir, name)}
+		if a.SHA256, err = provenance.FileSHA256(a.Path); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPackage, err)
+		}
+		p.Artifacts = append(p.Artifacts, a)
+	}
+	if len(p.Artifacts) == 0 {
+		return nil, fmt.Errorf("%w: %s has no artifacts", ErrPackage, p.Recipe)
 	}
 	return p, nil
 }
 
-// zipModel returns the zip and the names of the files in it.
-func zipModel(dir string) ([]byte, []string, error) {
+// zipModel returns the zip of the model in the folder dir.
+func zipModel(dir string) ([]byte, error) {
 	manifest, record, err := provenance.Read(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if v := record.Verification; v != nil {
 		shipped := *v
@@ -122,20 +162,19 @@ func zipModel(dir string) ([]byte, []string, error) {
 	network := filepath.Join(dir, manifest.File)
 	sum, err := provenance.FileSHA256(network)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", segmentation.ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", segmentation.ErrModel, err)
 	}
 	if sum != manifest.SHA256 {
-		return nil, nil, fmt.Errorf("%w: %s has sha256 %s, and the manifest says %s", segmentation.ErrChecksum, network, sum, manifest.SHA256)
+		return nil, fmt.Errorf("%w: %s has sha256 %s, and the manifest says %s", segmentation.ErrChecksum, network, sum, manifest.SHA256)
 	}
 	document, err := encode(dir, manifest, record)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
-	names := []string{segmentation.ManifestName, manifest.File}
 	if err := errors.Join(add(w, segmentation.ManifestName, bytes.NewReader(document)), addFile(w, manifest.File, network)); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, name := range Documents {
 		err := addFile(w, name, filepath.Join(dir, name))
@@ -143,15 +182,13 @@ func zipModel(dir string) ([]byte, []string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		names = append(names, name)
 	}
 	if err := w.Close(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	slices.Sort(names)
-	return b.Bytes(), names, nil
+	return b.Bytes(), nil
 }
 
 // encode returns the manifest to ship: the file as it is where model-build has
@@ -197,7 +234,11 @@ func LayForGDK(p *Package, dir string) error {
 	if len(versions) != 1 {
 		return fmt.Errorf("%s: %s has %d folders of versions, and GDK makes one; run gdk component build", doing, filepath.Join(dir, "artifacts", p.Component), len(versions))
 	}
-	for from, to := range map[string]string{p.Zip: filepath.Join(versions[0], ZipName), p.Recipe: filepath.Join(dir, "recipes", RecipeName)} {
+	copies := map[string]string{p.Recipe: filepath.Join(dir, "recipes", RecipeName)}
+	for _, a := range p.Artifacts {
+		copies[a.Path] = filepath.Join(versions[0], a.Name())
+	}
+	for from, to := range copies {
 		content, err := os.ReadFile(from)
 		if err == nil {
 			err = renameio.WriteFile(to, content, 0o644)

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,14 +78,15 @@ func TestThePackageHoldsAModelThatOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"MODEL_CARD.md", "manifest.json", "model.onnx"}, p.Files); diff != "" {
+	files := slices.Sorted(maps.Keys(unzip(t, p.Artifacts[0].Path)))
+	if diff := cmp.Diff([]string{"MODEL_CARD.md", "manifest.json", "model.onnx"}, files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if p.Component != "io.brainseg.BrainSegmentation.Model" || p.Version != "2.3.4" || len(p.SHA256) != 64 {
+	if p.Component != "io.brainseg.BrainSegmentation.Model" || p.Version != "2.3.4" || len(p.Artifacts) != 1 || len(p.Artifacts[0].SHA256) != 64 || len(p.Digest()) != 64 {
 		t.Errorf("%+v", p)
 	}
 	unpacked := t.TempDir()
-	for name, content := range unzip(t, p.Zip) {
+	for name, content := range unzip(t, p.Artifacts[0].Path) {
 		if err := os.WriteFile(filepath.Join(unpacked, name), []byte(content), 0o640); err != nil {
 			t.Fatal(err)
 		}
@@ -115,12 +118,12 @@ func TestTheSameModelGivesTheSameBytesWhereverItWasMeasured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, err := os.ReadFile(p.Zip)
+		content, err := os.ReadFile(p.Artifacts[0].Path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		zips = append(zips, content)
-		manifest := unzip(t, p.Zip)["manifest.json"]
+		manifest := unzip(t, p.Artifacts[0].Path)["manifest.json"]
 		if strings.Contains(manifest, "mine") || !strings.Contains(manifest, "a.png") {
 			t.Errorf("manifest %s", manifest)
 		}
@@ -153,6 +156,27 @@ func TestAModelThatDoesNotFitItsManifestIsNotPackaged(t *testing.T) {
 // The rules are those that Greengrass, GDK and nucleus lite document, and what
 // was seen of them.
 func TestTheRecipeKeepsTheRulesOfBothNuclei(t *testing.T) {
+	variant, err := ParseRecipe(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := variant.addVariant("amd64", amd64ZipName); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		recipe        []byte
+		architectures []string
+		folders       []string
+	}{
+		"for all":        {template, []string{""}, []string{"model"}},
+		"with a variant": {variant.Bytes(), []string{"amd64", ""}, []string{"model-amd64", "model"}},
+	} {
+		t.Run(name, func(t *testing.T) { checkRecipe(t, test.recipe, test.architectures, test.folders) })
+	}
+}
+
+func checkRecipe(t *testing.T, content []byte, architectures, folders []string) {
+	t.Helper()
 	var recipe struct {
 		RecipeFormatVersion  string `yaml:"RecipeFormatVersion"`
 		ComponentName        string `yaml:"ComponentName"`
@@ -170,44 +194,45 @@ func TestTheRecipeKeepsTheRulesOfBothNuclei(t *testing.T) {
 		} `yaml:"Manifests"`
 	}
 	// Keys are case sensitive on lite, and so they are here.
-	decoder := yaml.NewDecoder(bytes.NewReader(template))
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&recipe); err != nil {
 		t.Fatal(err)
 	}
-	if recipe.RecipeFormatVersion != "2020-01-25" || !namePattern.MatchString(recipe.ComponentName) || len(template) > MaxRecipeBytes {
+	if recipe.RecipeFormatVersion != "2020-01-25" || !namePattern.MatchString(recipe.ComponentName) || len(content) > MaxRecipeBytes {
 		t.Errorf("%+v", recipe)
 	}
-	if len(recipe.Manifests) != 1 {
+	if len(recipe.Manifests) != len(architectures) {
 		t.Fatalf("%d manifests", len(recipe.Manifests))
 	}
-	m := recipe.Manifests[0]
-	if m.Platform["os"] != "linux" || m.Platform["runtime"] != "*" {
-		t.Errorf("platform %v: lite needs runtime \"*\"", m.Platform)
-	}
-	for step, fields := range m.Lifecycle {
-		if step != "install" {
-			t.Errorf("lifecycle step %s", step)
+	for i, m := range recipe.Manifests {
+		if m.Platform["os"] != "linux" || m.Platform["runtime"] != "*" || m.Platform["architecture"] != architectures[i] {
+			t.Errorf("platform %v: lite needs runtime \"*\"", m.Platform)
 		}
-		for key, value := range fields {
-			switch key {
-			case "Script":
-				checkScript(t, value.(string))
-			case "Timeout":
-			default:
-				t.Errorf("lite does not know %s", key)
+		for step, fields := range m.Lifecycle {
+			if step != "install" {
+				t.Errorf("lifecycle step %s", step)
+			}
+			for key, value := range fields {
+				switch key {
+				case "Script":
+					checkScript(t, value.(string))
+				case "Timeout":
+				default:
+					t.Errorf("lite does not know %s", key)
+				}
 			}
 		}
-	}
-	if got, want := m.Lifecycle["install"]["Script"], "ln -sfn {artifacts:decompressedPath}/model {work:path}/current"; got != want {
-		t.Errorf("install is %q", got)
-	}
-	if len(m.Artifacts) != 1 {
-		t.Fatalf("%d artifacts", len(m.Artifacts))
-	}
-	a := m.Artifacts[0]
-	if a.Uri != "s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/"+ZipName || a.Unarchive != "ZIP" || a.Permission["Read"] != "ALL" {
-		t.Errorf("artifact %+v", a)
+		if got, want := m.Lifecycle["install"]["Script"], "ln -sfn {artifacts:decompressedPath}/"+folders[i]+" {work:path}/current"; got != want {
+			t.Errorf("install is %q, want %q", got, want)
+		}
+		if len(m.Artifacts) != 1 {
+			t.Fatalf("%d artifacts", len(m.Artifacts))
+		}
+		a := m.Artifacts[0]
+		if a.Uri != "s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/"+folders[i]+".zip" || a.Unarchive != "ZIP" || a.Permission["Read"] != "ALL" {
+			t.Errorf("artifact %+v", a)
+		}
 	}
 }
 
@@ -252,9 +277,16 @@ func TestARecipeTakesAVersionAndAnArtifactsPlace(t *testing.T) {
 }
 
 func TestThePackageIsLaidWhereGDKExpectsIt(t *testing.T) {
-	p, err := Build(model(t, nil), t.TempDir(), Options{})
+	dir := model(t, nil)
+	if err := os.CopyFS(filepath.Join(dir, AMD64Dir), os.DirFS(filepath.Join("..", "segmentation", "testdata", "models", "values"))); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Build(dir, t.TempDir(), Options{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(p.Artifacts) != 2 || p.Artifacts[0].Name() != ZipName || p.Artifacts[1].Name() != amd64ZipName {
+		t.Fatalf("artifacts %+v", p.Artifacts)
 	}
 	build := t.TempDir()
 	if err := LayForGDK(p, build); err == nil {
@@ -268,7 +300,7 @@ func TestThePackageIsLaidWhereGDKExpectsIt(t *testing.T) {
 	if err := LayForGDK(p, build); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"recipes/recipe.yaml", "artifacts/" + p.Component + "/NEXT_PATCH/model.zip"} {
+	for _, path := range []string{"recipes/recipe.yaml", "artifacts/" + p.Component + "/NEXT_PATCH/model.zip", "artifacts/" + p.Component + "/NEXT_PATCH/model-amd64.zip"} {
 		if _, err := os.Stat(filepath.Join(build, path)); err != nil {
 			t.Error(err)
 		}

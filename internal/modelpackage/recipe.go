@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -83,6 +84,42 @@ func (r *Recipe) SetArtifact(uri string) error {
 	if changed == 0 {
 		return fmt.Errorf("%w: the recipe has no artifact s3://.../%s", ErrPackage, path.Base(uri))
 	}
+	return r.encode()
+}
+
+// artifacts returns the file names of the artifacts on S3, the last manifest's
+// first: it is the one for all processors.
+func (r *Recipe) artifacts() []string {
+	var names []string
+	for _, manifest := range slices.Backward(items(field(r.document.Content[0], "Manifests"))) {
+		for _, artifact := range items(field(manifest, "Artifacts")) {
+			if uri := text(field(artifact, "Uri")); strings.HasPrefix(uri, "s3://") {
+				names = append(names, path.Base(uri))
+			}
+		}
+	}
+	return names
+}
+
+// addVariant puts a manifest for an architecture, with an artifact of its own,
+// before that for all: the first that matches wins.
+func (r *Recipe) addVariant(architecture, zip string) error {
+	manifests := field(r.document.Content[0], "Manifests")
+	common := items(manifests)[0]
+	var variant yaml.Node
+	content, err := yaml.Marshal(common)
+	if err == nil {
+		content = bytes.ReplaceAll(content, []byte("/"+ZipName), []byte("/"+zip))
+		content = bytes.ReplaceAll(content, []byte("decompressedPath}/model "), []byte("decompressedPath}/"+strings.TrimSuffix(zip, ".zip")+" "))
+		err = yaml.Unmarshal(content, &variant)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPackage, err)
+	}
+	platform := field(variant.Content[0], "Platform")
+	platform.Content = append(platform.Content,
+		&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "architecture"}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: architecture})
+	manifests.Content = append([]*yaml.Node{variant.Content[0]}, manifests.Content...)
 	return r.encode()
 }
 

@@ -79,9 +79,10 @@ type Result struct {
 	Version   string `json:"version"`
 	ARN       string `json:"arn"`
 	Region    string `json:"region"`
-	// Artifact is the zip's s3:// URI, SHA256 its digest.
-	Artifact string `json:"artifact"`
-	SHA256   string `json:"sha256"`
+	// Artifacts are the s3:// URIs of the zips.
+	Artifacts []string `json:"artifacts"`
+	// SHA256 is the package's digest, one of all zips.
+	SHA256 string `json:"sha256"`
 	// Recipe as it was sent.
 	Recipe string `json:"-"`
 	// DryRun tells that nothing was changed.
@@ -106,16 +107,19 @@ func Publish(ctx context.Context, clients Clients, p *modelpackage.Package, opti
 	if options.Begin == nil {
 		options.Begin = func(string) error { return nil }
 	}
-	content, err := os.ReadFile(p.Zip)
-	if err != nil {
-		return nil, fmt.Errorf("publish %s: %w", p.Component, err)
+	u := &publisher{clients: clients, p: p, options: options}
+	for _, a := range p.Artifacts {
+		content, err := os.ReadFile(a.Path)
+		if err != nil {
+			return nil, fmt.Errorf("publish %s: %w", p.Component, err)
+		}
+		// What is uploaded is what was looked at, even if the file changes meanwhile.
+		z := zipFile{name: a.Name(), content: content, sum: sha256.Sum256(content)}
+		if hex.EncodeToString(z.sum[:]) != a.SHA256 {
+			return nil, fmt.Errorf("publish %s: %s has changed; package it again", p.Component, a.Path)
+		}
+		u.zips = append(u.zips, z)
 	}
-	// What is uploaded is what was looked at, even if the file changes meanwhile.
-	sum := sha256.Sum256(content)
-	if hex.EncodeToString(sum[:]) != p.SHA256 {
-		return nil, fmt.Errorf("publish %s: %s has changed; package it again", p.Component, p.Zip)
-	}
-	u := &publisher{clients: clients, p: p, options: options, zip: content, sum: sum}
 	if err := u.identify(ctx); err != nil {
 		return nil, err
 	}
@@ -147,12 +151,18 @@ type publisher struct {
 	clients Clients
 	p       *modelpackage.Package
 	options Options
-	zip     []byte
-	sum     [sha256.Size]byte
+	zips    []zipFile
 
 	account string
 	prefix  string   // of the component's ARN: arn:aws:greengrass:REGION:ACCOUNT:components:NAME
 	taken   []string // versions that were found taken
+}
+
+// zipFile is an artifact in memory.
+type zipFile struct {
+	name    string
+	content []byte
+	sum     [sha256.Size]byte
 }
 
 // identify finds the account and the partition.
@@ -196,10 +206,10 @@ func (u *publisher) checkBucket(ctx context.Context) error {
 
 // publish tries one version.
 func (u *publisher) publish(ctx context.Context, version string) (*Result, error) {
-	key := u.p.Component + "/" + version + "/" + modelpackage.ZipName
+	folder := u.p.Component + "/" + version + "/"
 	result := &Result{
 		Component: u.p.Component, Version: version, ARN: u.prefix + ":versions:" + version, Region: u.options.Region,
-		Artifact: "s3://" + u.options.Bucket + "/" + key, SHA256: u.p.SHA256, DryRun: u.options.DryRun,
+		SHA256: u.p.Digest(), DryRun: u.options.DryRun,
 	}
 	content, err := os.ReadFile(u.p.Recipe)
 	if err != nil {
@@ -207,7 +217,14 @@ func (u *publisher) publish(ctx context.Context, version string) (*Result, error
 	}
 	recipe, err := modelpackage.ParseRecipe(content)
 	if err == nil {
-		err = errors.Join(recipe.SetVersion(version), recipe.SetArtifact(result.Artifact))
+		err = recipe.SetVersion(version)
+	}
+	for _, z := range u.zips {
+		uri := "s3://" + u.options.Bucket + "/" + folder + z.name
+		result.Artifacts = append(result.Artifacts, uri)
+		if err == nil {
+			err = recipe.SetArtifact(uri)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("publish %s: %w", u.p.Component, err)
@@ -219,8 +236,15 @@ func (u *publisher) publish(ctx context.Context, version string) (*Result, error
 	if err := u.options.Begin(version); err != nil {
 		return nil, fmt.Errorf("publish %s: %w", u.p.Component, err)
 	}
-	u.options.Progress("uploading " + result.Artifact)
-	there, err := u.upload(ctx, key)
+	there := true
+	for i, z := range u.zips {
+		u.options.Progress("uploading " + result.Artifacts[i])
+		var already bool
+		if already, err = u.upload(ctx, folder+z.name, z); err != nil {
+			break
+		}
+		there = there && already
+	}
 	if err == nil {
 		u.options.Progress("creating " + u.p.Component + " " + version)
 		err = u.create(ctx, recipe.Bytes())
@@ -243,11 +267,11 @@ var errExists = fmt.Errorf("%w", ErrVersionTaken)
 // upload tells whether this very artifact was there already. It never replaces the artifact
 // of a version that exists: devices compare its digest with that of the day on
 // which the component was created.
-func (u *publisher) upload(ctx context.Context, key string) (there bool, err error) {
+func (u *publisher) upload(ctx context.Context, key string, z zipFile) (there bool, err error) {
 	doing := "upload to s3://" + u.options.Bucket + "/" + key
-	digest := base64.StdEncoding.EncodeToString(u.sum[:])
+	digest := base64.StdEncoding.EncodeToString(z.sum[:])
 	_, err = u.clients.S3.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &u.options.Bucket, Key: &key, Body: bytes.NewReader(u.zip), ContentLength: aws.Int64(int64(len(u.zip))),
+		Bucket: &u.options.Bucket, Key: &key, Body: bytes.NewReader(z.content), ContentLength: aws.Int64(int64(len(z.content))),
 		ContentType: aws.String("application/zip"), ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256, ChecksumSHA256: &digest, IfNoneMatch: aws.String("*"),
 		ExpectedBucketOwner: &u.account, // the model goes to no stranger
 	})

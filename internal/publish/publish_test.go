@@ -98,7 +98,7 @@ func testPackage(t *testing.T) *modelpackage.Package {
 func TestTheComponentIsCreatedWithTheNextPatchVersion(t *testing.T) {
 	c := newCloud(t)
 	p := testPackage(t)
-	zip, err := os.ReadFile(p.Zip)
+	zip, err := os.ReadFile(p.Artifacts[0].Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestTheComponentIsCreatedWithTheNextPatchVersion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Version != want || r.Component != component || r.Artifact != "s3://"+c.bucket+"/"+component+"/"+want+"/model.zip" ||
+		if r.Version != want || r.Component != component || r.Artifacts[0] != "s3://"+c.bucket+"/"+component+"/"+want+"/model.zip" ||
 			r.ARN != "arn:aws:greengrass:eu-west-1:123456789012:components:"+component+":versions:"+want {
 			t.Errorf("%+v", r)
 		}
@@ -132,7 +132,7 @@ func TestTheComponentIsCreatedWithTheNextPatchVersion(t *testing.T) {
 		if text := strings.Join(progress, "\n"); !strings.Contains(text, "REQUESTED") || !strings.HasSuffix(text, "DEPLOYABLE") {
 			t.Errorf("progress %s", text)
 		}
-		for _, part := range []string{component + " " + want, "eu-west-1.console.aws.amazon.com", "Revise", r.Artifact} {
+		for _, part := range []string{component + " " + want, "eu-west-1.console.aws.amazon.com", "Revise", r.Artifacts[0]} {
 			if !strings.Contains(r.NextStep(), part) {
 				t.Errorf("%q is not in\n%s", part, r.NextStep())
 			}
@@ -170,7 +170,7 @@ func TestADryRunChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.DryRun || r.Version != "1.4.8" || !strings.Contains(r.Recipe, r.Artifact) || !strings.Contains(r.Recipe, `"1.4.8"`) {
+	if !r.DryRun || r.Version != "1.4.8" || !strings.Contains(r.Recipe, r.Artifacts[0]) || !strings.Contains(r.Recipe, `"1.4.8"`) {
 		t.Errorf("%+v", r)
 	}
 	if diff := cmp.Diff([]string{"ListComponentVersions"}, c.greengrass.Calls()); diff != "" {
@@ -338,7 +338,7 @@ func TestACallerWithoutRightsIsToldWhichAreMissing(t *testing.T) {
 func TestAPackageThatChangedSinceIsNotUploaded(t *testing.T) {
 	c := newCloud(t)
 	p := testPackage(t)
-	if err := os.WriteFile(p.Zip, []byte("another"), 0o640); err != nil {
+	if err := os.WriteFile(p.Artifacts[0].Path, []byte("another"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Publish(t.Context(), c.clients, p, c.options()); err == nil || !strings.Contains(err.Error(), "has changed") {

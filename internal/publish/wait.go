@@ -72,5 +72,5 @@ func (r Result) NextStep() string {
   Manage > Greengrass devices > Deployments > your deployment > Actions > Revise,
   choose %s %s under "My components", and deploy.
 The token exchange role of the devices needs s3:GetObject on %s.
-`, r.Region, host, r.Region, r.Component, r.Version, r.Artifact)
+`, r.Region, host, r.Region, r.Component, r.Version, strings.Join(r.Artifacts, " and "))
 }
