@@ -67,7 +67,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.PersistentFlags().StringVar(&s.region, "region", "", "AWS region (default: AWS_REGION, ~/.aws/config)")
 	root.PersistentFlags().StringVar(&s.profile, "profile", "", "profile of ~/.aws/config")
 	root.PersistentFlags().StringVar(&s.cache, "cache", defaultCache(), "folder that keeps fetched artifacts")
-	root.AddCommand(pullCommand(s), convertCommand(s), optimiseCommand(s), verifyCommand(s), packageCommand(s), publishCommand(s), allCommand(s))
+	root.AddCommand(pullCommand(s), convertCommand(s), optimiseCommand(s), verifyCommand(s), packageCommand(s), publishCommand(s), allCommand(s), measureCommand(s))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

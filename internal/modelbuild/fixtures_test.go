@@ -29,7 +29,8 @@ import (
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
-// programVariable makes the test binary behave as the program.
+// programVariable makes the test binary behave as the program; the program calls
+// itself.
 const programVariable = "BRAINSEG_TEST_MODEL_BUILD"
 
 func TestMain(m *testing.M) {
@@ -47,7 +48,6 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	command := exec.Command(executable, args...)
-	command.Env = append(os.Environ(), programVariable+"=1")
 	return command
 }
 
@@ -179,6 +179,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	t.Setenv(segmentation.LibraryVariable, awstest.Library(t))
+	t.Setenv(programVariable, "1")
 	s := &site{moto: awstest.UseMoto(t), dir: t.TempDir()}
 	s.proxy = awstest.NewProxy(t, s.moto.Endpoint)
 	t.Setenv("AWS_ENDPOINT_URL", s.proxy.URL)

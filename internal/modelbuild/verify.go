@@ -99,6 +99,10 @@ func (s *settings) verify(ctx context.Context, model string, o verifyOptions) er
 	if err != nil && !errors.Is(err, modelcheck.ErrDice) {
 		return fmt.Errorf("verify %s: %w", model, err)
 	}
+	var measureErr error
+	if report.Measured, measureErr = measure(ctx, model, findLibrary(o.Library)); measureErr != nil {
+		return measureErr
+	}
 	printReport(s.console.progress, report)
 	record.Tool, record.Verification = tool(), report
 	if writeErr := provenance.Write(model, manifest, record); writeErr != nil {

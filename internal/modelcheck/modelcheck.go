@@ -1,6 +1,6 @@
 // Package modelcheck tries a model as a device would use it: it opens it with
-// ONNX Runtime through package segmentation, runs slices, compares with labels,
-// and measures time and memory.
+// ONNX Runtime through package segmentation, runs slices, compares with labels or
+// with another model, and measures time and memory.
 //
 // It changes nothing. Package modelbuild calls it, and writes the report into
 // the model's manifest as its card.
@@ -28,8 +28,7 @@ var (
 	ErrDice = errors.New("the model is not accurate enough")
 )
 
-// Options are the settings of Check. The zero value only opens the model and
-// measures it.
+// Options are the settings of Check. The zero value only opens the model.
 type Options struct {
 	// Library is the path of libonnxruntime.so.1; default as segmentation has it.
 	Library string
@@ -45,8 +44,6 @@ type Options struct {
 	// MinDice is the mean Dice of the tissues below which the check fails;
 	// default 0. It needs Labels.
 	MinDice float64
-	// Runs is how many slices of 256 x 256 are timed; default 50.
-	Runs int
 	// Progress is told what is being done; default nobody.
 	Progress func(what string)
 }
@@ -57,7 +54,8 @@ type Report struct {
 	Golden []Mask `json:"golden,omitempty"`
 	// Accuracy is nil without labels.
 	Accuracy *Accuracy `json:"accuracy,omitempty"`
-	// Measured is of the machine that checked; the rest is the same on any.
+	// Measured is what Measure found on the machine that checked, nil where nobody
+	// asked; the rest is the same on any.
 	Measured *Measured `json:"measured,omitempty"`
 }
 
@@ -112,18 +110,12 @@ func Check(ctx context.Context, dir string, options Options) (*Report, error) {
 	if options.Progress == nil {
 		options.Progress = func(string) {}
 	}
-	// Before anything else has blown up the process.
-	options.Progress("measuring time and memory")
-	memory := startMemory()
 	model, err := segmentation.Open(dir, segmentation.Options{Library: options.Library})
 	if err != nil {
 		return report, err
 	}
 	defer model.Close()
 	c := &checker{model: model, options: options}
-	if report.Measured, err = c.measure(ctx, memory); err != nil {
-		return report, err
-	}
 	if options.Golden != "" {
 		if report.Golden, err = c.golden(ctx); err != nil {
 			return report, err
