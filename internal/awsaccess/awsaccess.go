@@ -1,0 +1,178 @@
+// Package awsaccess finds the AWS credentials and the region by the SDK's
+// ordinary chain, makes S3 clients that also reach S3-compatible servers, and
+// turns the SDK's errors into sentences with a cure.
+//
+// It makes no calls of any service but those by which credentials are got. The
+// packages of model-build that talk to AWS call it.
+package awsaccess
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+)
+
+// Options say where to look first. The zero value is the ordinary chain.
+type Options struct {
+	// Region is used instead of that of the environment and the shared files.
+	Region string
+	// Profile of the shared files; default that of the environment.
+	Profile string
+}
+
+// The kinds of *Error, for errors.Is.
+var (
+	// ErrCredentials: there are none, or AWS does not accept them.
+	ErrCredentials = errors.New("no usable AWS credentials")
+	// ErrRegion: there is none, or the resource is in another.
+	ErrRegion = errors.New("the AWS region is missing or wrong")
+	// ErrDenied: the credentials are good, but their rights are not enough.
+	ErrDenied = errors.New("access denied")
+	// ErrNotFound: what was asked for does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrChanged: the object is no longer what it was a moment ago.
+	ErrChanged = errors.New("the object was changed meanwhile")
+	// ErrUnavailable: AWS cannot be reached or has a fault of its own.
+	ErrUnavailable = errors.New("AWS cannot be reached or failed")
+	// ErrRefused: AWS understood and said no for another reason.
+	ErrRefused = errors.New("AWS refused the call")
+)
+
+// Error says what was being done, what came back, and the cure.
+type Error struct {
+	// Doing is what was being done, with what: "describe training job x".
+	Doing string
+	// Kind is one of the sentinels of this package.
+	Kind error
+	// Code and Message are AWS' own, or empty.
+	Code, Message string
+	// Cure is what to do about it, or empty.
+	Cure string
+	// Cause is the SDK's error.
+	Cause error
+}
+
+// Error returns one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %v", e.Doing, e.Kind)
+	switch {
+	case e.Message != "" && e.Message != e.Code:
+		fmt.Fprintf(&b, " (%s: %s)", e.Code, e.Message)
+	case e.Code != "":
+		fmt.Fprintf(&b, " (%s)", e.Code)
+	case e.Cause != nil:
+		fmt.Fprintf(&b, " (%v)", e.Cause)
+	}
+	if e.Cure != "" {
+		b.WriteString("; " + e.Cure)
+	}
+	return b.String()
+}
+
+// Unwrap lets errors.Is and errors.As find the kind and the cause.
+func (e *Error) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Cause}
+}
+
+// Load returns the configuration of the SDK, after it has made sure that there
+// are a region and credentials: asked for apart, their absence is not mistaken
+// for a fault of a service.
+func Load(ctx context.Context, options Options) (aws.Config, error) {
+	const doing = "find the AWS configuration"
+	loaded, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}),
+		config.WithRegion(options.Region), config.WithSharedConfigProfile(options.Profile))
+	if err != nil {
+		return aws.Config{}, &Error{Doing: doing, Kind: ErrCredentials, Cause: err, Cure: "check ~/.aws/config, ~/.aws/credentials and AWS_PROFILE"}
+	}
+	if loaded.Region == "" {
+		return aws.Config{}, &Error{Doing: doing, Kind: ErrRegion, Cure: "set AWS_REGION, or give --region"}
+	}
+	if _, err := loaded.Credentials.Retrieve(ctx); err != nil {
+		if ctx.Err() != nil {
+			return aws.Config{}, fmt.Errorf("%s: %w", doing, context.Cause(ctx))
+		}
+		return aws.Config{}, &Error{Doing: doing, Kind: ErrCredentials, Cause: err, Cure: "run aws configure or aws sso login, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"}
+	}
+	return loaded, nil
+}
+
+// S3 makes a client. With an endpoint of one's own (AWS_ENDPOINT_URL,
+// AWS_ENDPOINT_URL_S3 or the shared files) the bucket is put into the path, as
+// other servers need it.
+func S3(configuration aws.Config) *s3.Client {
+	return s3.NewFromConfig(configuration, func(o *s3.Options) {
+		o.UsePathStyle = o.BaseEndpoint != nil
+	})
+}
+
+// Failure gives an error of the SDK its kind and cure. doing says what was being
+// done, needs which rights that takes ("s3:GetObject on arn:aws:s3:::b/k").
+// Errors that have a kind already, and those of contexts, are only wrapped.
+func Failure(doing, needs string, err error) error {
+	var known *Error
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &known) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	e := &Error{Doing: doing, Kind: ErrUnavailable, Cause: err, Cure: "check the network, AWS_ENDPOINT_URL and the region, and try again"}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
+		e.Kind, e.Cure = ErrRefused, ""
+		if api.ErrorFault() == smithy.FaultServer {
+			e.Kind = ErrUnavailable
+		}
+	}
+	status := 0
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) {
+		status = response.HTTPStatusCode()
+	}
+	e.classify(status, needs)
+	return e
+}
+
+func (e *Error) classify(status int, needs string) {
+	denied := "the caller needs " + needs + ", by its own policy and by that of the resource"
+	switch e.Code {
+	case "NoSuchKey", "NoSuchBucket", "NotFound", "ResourceNotFoundException", "ResourceNotFound", "NoSuchVersion":
+		e.Kind, e.Cure = ErrNotFound, "check the name and the region"
+	case "AccessDenied", "AccessDeniedException", "Forbidden", "AllAccessDisabled", "UnauthorizedOperation":
+		e.Kind, e.Cure = ErrDenied, denied
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSignatureException", "UnrecognizedClientException", "InvalidClientTokenId":
+		e.Kind, e.Cure = ErrCredentials, "AWS does not accept them: check the keys, or run aws configure"
+	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired":
+		e.Kind, e.Cure = ErrCredentials, "they have expired: get new ones (aws sso login)"
+	case "RequestTimeTooSkewed", "RequestExpired":
+		e.Kind, e.Cure = ErrCredentials, "the signature is too old: set this machine's clock"
+	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+		e.Kind, e.Cure = ErrRegion, "the bucket is in another region: give --region"
+	case "PreconditionFailed":
+		e.Kind, e.Cure = ErrChanged, "start again"
+	case "Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown":
+		e.Kind, e.Cure = ErrUnavailable, "too many calls at once: wait a minute and start again"
+	default:
+		switch status {
+		case http.StatusNotFound:
+			e.Kind, e.Cure = ErrNotFound, "check the name and the region"
+		case http.StatusForbidden, http.StatusUnauthorized:
+			e.Kind, e.Cure = ErrDenied, denied
+		case http.StatusMovedPermanently, http.StatusTemporaryRedirect:
+			e.Kind, e.Cure = ErrRegion, "the bucket is in another region: give --region"
+		case http.StatusPreconditionFailed:
+			e.Kind, e.Cure = ErrChanged, "start again"
+		}
+	}
+}
