@@ -32,6 +32,28 @@ def _export(options: argparse.Namespace) -> None:
     artifact.write(options.model, network, options.network, options.version, provenance)
 
 
+def _oasis(options: argparse.Namespace) -> None:
+    from . import prepare
+
+    split = prepare.oasis(options.discs, options.target, options.test_share, options.seed, options.step)
+    print(f"{len(split.train)} subjects to train on, {len(split.test)} to test on")
+
+
+def _nifti(options: argparse.Namespace) -> None:
+    from . import prepare
+
+    labels = {int(a): int(b) for a, b in (pair.split(":") for pair in options.labels.split(","))} if options.labels else None
+    test = options.test.split(",") if options.test else None
+    split = prepare.nifti(options.source, options.target, options.test_share, test, options.seed, labels)
+    print(f"{len(split.train)} subjects to train on, {len(split.test)} to test on")
+
+
+def _latency(options: argparse.Namespace) -> None:
+    from . import latency
+
+    print(json.dumps(latency.measure(options.model, options.size, options.rounds), indent=2))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command."""
     parser = argparse.ArgumentParser(prog="python -m brainseg_training", description=__doc__)
@@ -53,6 +75,29 @@ def main(arguments: list[str] | None = None) -> None:
     export.add_argument("--version", default="1.0.0")
     export.add_argument("--provenance", type=pathlib.Path, help="JSON file whose content goes into the manifest")
     export.set_defaults(run=_export)
+
+    prepare = commands.add_parser("prepare", help="channels train and test from a data set")
+    sources = prepare.add_subparsers(required=True)
+    oasis = sources.add_parser("oasis", help="OASIS-1: T88_111 images and FSL_SEG labels, as PNG pairs")
+    oasis.add_argument("target", type=pathlib.Path, help="folder to write to")
+    oasis.add_argument("discs", type=pathlib.Path, nargs="+", help="folders of the discs (disc1, disc2 and so on)")
+    oasis.add_argument("--step", type=int, default=2, help="take each how manieth slice")
+    oasis.set_defaults(run=_oasis)
+    nifti = sources.add_parser("nifti", help="pairs NAME_T1w.nii.gz, NAME_seg.nii.gz, in folders by data set")
+    nifti.add_argument("source", type=pathlib.Path)
+    nifti.add_argument("target", type=pathlib.Path, help="folder to write to")
+    nifti.add_argument("--test", help="test subjects, separated by commas, instead of a share")
+    nifti.add_argument("--labels", help="source:tissue pairs, separated by commas, where the labels are not 0 to 3")
+    nifti.set_defaults(run=_nifti)
+    for command in (oasis, nifti):
+        command.add_argument("--test-share", type=float, default=0.2)
+        command.add_argument("--seed", type=int, default=1)
+
+    latency = commands.add_parser("latency", help="time of a slice, beside the processor's own speed, in one run")
+    latency.add_argument("model", type=pathlib.Path, nargs="+", help="model folders")
+    latency.add_argument("--size", type=int, default=256)
+    latency.add_argument("--rounds", type=int, default=50)
+    latency.set_defaults(run=_latency)
 
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
