@@ -84,7 +84,7 @@ class Augmentation:
             picked = np.where(rng.random(n) < probability, values, neutral)
             return torch.from_numpy(picked.astype(np.float32)).reshape(-1, 1, 1)
 
-        gamma = some(0.6, np.exp(rng.normal(0, 0.25, n)), 1.0)
+        gamma = some(0.7, np.exp(rng.normal(0, 0.38, n)), 1.0)
         images = images.clamp(min=0).pow(gamma)
 
         field = torch.from_numpy((rng.uniform(-1, 1, (n, 1, 4, 4)) * rng.uniform(0, 0.6, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.5)).astype(np.float32))
