@@ -13,7 +13,9 @@ from . import artifact
 def _evaluate(options: argparse.Namespace) -> None:
     from . import dataset, evaluation, report
 
-    result = evaluation.evaluate(options.model, dataset.read_any(options.data), options.every, degraded_every=options.degraded_every, threads=options.threads)
+    result = evaluation.evaluate(
+        options.model, dataset.read_any(options.data), options.every, degraded_every=options.degraded_every, threads=options.threads
+    )
     options.report.mkdir(parents=True, exist_ok=True)
     (options.report / "metrics.json").write_text(json.dumps(result.summary(), indent=2) + "\n")
     report.page(result, f"{options.model.name}: evaluation", options.report / "index.html")

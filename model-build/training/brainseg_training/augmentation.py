@@ -70,7 +70,11 @@ class Augmentation:
         x, y = torch.from_numpy(axis).reshape(1, 1, -1), torch.from_numpy(axis).reshape(1, -1, 1)
         m, s = torch.from_numpy(matrix), torch.from_numpy(shift)
         moved = []
-        bend = F.interpolate(torch.from_numpy(wave), size=(self.size, self.size), mode="bicubic", align_corners=True) if wave.any() else torch.zeros(n, 2, 1, 1)
+        bend = (
+            F.interpolate(torch.from_numpy(wave), size=(self.size, self.size), mode="bicubic", align_corners=True)
+            if wave.any()
+            else torch.zeros(n, 2, 1, 1)
+        )
         for k in (0, 1):
             position = m[:, k, 0].reshape(-1, 1, 1) * x + m[:, k, 1].reshape(-1, 1, 1) * y + s[:, k].reshape(-1, 1, 1) + bend[:, k]
             moved.append(position * (2.0 / (canvas - 1)))
@@ -87,7 +91,9 @@ class Augmentation:
         gamma = some(0.7, np.exp(rng.normal(0, 0.38, n)), 1.0)
         images = images.clamp(min=0).pow(gamma)
 
-        field = torch.from_numpy((rng.uniform(-1, 1, (n, 1, 4, 4)) * rng.uniform(0, 0.6, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.5)).astype(np.float32))
+        field = torch.from_numpy(
+            (rng.uniform(-1, 1, (n, 1, 4, 4)) * rng.uniform(0, 0.6, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.5)).astype(np.float32)
+        )
         images = images * F.interpolate(field, size=images.shape[1:], mode="bicubic", align_corners=True).squeeze(1).exp()
 
         blurred = torch.from_numpy(np.flatnonzero(rng.random(n) < 0.15))

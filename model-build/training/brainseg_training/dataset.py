@@ -36,14 +36,20 @@ def read_any(folder: pathlib.Path) -> list[v.Volume | pairs.SliceStack]:
     return [*v.read_folder(folder), *pairs.read_folder(folder)]
 
 
-def training_volumes(channel: pathlib.Path, label_maps: pathlib.Path | None, cache: pathlib.Path | None, transplants: int = 1) -> tuple[dict[str, list[v.Volume | pairs.SliceStack]], Synthesiser | None]:
+def training_volumes(
+    channel: pathlib.Path, label_maps: pathlib.Path | None, cache: pathlib.Path | None, transplants: int = 1
+) -> tuple[dict[str, list[v.Volume | pairs.SliceStack]], Synthesiser | None]:
     """Volumes by the kinds of sampling.SHARES, and the synthesiser for label maps.
 
     Each stripped brain is put into `transplants` of the whole heads in turn."""
     real = v.read_folder(channel)
     heads = [r for r in real if r.whole_head]
     brains = [r for r in real if not r.whole_head]
-    kinds: dict[str, list[v.Volume | pairs.SliceStack]] = {"whole": heads, "stripped": brains, "own-stripped": [v.stripped(h) for h in heads]}
+    kinds: dict[str, list[v.Volume | pairs.SliceStack]] = {
+        "whole": heads,
+        "stripped": brains,
+        "own-stripped": [v.stripped(h) for h in heads],
+    }
     kinds["transplanted"] = [
         _cached(cache, f"transplant 1 {b.name} {h.name}", lambda b=b, h=h: v.transplant(b, h))
         for i, b in enumerate(brains)

@@ -32,7 +32,9 @@ ROUND = (
 )
 
 
-def convolution(inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int = 1, dilation: int = 1, activate: bool = True) -> nn.Sequential:
+def convolution(
+    inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int = 1, dilation: int = 1, activate: bool = True
+) -> nn.Sequential:
     """Convolution that keeps the size (but for the stride), batch normalisation
     and, unless told otherwise, ReLU."""
     kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -102,7 +104,9 @@ class ENet(nn.Module):
         super().__init__()
         self.initial = convolution(1, 32, 5, stride=2)
         self.stage1 = nn.Sequential(Downsampling(32, 64, 16), *(Bottleneck(64, 16) for _ in range(4)))
-        self.stage2 = nn.Sequential(Downsampling(64, 128, 32), *(Bottleneck(128, 32, kind, dilation) for _ in range(2) for kind, dilation in ROUND))
+        self.stage2 = nn.Sequential(
+            Downsampling(64, 128, 32), *(Bottleneck(128, 32, kind, dilation) for _ in range(2) for kind, dilation in ROUND)
+        )
         self.up1 = Upsampling(128, 64)
         self.stage3 = nn.Sequential(*(Bottleneck(64, 16) for _ in range(3)))
         self.up2 = Upsampling(64, 32)

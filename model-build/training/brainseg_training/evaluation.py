@@ -86,8 +86,8 @@ class Result:
         out: dict = {"subjects": len(subjects)}
         for key in next(iter(subjects.values())):
             values = np.array([s[key] for s in subjects.values()])
-            worst = values.min(0) if key in ("dice", "meanIoU") else values[np.abs(values).argmax(0), np.arange(values.shape[1])] if values.ndim > 1 else values.max()
-            out[key] = {"mean": _plain(values.mean(0)), "sd": _plain(values.std(0)), "worst": _plain(worst)}
+            worst = np.nanmin(values, 0) if key in ("dice", "meanIoU") else _largest(values)
+            out[key] = {"mean": _plain(np.nanmean(values, 0)), "sd": _plain(np.nanstd(values, 0)), "worst": _plain(worst)}
         return out
 
     def sections(self) -> dict[str, list[Group]]:
@@ -122,11 +122,17 @@ class Result:
 
 
 def _plain(value: np.ndarray) -> float | list[float]:
-    rounded = np.round(np.asarray(value, float), 4).tolist()
-    return rounded
+    return np.round(np.asarray(value, float), 4).tolist()
 
 
-def evaluate(folder: pathlib.Path, subjects: list[Volume | SliceStack], every: int = 1, worst: int = 12, degraded_every: int = 0, threads: int = 1) -> Result:
+def _largest(values: np.ndarray) -> np.ndarray:
+    """Of each column the value that is farthest from 0, with its sign."""
+    return np.take_along_axis(values, np.nan_to_num(np.abs(values)).argmax(0, keepdims=True), 0)[0]
+
+
+def evaluate(
+    folder: pathlib.Path, subjects: list[Volume | SliceStack], every: int = 1, worst: int = 12, degraded_every: int = 0, threads: int = 1
+) -> Result:
     """Evaluates the model folder on each `every`th slice of the subjects; the
     degradation suite on each `degraded_every`th, where that is not 0."""
     model = Model(folder, threads, scores=True)

@@ -116,7 +116,12 @@ def _scores(graph: _Graph, network: nn.Module, source: str) -> str:
             factor = float(node.kwargs["scale_factor"])
             scales = graph.constant("scales", np.array([1, 1, factor, factor], np.float32))
             names[node] = graph.add(
-                "Resize", [inputs[0], "", scales], node.name, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+                "Resize",
+                [inputs[0], "", scales],
+                node.name,
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="floor",
             )
         elif node.target is F.pixel_shuffle:
             names[node] = graph.add("DepthToSpace", inputs, node.name, blocksize=node.args[1], mode="CRD")

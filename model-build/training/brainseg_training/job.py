@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="train.py", description="Trains a tissue segmentation network.", allow_abbrev=False)
     seed = p.add_argument_group("as in the 2018 sample")
     seed.add_argument("--network", choices=list(artifact.NETWORKS), default="enet")
-    seed.add_argument("--class_weights", type=_class_weights, default=(1.0, 1.0, 1.0, 1.0), help="weights of background, CSF, grey and white matter")
+    seed.add_argument(
+        "--class_weights", type=_class_weights, default=(1.0, 1.0, 1.0, 1.0), help="weights of background, CSF, grey and white matter"
+    )
     seed.add_argument("--learning_rate", type=float, default=2e-3)
     seed.add_argument("--batch_size", type=int, default=16, help="slices a step on each host")
     seed.add_argument("--epochs", type=int, default=60, help="one epoch is 2000 slices, each drawn anew")
@@ -87,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
     ours.add_argument("--seed", type=int, default=1)
     ours.add_argument("--threads", type=int, default=0, help="0: as many as the machine has cores")
     ours.add_argument("--bfloat16", type=_flag, default=False, help="faster where the processor has AVX512-BF16 or AMX")
-    ours.add_argument("--compile", type=_flag, default=False, help="torch.compile: two to three times faster on a CPU; needs PyTorch 2 and a C++ compiler")
+    ours.add_argument(
+        "--compile", type=_flag, default=False, help="torch.compile: two to three times faster on a CPU; needs PyTorch 2 and a C++ compiler"
+    )
     ours.add_argument("--cache", type=pathlib.Path, default=None, help="folder that keeps derived volumes")
     ours.add_argument("--version", default="1.0.0", help="version that the manifest states")
     ours.add_argument("--evaluate_every", type=int, default=1, help="each how manieth slice of the test channel is evaluated at the end")

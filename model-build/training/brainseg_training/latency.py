@@ -41,7 +41,11 @@ def measure(folders: list[pathlib.Path], size: int = 256, rounds: int = 50) -> d
             if turn >= 3:
                 times[name].append((time.perf_counter() - started) * 1e3)
     peak = float(np.median(speeds))
-    out: dict = {"onnxruntime": onnxruntime.__version__, "size": size, "sgemm GFLOP/s": {"median": round(peak, 1), "best": round(max(speeds), 1)}}
+    out: dict = {
+        "onnxruntime": onnxruntime.__version__,
+        "size": size,
+        "sgemm GFLOP/s": {"median": round(peak, 1), "best": round(max(speeds), 1)},
+    }
     for name, values in times.items():
         median = float(np.median(values))
         out[name] = {"p50 ms": round(median, 2), "best ms": round(min(values), 2), "ms at 200 GFLOP/s": round(median * peak / 200, 2)}

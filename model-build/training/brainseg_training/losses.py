@@ -16,7 +16,9 @@ def pixel_weights(labels: torch.Tensor, images: torch.Tensor, air: float = 0.1, 
     return torch.where(labels == 0, weights, (labels != IGNORE).to(weights.dtype))
 
 
-def cross_entropy(logs: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, class_weights: torch.Tensor, smoothing: float) -> torch.Tensor:
+def cross_entropy(
+    logs: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, class_weights: torch.Tensor, smoothing: float
+) -> torch.Tensor:
     """Weighted sum of the pixels' cross entropies over the number of pixels of
     brain: tissue that is painted outside counts the same however large the slice
     is. logs are log probabilities, N x C x H x W; labels are below C where the
@@ -42,7 +44,12 @@ def soft_dice(probabilities: torch.Tensor, labels: torch.Tensor, weights: torch.
 
 
 def segmentation_loss(
-    scores: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, class_weights: torch.Tensor, smoothing: float = 0.02, dice_share: float = 0.5
+    scores: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor,
+    class_weights: torch.Tensor,
+    smoothing: float = 0.02,
+    dice_share: float = 0.5,
 ) -> torch.Tensor:
     """What training minimises, for scores N x C x H x W."""
     logs = F.log_softmax(scores.float(), dim=1)

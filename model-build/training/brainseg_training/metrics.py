@@ -110,7 +110,11 @@ class Calibration:
     def curve(self) -> list[dict[str, float]]:
         """Confidence and accuracy of each bin that has pixels."""
         return [
-            {"confidence": self.confidence[i] / self.pixels[i], "accuracy": self.right[i] / self.pixels[i], "share": self.pixels[i] / self.pixels.sum()}
+            {
+                "confidence": self.confidence[i] / self.pixels[i],
+                "accuracy": self.right[i] / self.pixels[i],
+                "share": self.pixels[i] / self.pixels.sum(),
+            }
             for i in range(self.bins)
             if self.pixels[i]
         ]

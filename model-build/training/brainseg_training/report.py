@@ -90,9 +90,18 @@ def page(result: Result, title: str, path: pathlib.Path) -> None:
         "<style>body{font:14px sans-serif;max-width:1100px;margin:2em auto}td,th{padding:2px 8px;text-align:right}"
         "td:first-child{text-align:left}table{border-collapse:collapse}tr:nth-child(even){background:#f3f3f3}img{max-width:100%}</style>",
         f"<h1>{html.escape(title)}</h1>",
-        f"<p>Each {result.every}. slice of every plane. Slice, labels, mask, difference.</p>" if result.every > 1 else "<p>All slices of every plane.</p>",
+        f"<p>Each {result.every}. slice of every plane. Slice, labels, mask, difference.</p>"
+        if result.every > 1
+        else "<p>All slices of every plane.</p>",
     ]
-    for measure, columns in (("dice", NAMES), ("hausdorff95", NAMES), ("volumeError", NAMES), ("meanIoU", ("all",)), ("outsideBrain", ("share",)), ("farOutsideBrain", ("share",))):
+    for measure, columns in (
+        ("dice", NAMES),
+        ("hausdorff95", NAMES),
+        ("volumeError", NAMES),
+        ("meanIoU", ("all",)),
+        ("outsideBrain", ("share",)),
+        ("farOutsideBrain", ("share",)),
+    ):
         heads = "".join(f"<th>{kind} {c}" for kind in ("mean", "sd", "worst") for c in columns)
         parts.append(f"<h2>{measure}</h2><table><tr><th>{heads}")
         for name, section in summary["sections"].items():
@@ -104,8 +113,11 @@ def page(result: Result, title: str, path: pathlib.Path) -> None:
         parts.append(f"<tr><td>{html.escape(subject)}</td><td>{_numbers(figures['dice'])}</td>")
     parts.append("</table><h2>Degradation, mean Dice</h2><table>")
     parts += [f"<tr><td>{html.escape(k)}</td><td>{v:.4f}</td>" for k, v in summary["degradation"].items()]
-    parts.append(f"</table><h2>Calibration</h2><p>Expected error {summary['calibration']['expectedError']:.4f}</p><table><tr><th>confidence<th>accuracy<th>share")
-    parts += [f"<tr><td>{p['confidence']:.3f}</td><td>{p['accuracy']:.3f}</td><td>{p['share']:.3f}</td>" for p in summary["calibration"]["curve"]]
+    parts.append(f"</table><h2>Calibration</h2><p>Expected error {summary['calibration']['expectedError']:.4f}</p>")
+    parts.append("<table><tr><th>confidence<th>accuracy<th>share")
+    parts += [
+        f"<tr><td>{p['confidence']:.3f}</td><td>{p['accuracy']:.3f}</td><td>{p['share']:.3f}</td>" for p in summary["calibration"]["curve"]
+    ]
     parts.append("</table><h2>Worst slices</h2>")
     for item in result.worst:
         caption = f"{item.subject}, {item.plane} {item.index}: mean Dice {item.mean_dice:.3f}"

@@ -59,7 +59,9 @@ def make_samples(package: pathlib.Path, target: pathlib.Path) -> list[pathlib.Pa
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="samples", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", type=pathlib.Path, help="folder that Debian's package mricron-data was unpacked to (/ where it is installed)")
+    parser.add_argument(
+        "package", type=pathlib.Path, help="folder that Debian's package mricron-data was unpacked to (/ where it is installed)"
+    )
     parser.add_argument("target", type=pathlib.Path, help="folder to write to: artifacts/samples")
     options = parser.parse_args(arguments)
     for path in make_samples(options.package, options.target):

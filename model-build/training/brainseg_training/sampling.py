@@ -60,9 +60,7 @@ class Sampler:
         present = {k: v for k, v in volumes.items() if v}
         if not present:
             raise ValueError("there are no volumes to train on")
-        self.kinds = {
-            k: Kind(vs, [{p: v.slices(p, SMALLEST_BRAIN) for p in v.planes} for v in vs]) for k, vs in present.items()
-        }
+        self.kinds = {k: Kind(vs, [{p: v.slices(p, SMALLEST_BRAIN) for p in v.planes} for v in vs]) for k, vs in present.items()}
         self.names = list(self.kinds)
         weights = np.array([shares.get(k, 0.0) for k in self.names])
         if weights.sum() == 0:
@@ -97,5 +95,7 @@ class Sampler:
         cuts = []
         for have, room in zip(source.shape, canvas.shape):
             extent = min(have, room)
-            cuts.append((slice((have - extent) // 2, (have - extent) // 2 + extent), slice((room - extent) // 2, (room - extent) // 2 + extent)))
+            cuts.append(
+                (slice((have - extent) // 2, (have - extent) // 2 + extent), slice((room - extent) // 2, (room - extent) // 2 + extent))
+            )
         canvas[cuts[0][1], cuts[1][1]] = source[cuts[0][0], cuts[1][0]]

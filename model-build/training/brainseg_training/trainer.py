@@ -45,15 +45,14 @@ class Options:
     # torch.compile: 2-3 times faster on a CPU after a minute; needs a compiler.
     compile: bool = False
     checkpoint_seconds: float = 180
-    # Stop after so many seconds of training: the learning rate then follows time
-    # instead of steps. 0 means by steps.
-    seconds: float = 0
 
 
 class Trainer:
     """Trains one network; run() goes on from the checkpoint where there is one."""
 
-    def __init__(self, network: nn.Module, sampler: Sampler, augmentation: Augmentation, options: Options, checkpoints: pathlib.Path | None = None):
+    def __init__(
+        self, network: nn.Module, sampler: Sampler, augmentation: Augmentation, options: Options, checkpoints: pathlib.Path | None = None
+    ):
         self.network = network
         self.options = options
         self.sampler, self.augmentation = sampler, augmentation
@@ -72,8 +71,6 @@ class Trainer:
 
     def progress(self) -> float:
         """How much of the training is done, 0 to 1."""
-        if self.options.seconds:
-            return min(self.seconds / self.options.seconds, 1.0)
         return min(self.step / self.options.steps, 1.0)
 
     def _rate(self) -> float:
@@ -92,9 +89,8 @@ class Trainer:
             return torch.compile(loss, dynamic=False)
         return loss
 
-    def run(self, each: Callable[[Trainer], None] | None = None) -> nn.Module:
-        """Trains to the end and returns the averaged network; each is called
-        after every checkpoint."""
+    def run(self) -> nn.Module:
+        """Trains to the end and returns the averaged network."""
         self._resume()
         if self.options.compile or self.options.bfloat16:
             self.network.to(memory_format=torch.channels_last)
@@ -127,27 +123,22 @@ class Trainer:
             now = time.monotonic()
             self.seconds += now - last
             last = now
-            if self.ranks > 1 and self.options.seconds:
-                self.seconds = self._agree(self.seconds)
             if self.step % 100 == 0:
-                entry = {"step": self.step, "samples": self.samples, "seconds": round(self.seconds, 1), "loss": round(float(np.mean(running)), 4), "rate": rate}
+                entry = {
+                    "step": self.step,
+                    "samples": self.samples,
+                    "seconds": round(self.seconds, 1),
+                    "loss": round(float(np.mean(running)), 4),
+                    "rate": rate,
+                }
                 self.history.append(entry)
                 running.clear()
                 log.info("step %(step)d, %(samples)d samples, %(seconds).0f s, loss %(loss).4f, rate %(rate).2e", entry)
             if now - last_save > self.options.checkpoint_seconds:
                 self.save()
-                if each is not None and self.rank == 0:
-                    each(self)
                 last_save = time.monotonic()
-                last = last_save
         self.save()
         return self.average
-
-    def _agree(self, value: float) -> float:
-        """The largest of the hosts' values: all must stop at the same step."""
-        tensor = torch.tensor([value], dtype=torch.float64)
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-        return float(tensor[0])
 
     def _share_gradients(self) -> None:
         if self.ranks == 1:

@@ -22,7 +22,9 @@ CLIP_LOW = -0.5
 CLIP_HIGH = 1.5
 
 
-def percentile_window(histogram: np.ndarray, low: float = LOW, high: float = HIGH, ignore: int = IGNORE_BELOW_OR_EQUAL) -> tuple[float, float]:
+def percentile_window(
+    histogram: np.ndarray, low: float = LOW, high: float = HIGH, ignore: int = IGNORE_BELOW_OR_EQUAL
+) -> tuple[float, float]:
     """Window (low, high) of a slice with the given 256 counts: of the n pixels
     above ignore, in order of value, those with index floor(low (n-1)) and
     floor(high (n-1)); where equal, high is one more; without any pixel 0, 255."""

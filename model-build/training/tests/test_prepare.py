@@ -120,7 +120,12 @@ def test_a_slice_without_its_mask_is_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "subject"),
-    [("OAS1_0001_MR1_slice_088.png", "OAS1_0001"), ("x/OAS1_0001_MR2_slice_4.png", "OAS1_0001"), ("sub-07_12.png", "sub-07"), ("head.png", "head")],
+    [
+        ("OAS1_0001_MR1_slice_088.png", "OAS1_0001"),
+        ("x/OAS1_0001_MR2_slice_4.png", "OAS1_0001"),
+        ("sub-07_12.png", "sub-07"),
+        ("head.png", "head"),
+    ],
 )
 def test_the_subject_is_read_from_a_slices_name(name, subject):
     assert pairs.subject_of(name) == subject

@@ -76,7 +76,13 @@ def test_the_seeds_unet_trains_on_the_seeds_input_by_its_hyperparameters(tmp_pat
                 tar.add(path, path.name)
                 path.unlink()
         slices.rmdir()
-    hps = {"network": "unet", "class_weights": [[1.35, 17.18, 8.29, 12.42]], "learning_rate": 1e-3, "num_classes": 4, "sagemaker_region": "eu-central-1"}
+    hps = {
+        "network": "unet",
+        "class_weights": [[1.35, 17.18, 8.29, 12.42]],
+        "learning_rate": 1e-3,
+        "num_classes": 4,
+        "sagemaker_region": "eu-central-1",
+    }
     finish(start(tmp_path, tmp_path, "--steps", "3", SM_HPS=json.dumps(hps)))
     document = json.loads((tmp_path / "model" / "manifest.json").read_text())
     assert document["provenance"]["network"] == "unet" and document["input"]["sizeMultiple"] == 16
