@@ -6,9 +6,11 @@ take a minute or two to make, and are kept in a cache folder.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,8 +19,16 @@ from . import volumes as v
 from .synthesis import Synthesiser
 
 
-def _cached(cache: pathlib.Path | None, key: str, make) -> v.Volume:
-    """make()'s volume, from the cache where it is there."""
+def _content(*arrays: np.ndarray) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _cached(cache: pathlib.Path | None, key: str, make: Callable[[], v.Volume]) -> v.Volume:
+    """make()'s volume, from the cache where it is there. The key says how it is
+    made and from what content."""
     if cache is None:
         return make()
     path = cache / (hashlib.sha256(key.encode()).hexdigest()[:24] + ".npz")
@@ -46,22 +56,25 @@ def training_volumes(
     heads = [r for r in real if r.whole_head]
     brains = [r for r in real if not r.whole_head]
     kinds: dict[str, list[v.Volume | pairs.SliceStack]] = {
-        "whole": heads,
-        "stripped": brains,
+        "whole": [*heads],
+        "stripped": [*brains],
         "own-stripped": [v.stripped(h) for h in heads],
     }
-    kinds["transplanted"] = [
-        _cached(cache, f"transplant 1 {b.name} {h.name}", lambda b=b, h=h: v.transplant(b, h))
-        for i, b in enumerate(brains)
-        for h in [heads[(i + t) % len(heads)] for t in range(transplants if heads else 0)]
-    ]
+    content = {r.name: _content(r.image, r.labels) for r in real} if cache is not None else {}
+    for i, brain in enumerate(brains if heads else []):
+        for head in [heads[(i + t) % len(heads)] for t in range(transplants)]:
+            key = f"transplant {content.get(brain.name)} {content.get(head.name)}"
+            made = _cached(cache, key, functools.partial(v.transplant, brain, head))
+            kinds.setdefault("transplanted", []).append(made)
     for stack in pairs.read_folder(channel):
         kinds["whole" if stack.whole_head else "stripped"].append(stack)
     synthesiser = None
     if label_maps is not None:
         codes = json.loads((label_maps / "codes.json").read_text())["codes"]
         synthesiser = Synthesiser(codes)
-        kinds["synthetic"] = [
-            _cached(cache, f"label map 1 {p.name}", lambda p=p: v.read_label_map(p, codes)) for p in sorted(label_maps.glob("*.nii.gz"))
-        ]
+        table = json.dumps(codes, sort_keys=True)
+        for path in sorted(label_maps.glob("*.nii.gz")):
+            key = f"label map {hashlib.sha256(path.read_bytes()).hexdigest()} {table}"
+            made = _cached(cache, key, functools.partial(v.read_label_map, path, codes))
+            kinds.setdefault("synthetic", []).append(made)
     return kinds, synthesiser

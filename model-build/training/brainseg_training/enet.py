@@ -38,9 +38,9 @@ def convolution(
     """Convolution that keeps the size (but for the stride), batch normalisation
     and, unless told otherwise, ReLU."""
     kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
-    padding = tuple(0 if k == stride else k // 2 * dilation for k in kernel)
+    across, along = (0 if k == stride else k // 2 * dilation for k in kernel)
     layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, stride, (across, along), dilation, bias=False),
         nn.BatchNorm2d(outputs),
     ]
     if activate:

@@ -115,7 +115,7 @@ class Result:
             "everySlice": self.every,
             "sections": {k: self.describe(g) for k, g in self.sections().items()},
             "subjects": {s: {k: _plain(v) for k, v in f.items()} for s, f in self.by_subject(self.groups).items()},
-            "confusion": {k: sum(g.counts for g in gs).tolist() for k, gs in self.sections().items() if "/" not in k},
+            "confusion": {k: np.sum([g.counts for g in gs], axis=0).tolist() for k, gs in self.sections().items() if "/" not in k},
             "calibration": {"expectedError": round(self.calibration.expected_error(), 4), "curve": self.calibration.curve()},
             "degradation": self.degradation,
         }

@@ -141,7 +141,7 @@ def _normalise(graph: _Graph) -> str:
     width = graph.add("Sub", [high, low], "window_width")
     shifted = graph.add("Sub", [image, low], "image_shifted")
     scaled = graph.add("Div", [shifted, width], "image_scaled")
-    limits = [graph.constant("clip_low", np.float32(CLIP_LOW)), graph.constant("clip_high", np.float32(CLIP_HIGH))]
+    limits = [graph.constant("clip_low", np.array(CLIP_LOW, np.float32)), graph.constant("clip_high", np.array(CLIP_HIGH, np.float32))]
     return graph.add("Clip", [scaled, *limits], "image_normalised")
 
 

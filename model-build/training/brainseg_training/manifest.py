@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+from typing import Any
 
 import jsonschema
 
 from . import window
 
-CLASSES = [
+CLASSES: list[dict[str, Any]] = [
     {"value": 0, "name": "background", "colour": "#000000"},
     {"value": 1, "name": "csf", "colour": "#3b82f6"},
     {"value": 2, "name": "grey-matter", "colour": "#e07a5f"},
