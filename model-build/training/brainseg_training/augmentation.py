@@ -6,6 +6,8 @@ Everything works on a whole batch at once, and leaves what a device would get:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -15,18 +17,21 @@ from .synthesis import Synthesiser
 
 
 class Augmentation:
-    """Turns batches of canvases into slices of size x size pixels.
+    """Turns batches of canvases into square slices of one of the given sizes.
 
-    Without `random`, slices are only cut to size."""
+    The size is drawn anew for each batch: near the border of a slice, and far
+    into it through dilated convolutions, a network sees how much air there is,
+    and must not mind. Without `random`, slices are only cut to the first size."""
 
-    def __init__(self, size: int, synthesiser: Synthesiser | None = None, random: bool = True):
-        self.size = size
+    def __init__(self, sizes: Sequence[int], synthesiser: Synthesiser | None = None, random: bool = True):
+        self.sizes = tuple(sizes)
         self.synthesiser = synthesiser
         self.random = random
 
     def __call__(self, batch: Batch, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns slices and labels, both N x size x size uint8."""
-        grid = self._grid(len(batch.images), batch.images.shape[-1], batch.whole_head.numpy(), rng)
+        size = int(rng.choice(self.sizes)) if self.random else self.sizes[0]
+        grid = self._grid(size, len(batch.images), batch.images.shape[-1], batch.whole_head.numpy(), rng)
         images = _sample(batch.images, grid, "bilinear") / 255.0
         labels = _sample(batch.labels, grid, "nearest").to(torch.uint8)
         whole = batch.whole_head.clone()
@@ -44,9 +49,9 @@ class Augmentation:
             images = self._appearance(images, whole, rng)
         return (images.clamp(0, 1) * 255).round().to(torch.uint8), labels
 
-    def _grid(self, n: int, canvas: int, whole: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    def _grid(self, size: int, n: int, canvas: int, whole: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         """Where each pixel comes from: N x size x size x 2, as grid_sample takes it."""
-        axis = np.arange(self.size, dtype=np.float32) - (self.size - 1) / 2
+        axis = np.arange(size, dtype=np.float32) - (size - 1) / 2
         matrix = np.tile(np.eye(2, dtype=np.float32), (n, 1, 1))
         shift = np.zeros((n, 2), np.float32)
         wave = np.zeros((n, 2, 7, 7), np.float32)
@@ -71,7 +76,7 @@ class Augmentation:
         m, s = torch.from_numpy(matrix), torch.from_numpy(shift)
         moved = []
         bend = (
-            F.interpolate(torch.from_numpy(wave), size=(self.size, self.size), mode="bicubic", align_corners=True)
+            F.interpolate(torch.from_numpy(wave), size=(size, size), mode="bicubic", align_corners=True)
             if wave.any()
             else torch.zeros(n, 2, 1, 1)
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -65,6 +66,17 @@ def _class_weights(value: str) -> tuple[float, ...]:
     return tuple(float(w) for w in weights)
 
 
+def _sizes(value: str) -> tuple[int, ...]:
+    """Sizes, a number or several separated by commas."""
+    try:
+        sizes = tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{value!r} must be numbers separated by commas") from error
+    if any(size < 32 or size % 16 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{value!r} must be multiples of 16 from 32 on")
+    return sizes
+
+
 def parser() -> argparse.ArgumentParser:
     """The hyperparameters. SageMaker passes each as --name value."""
     p = argparse.ArgumentParser(prog="train.py", description="Trains a tissue segmentation network.", allow_abbrev=False)
@@ -79,7 +91,10 @@ def parser() -> argparse.ArgumentParser:
     seed.add_argument("--num_classes", type=int, default=4, choices=(4,))
     ours = p.add_argument_group("further")
     ours.add_argument("--steps", type=int, default=0, help="steps instead of epochs")
-    ours.add_argument("--size", type=int, default=208, help="training slices are size x size pixels")
+    ours.add_argument("--sizes", type=_sizes, default=(176, 208, 240), help="sides of the square training slices, one drawn for each step")
+    ours.add_argument(
+        "--start_from", type=pathlib.Path, default=None, help="checkpoint of an earlier training, whose model this one improves"
+    )
     ours.add_argument("--ema", type=float, default=0.999, help="decay of the averaged weights, which become the model")
     ours.add_argument("--weight_decay", type=float, default=1e-4)
     ours.add_argument("--warm_up", type=int, default=200, help="steps in which the learning rate rises")
@@ -157,6 +172,8 @@ def run(job: Job) -> None:
     rank = _join_hosts(job)
     torch.manual_seed(h.seed)
     network = artifact.build(h.network, h.num_classes)
+    if h.start_from is not None:
+        network = artifact.load_average(h.start_from, h.network)
     volumes, synthesiser = dataset.training_volumes(job.train, job.label_maps, h.cache, h.transplants)
     log.info("training on %s", ", ".join(f"{len(v)} {k}" for k, v in volumes.items() if v))
     steps = h.steps or max(h.epochs * 2000 // (h.batch_size * len(job.hosts)), 1)
@@ -173,7 +190,7 @@ def run(job: Job) -> None:
         bfloat16=h.bfloat16,
         compile=h.compile,
     )
-    trainer = Trainer(network, Sampler(volumes, shares=h.shares), Augmentation(h.size, synthesiser), options, job.checkpoints)
+    trainer = Trainer(network, Sampler(volumes, shares=h.shares), Augmentation(h.sizes, synthesiser), options, job.checkpoints)
     started = time.time()
     average = trainer.run()
     if rank == 0:
@@ -187,7 +204,9 @@ def run(job: Job) -> None:
 def _finish(job: Job, trainer: Trainer, average: torch.nn.Module) -> None:
     h = job.hyperparameters
     hashes = artifact.data_hashes([f for f in (job.train, job.label_maps) if f is not None])
-    settings = {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(h).items() if k != "cache"}
+    settings = {k: v for k, v in vars(h).items() if not isinstance(v, pathlib.Path)}
+    if h.start_from is not None:
+        settings["start_from"] = "sha256:" + hashlib.sha256(h.start_from.read_bytes()).hexdigest()
     provenance = {
         "hyperparameters": settings,
         "samples": trainer.samples,

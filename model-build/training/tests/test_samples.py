@@ -89,7 +89,7 @@ def test_batches_have_their_share_of_each_kind_and_depend_on_the_seed_alone():
 
 def test_without_chance_augmentation_only_cuts():
     batch = sampler().batch(4, np.random.default_rng(1))
-    images, labels = Augmentation(48, random=False)(batch, np.random.default_rng(1))
+    images, labels = Augmentation([48], random=False)(batch, np.random.default_rng(1))
     assert torch.equal(images, batch.images[:, 8:56, 8:56])
     assert torch.equal(labels, batch.labels[:, 8:56, 8:56])
 
@@ -100,7 +100,7 @@ def test_labels_move_with_the_image():
     canvas = torch.zeros(16, 64, 64, dtype=torch.uint8)
     canvas[:, 20:44, 26:40] = 200
     batch = Batch(canvas, (canvas > 0).to(torch.uint8) * 3, torch.zeros(16, dtype=torch.bool), torch.zeros(16, dtype=torch.bool))
-    images, labels = Augmentation(48)(batch, np.random.default_rng(2))
+    images, labels = Augmentation([48])(batch, np.random.default_rng(2))
     for image, truth in zip(images, labels):
         bright = image > image.float().max() * 0.5
         assert (bright & (truth == 0)).sum() < 0.2 * bright.sum()
@@ -109,7 +109,7 @@ def test_labels_move_with_the_image():
 
 def test_a_stripped_slice_stays_black_outside_but_for_hot_pixels():
     batch = sampler().batch(16, np.random.default_rng(3))
-    images, labels = Augmentation(64)(batch, np.random.default_rng(3))
+    images, labels = Augmentation([64])(batch, np.random.default_rng(3))
     stripped = ~batch.whole_head
     outside = labels[stripped] == 0
     assert ((images[stripped] > 60) & outside).sum() < 0.03 * outside.sum()
@@ -129,4 +129,4 @@ def test_maps_without_a_table_of_codes_are_refused():
     batch = sampler().batch(2, np.random.default_rng(1))
     batch.codes[:] = True
     with pytest.raises(ValueError, match="codes"):
-        Augmentation(48)(batch, np.random.default_rng(1))
+        Augmentation([48])(batch, np.random.default_rng(1))

@@ -21,7 +21,7 @@ from brainseg_training.sampling import Sampler
 from brainseg_training.trainer import Options, Trainer
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "train.py"
-SMALL = ["--size", "48", "--batch_size", "4", "--threads", "1", "--warm_up", "5", "--ema", "0.8"]
+SMALL = ["--sizes", "48,64", "--batch_size", "4", "--threads", "1", "--warm_up", "5", "--ema", "0.8"]
 
 
 def environment(channels, folder, **more):
@@ -93,7 +93,7 @@ def trainer(channels, folder, steps):
     torch.manual_seed(1)
     volumes, synthesiser = dataset.training_volumes(channels / "train", None, None)
     options = Options(steps=steps, batch_size=2, warm_up=2, ema=0.9)
-    return Trainer(artifact.build("enet"), Sampler(volumes, canvas=64), Augmentation(48, synthesiser), options, folder)
+    return Trainer(artifact.build("enet"), Sampler(volumes, canvas=64), Augmentation([48], synthesiser), options, folder)
 
 
 def test_a_resumed_training_ends_where_an_unbroken_one_does(channels, tmp_path):
