@@ -94,6 +94,11 @@ def test_without_chance_augmentation_only_cuts():
     assert torch.equal(labels, batch.labels[:, 8:56, 8:56])
 
 
+def test_slices_come_in_all_the_sizes():
+    augment, batch = Augmentation([32, 48]), sampler().batch(2, np.random.default_rng(1))
+    assert {augment(batch, np.random.default_rng(seed))[0].shape[-1] for seed in range(8)} == {32, 48}
+
+
 def test_labels_move_with_the_image():
     # A bright square whose label is its own place: after any move, what is
     # bright is labelled.

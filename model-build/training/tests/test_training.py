@@ -109,6 +109,18 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(channels, tmp_path):
         assert torch.allclose(a.float(), b.float(), atol=1e-4)
 
 
+def test_a_training_can_start_from_an_earlier_model(channels, tmp_path):
+    trainer(channels, tmp_path / "earlier", 2).run()
+    checkpoint = tmp_path / "earlier" / "checkpoint.pt"
+    # At a rate of nothing, the model stays what it was.
+    finish(start(channels, tmp_path, "--steps", "2", "--learning_rate", "0", "--start_from", str(checkpoint)))
+    document = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert document["provenance"]["hyperparameters"]["start_from"].startswith("sha256:")
+    before = torch.load(checkpoint, map_location="cpu")["average"]
+    after = torch.load(tmp_path / "checkpoints" / "checkpoint.pt", map_location="cpu")["average"]
+    assert torch.allclose(before["final.weight"], after["final.weight"], atol=1e-6)
+
+
 def test_two_hosts_train_one_network_together(channels, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -135,7 +147,7 @@ def test_evaluation_of_a_folder_makes_a_page_with_the_worst_slices(channels, tmp
 
 @pytest.mark.parametrize(
     ("hyperparameters", "message"),
-    [({"netwrok": "enet"}, "netwrok"), ({"class_weights": "[1, -1]"}, None), ({"network": "segnet"}, None)],
+    [({"sizes": "100"}, None), ({"netwrok": "enet"}, "netwrok"), ({"class_weights": "[1, -1]"}, None), ({"network": "segnet"}, None)],
 )
 def test_wrong_hyperparameters_are_refused(channels, tmp_path, hyperparameters, message):
     env = environment(channels, tmp_path, SM_HPS=json.dumps(hyperparameters))
