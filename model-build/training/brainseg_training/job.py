@@ -99,6 +99,9 @@ def parser() -> argparse.ArgumentParser:
     ours.add_argument("--weight_decay", type=float, default=1e-4)
     ours.add_argument("--warm_up", type=int, default=200, help="steps in which the learning rate rises")
     ours.add_argument("--outside_weight", type=float, default=1.0, help="weight of pixels that are neither brain nor black")
+    ours.add_argument(
+        "--air_weight", type=float, default=0.0, help="weight of how much masks may depend on the air around; doubles the time"
+    )
     ours.add_argument("--transplants", type=int, default=1, help="whole heads that each stripped brain is put into")
     ours.add_argument("--shares", type=json.loads, default=SHARES, help="share of each kind of sample, a JSON object")
     ours.add_argument("--seed", type=int, default=1)
@@ -186,6 +189,7 @@ def run(job: Job) -> None:
         ema=h.ema,
         class_weights=h.class_weights,
         outside_weight=h.outside_weight,
+        air_weight=h.air_weight,
         seed=h.seed,
         bfloat16=h.bfloat16,
         compile=h.compile,
