@@ -7,22 +7,27 @@ SHELL := /bin/sh
 GOARCH := $(shell go env GOARCH)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 RUNTIME := artifacts/onnxruntime/linux-$(GOARCH)/libonnxruntime.so.1
-LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/cli.Version=$(VERSION)
+LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/cli.Version=$(VERSION) -X github.com/brainseg/brainseg/internal/modelbuild.Version=$(VERSION)
 SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
-REQUIREMENTS := internal/nucleus/testdata/sdk/requirements.txt internal/imagestore/testdata/requirements.txt
+REQUIREMENTS := internal/nucleus/testdata/sdk/requirements.txt internal/awstest/requirements.txt
+VERSITYGW := .cache/bin/versitygw
 
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: build
-build: bin/brainseg ## build bin/brainseg
+build: bin/brainseg bin/model-build ## build bin/brainseg and bin/model-build
 
 .PHONY: bin/brainseg
 bin/brainseg: bin/libonnxruntime.so.1
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./component
+
+.PHONY: bin/model-build
+bin/model-build: bin/libonnxruntime.so.1
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./model-build
 
 bin/libonnxruntime.so.1: $(RUNTIME)
 	@mkdir -p bin
@@ -41,16 +46,21 @@ serve: bin/brainseg ## run the component on a local nucleus until Ctrl-C
 	bin/brainseg local --images artifacts/samples --out out
 
 .PHONY: test
-test: $(RUNTIME) venv dist ## all tests, with the race detector
+test: test-servers dist ## all tests, with the race detector
 	go test -race -timeout 9m ./...
+	@$(MAKE) --no-print-directory test-training TRAINING=$(or $(TRAINING),optional)
 
-# The official SDK and the S3 server that the tests use.
-.PHONY: venv
-venv: .venv/installed
+# The official SDK and the servers that play AWS in the tests.
+.PHONY: test-servers
+test-servers: $(RUNTIME) .venv/installed $(VERSITYGW) ## fetch what the Go tests need, to run them by `go test`
 .venv/installed: $(REQUIREMENTS)
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
 	@touch $@
+
+# Not a dependency of this module: only its program is used.
+$(VERSITYGW):
+	GOBIN=$(CURDIR)/$(@D) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 .PHONY: lint
 lint: ## formatting, vet and staticcheck
@@ -59,6 +69,35 @@ lint: ## formatting, vet and staticcheck
 	go mod tidy -diff
 	go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+# Training needs PyTorch, some gigabytes from PyPI. Where Debian's is installed
+# (see requirements-debian.txt), it is used, and `make test` tests training too.
+TORCH_VENV := .cache/training
+TRAINING_DIR := model-build/training
+DEBIAN_PYTHON := /usr/bin/python3
+HAS_DEBIAN_TORCH = $(shell $(DEBIAN_PYTHON) -c 'import torch, nibabel, scipy, PIL, matplotlib, jsonschema, pytest' 2>/dev/null && echo yes)
+$(TORCH_VENV)/installed: $(wildcard $(TRAINING_DIR)/requirements*.txt)
+	@rm -rf $(TORCH_VENV)
+	$(if $(HAS_DEBIAN_TORCH),$(DEBIAN_PYTHON) -m venv --system-site-packages,python3 -m venv) $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r $(TRAINING_DIR)/requirements-$(if $(HAS_DEBIAN_TORCH),debian,dev).txt
+	@touch $@
+
+.PHONY: test-training
+ifeq ($(TRAINING)$(HAS_DEBIAN_TORCH)$(wildcard $(TORCH_VENV)/installed),optional)
+test-training:
+	@echo 'The training script was NOT tested, for want of PyTorch; `make test-training` fetches it.'
+else
+test-training: $(TORCH_VENV)/installed ## the tests of the training script (fetches PyTorch)
+	$(TORCH_VENV)/bin/python -m pytest -q -p no:cacheprovider $(TRAINING_DIR)/tests
+endif
+
+# SageMaker's folder contract on this machine, with the shipped model's settings:
+# make train CHANNELS=/data/channels
+CHANNELS ?= channels
+.PHONY: train
+train: $(TORCH_VENV)/installed ## train on the channels in CHANNELS; leaves out/training/model.tar.gz (an hour)
+	PYTHON=$(CURDIR)/$(TORCH_VENV)/bin/python PROCESSES=$${PROCESSES:-$$(nproc)} $(TRAINING_DIR)/shipped.sh '$(CHANNELS)' out/training
 
 # Each fuzz target for FUZZTIME: make fuzz FUZZTIME=10m
 FUZZTIME ?= 60s

@@ -53,7 +53,7 @@ func readAPIModel(t testing.TB, service string) *apiModel {
 	pattern := filepath.Join(root(), ".venv", "lib", "python3*", "site-packages", "botocore", "data", service, "*", "service-2.json.gz")
 	paths, err := filepath.Glob(pattern)
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("the API's model is missing (%s, %v); run `make -C model-build test-servers`", pattern, err)
+		t.Fatalf("the API's model is missing (%s, %v); run `make test-servers`", pattern, err)
 	}
 	file, err := os.Open(paths[len(paths)-1])
 	if err != nil {

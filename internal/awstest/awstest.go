@@ -3,7 +3,7 @@
 // the calls of Greengrass that moto lacks, and a proxy that disturbs transfers.
 //
 // Only tests import it. Moto lives in the repository's .venv and versitygw in
-// .cache/bin; `make -C model-build test-servers` brings both.
+// .cache/bin; `make test-servers` brings both.
 package awstest
 
 import (

@@ -32,7 +32,7 @@ var moto = sync.OnceValues(startMoto)
 func startMoto() (*Moto, error) {
 	python := filepath.Join(root(), ".venv", "bin", "python")
 	if err := exec.Command(python, "-c", "import moto.server, moto.sagemaker").Run(); err != nil {
-		return nil, fmt.Errorf("moto is missing (%w); run `make -C model-build test-servers`", err)
+		return nil, fmt.Errorf("moto is missing (%w); run `make test-servers`", err)
 	}
 	command := exec.Command(python, filepath.Join(root(), "internal", "awstest", "moto_server.py"))
 	stdin, err := command.StdinPipe()

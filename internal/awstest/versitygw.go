@@ -22,7 +22,7 @@ func UseVersity(t testing.TB) string {
 	}
 	program := filepath.Join(root(), ".cache", "bin", "versitygw")
 	if _, err := os.Stat(program); err != nil {
-		t.Fatalf("versitygw is missing (%v); run `make -C model-build test-servers`", err)
+		t.Fatalf("versitygw is missing (%v); run `make test-servers`", err)
 	}
 	Isolate(t)
 	address := freeAddress(t)
