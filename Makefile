@@ -181,10 +181,10 @@ gdk: $(DIST) ## what the Greengrass Development Kit publishes, in greengrass-bui
 test-arm64: $(RUNTIME) dist ## the arm64 component end to end, under qemu
 	BRAINSEG_ARM64=required go test -count=1 -v -run 'Arm64' ./internal/distribution
 
-# To be run whenever the shipped network changes: the component refuses a model
-# whose mask of its own sample is another than this one.
-.PHONY: selftest
-selftest: bin/brainseg ## make the shipped model's sample and mask for its self-test anew
-	cp artifacts/samples/whole-head/axial-100.png artifacts/model/selftest.png
-	bin/brainseg segment --model artifacts/model --out out/selftest artifacts/model/selftest.png
-	mv out/selftest/selftest.png artifacts/model/selftest.mask.png
+# To be run whenever the shipped network changes. Golden masks and the picture
+# change with it: go test ./internal/segmentation -run Golden -update
+TRAINED ?= out/training/model.tar.gz
+.PHONY: model
+model: bin/model-build ## make artifacts/model from the training's archive TRAINED
+	bin/model-build all --file '$(TRAINED)' --work out/model-build
+	python3 -m zipfile -e out/model-build/package/model.zip artifacts/model

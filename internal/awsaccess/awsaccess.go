@@ -10,10 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -93,7 +95,7 @@ func (e *Error) Unwrap() []error {
 func Load(ctx context.Context, options Options) (aws.Config, error) {
 	const doing = "find the AWS configuration"
 	loaded, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}),
-		config.WithRegion(options.Region), config.WithSharedConfigProfile(options.Profile))
+		config.WithRegion(options.Region), config.WithSharedConfigProfile(options.Profile), config.WithRetryer(newRetryer))
 	if err != nil {
 		return aws.Config{}, &Error{Doing: doing, Kind: ErrCredentials, Cause: err, Cure: "check ~/.aws/config, ~/.aws/credentials and AWS_PROFILE"}
 	}
@@ -107,6 +109,22 @@ func Load(ctx context.Context, options Options) (aws.Config, error) {
 		return aws.Config{}, &Error{Doing: doing, Kind: ErrCredentials, Cause: err, Cure: "run aws configure or aws sso login, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"}
 	}
 	return loaded, nil
+}
+
+// newRetryer repeats what the SDK does by itself, and calls whose answer broke
+// off, which it does not: reading the answer counts as done there. All calls of
+// model-build can be repeated.
+func newRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		brokenOff := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			var unread *smithy.DeserializationError
+			if errors.As(err, &unread) && errors.Is(err, io.ErrUnexpectedEOF) {
+				return aws.TrueTernary
+			}
+			return aws.UnknownTernary
+		})
+		o.Retryables = append([]retry.IsErrorRetryable{brokenOff}, retry.DefaultRetryables...)
+	})
 }
 
 // S3 makes a client. With an endpoint of one's own (AWS_ENDPOINT_URL,

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -84,5 +88,30 @@ func TestKeysThatS3DoesNotKnowAreTold(t *testing.T) {
 	_, err = awsaccess.S3(configuration).GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("bucket"), Key: aws.String("key")})
 	if err = awsaccess.Failure("get it", "s3:GetObject", err); !errors.Is(err, awsaccess.ErrCredentials) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestACallWhoseAnswerBreaksOffIsMadeAgain(t *testing.T) {
+	awstest.Isolate(t)
+	answers := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		const document = `{"TrainingJobName": "x"}`
+		answers++
+		if answers == 1 {
+			w.Header().Set("Content-Length", strconv.Itoa(len(document)))
+			io.WriteString(w, document[:9])
+			panic(http.ErrAbortHandler)
+		}
+		io.WriteString(w, document)
+	}))
+	defer server.Close()
+	t.Setenv("AWS_ENDPOINT_URL", server.URL)
+	configuration, err := awsaccess.Load(t.Context(), awsaccess.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := sagemaker.NewFromConfig(configuration).DescribeTrainingJob(t.Context(), &sagemaker.DescribeTrainingJobInput{TrainingJobName: aws.String("x")})
+	if err != nil || aws.ToString(job.TrainingJobName) != "x" || answers != 2 {
+		t.Errorf("%d answers, job %+v, error %v", answers, job, err)
 	}
 }

@@ -16,14 +16,6 @@ import (
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
-// Files of a model's folder by which the component tests itself before it says
-// that it runs: a slice, and the mask that the model gives for it. A model may
-// come without; it has both or none.
-const (
-	selfTestSlice = "selftest.png"
-	selfTestMask  = "selftest.mask.png"
-)
-
 // selfTestAgreement is the least share of pixels that must have the expected
 // class. Processors round differently: arm64 agrees with amd64 in 99.99 %.
 const selfTestAgreement = 0.99
@@ -47,7 +39,7 @@ func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger
 		return fmt.Errorf("%w: %w", errSelfTest, err)
 	}
 	if slice == nil {
-		logger.Info("model brings no "+selfTestSlice+" to be tested with", zap.String("model", model.Manifest().Name))
+		logger.Info("model brings no "+segmentation.SelfTestSliceName+" to be tested with", zap.String("model", model.Manifest().Name))
 		slice = phantom()
 	}
 	mask := make([]uint8, slice.Rect.Dx()*slice.Rect.Dy())
@@ -64,7 +56,7 @@ func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger
 		agreement = agreementOf(mask, expected)
 		if agreement < selfTestAgreement {
 			return fmt.Errorf("%w: %.2f %% of the pixels of %s have the class that %s says, and at least %.0f %% must; deploy the model again, or make %s anew if the network was changed on purpose",
-				errSelfTest, 100*agreement, selfTestSlice, selfTestMask, 100*selfTestAgreement, selfTestMask)
+				errSelfTest, 100*agreement, segmentation.SelfTestSliceName, segmentation.SelfTestMaskName, 100*selfTestAgreement, segmentation.SelfTestMaskName)
 		}
 	}
 	logger.Info("self-test passed", zap.Float64("agreement", agreement), zap.Duration("took", time.Since(start)))
@@ -73,16 +65,16 @@ func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger
 
 // selfTestPair reads slice and mask, nil where the model brings neither.
 func selfTestPair(dir string) (slice *image.Gray, mask []uint8, err error) {
-	slice, sliceErr := readGrey(filepath.Join(dir, selfTestSlice))
-	expected, maskErr := readGrey(filepath.Join(dir, selfTestMask))
+	slice, sliceErr := readGrey(filepath.Join(dir, segmentation.SelfTestSliceName))
+	expected, maskErr := readGrey(filepath.Join(dir, segmentation.SelfTestMaskName))
 	if errors.Is(sliceErr, fs.ErrNotExist) && errors.Is(maskErr, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err := errors.Join(sliceErr, maskErr); err != nil {
-		return nil, nil, fmt.Errorf("read %s and %s: %w", selfTestSlice, selfTestMask, err)
+		return nil, nil, fmt.Errorf("read %s and %s: %w", segmentation.SelfTestSliceName, segmentation.SelfTestMaskName, err)
 	}
 	if slice.Rect.Size() != expected.Rect.Size() {
-		return nil, nil, fmt.Errorf("%s is %v and %s %v; they must have one size", selfTestSlice, slice.Rect.Size(), selfTestMask, expected.Rect.Size())
+		return nil, nil, fmt.Errorf("%s is %v and %s %v; they must have one size", segmentation.SelfTestSliceName, slice.Rect.Size(), segmentation.SelfTestMaskName, expected.Rect.Size())
 	}
 	return slice, expected.Pix, nil
 }

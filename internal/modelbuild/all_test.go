@@ -47,6 +47,11 @@ func TestAllMakesTheSameComponentAgainAndTheSecondRunDoesNothing(t *testing.T) {
 		t.Error("a run from nothing makes another zip")
 	}
 	checkProvenance(t, s, job, artifact)
+	for _, name := range []string{segmentation.SelfTestSliceName, segmentation.SelfTestMaskName} {
+		if len(zipEntry(t, zip, name)) == 0 {
+			t.Errorf("devices have no %s to test the model with", name)
+		}
+	}
 }
 
 // treeOf lists the files below dir with their times.

@@ -51,7 +51,8 @@ func verifyCommand(s *settings) *cobra.Command {
 		Use:   "verify --model DIR",
 		Short: "Try a model as the component would run it, and write what was found into its manifest",
 		Long: "Open a model with ONNX Runtime exactly as the component does, run golden slices, compare with labels, and measure\n" +
-			"time and memory. What was found becomes part of the manifest, as the model's card.",
+			"time and memory. What was found becomes part of the manifest, as the model's card. A model that passes gets the slice\n" +
+			"and the mask by which each device tests itself.",
 		Example: "  model-build verify --model optimised --labels validation --min-dice 0.8",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -107,6 +108,9 @@ func (s *settings) verify(ctx context.Context, model string, o verifyOptions) er
 	record.Tool, record.Verification = tool(), report
 	if writeErr := provenance.Write(model, manifest, record); writeErr != nil {
 		return writeErr
+	}
+	if err == nil {
+		err = modelcheck.WriteSelfTest(ctx, model, findLibrary(o.Library))
 	}
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", model, err)

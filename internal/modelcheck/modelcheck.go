@@ -2,8 +2,8 @@
 // ONNX Runtime through package segmentation, runs slices, compares with labels or
 // with another model, and measures time and memory.
 //
-// It changes nothing. Package modelbuild calls it, and writes the report into
-// the model's manifest as its card.
+// Only WriteSelfTest changes the model's folder. Package modelbuild calls it, and
+// writes the report into the model's manifest as its card.
 package modelcheck
 
 import (

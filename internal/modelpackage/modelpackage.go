@@ -176,7 +176,7 @@ func zipModel(dir string) ([]byte, error) {
 	if err := errors.Join(add(w, segmentation.ManifestName, bytes.NewReader(document)), addFile(w, manifest.File, network)); err != nil {
 		return nil, err
 	}
-	for _, name := range Documents {
+	for _, name := range append([]string{segmentation.SelfTestSliceName, segmentation.SelfTestMaskName}, Documents...) {
 		err := addFile(w, name, filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

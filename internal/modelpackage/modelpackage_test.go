@@ -70,6 +70,11 @@ func TestThePackageHoldsAModelThatOpens(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "MODEL_CARD.md"), []byte("card"), 0o640); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{segmentation.SelfTestSliceName, segmentation.SelfTestMaskName} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.WriteFile(filepath.Join(dir, "other.txt"), []byte("other"), 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +84,7 @@ func TestThePackageHoldsAModelThatOpens(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := slices.Sorted(maps.Keys(unzip(t, p.Artifacts[0].Path)))
-	if diff := cmp.Diff([]string{"MODEL_CARD.md", "manifest.json", "model.onnx"}, files); diff != "" {
+	if diff := cmp.Diff([]string{"MODEL_CARD.md", "manifest.json", "model.onnx", "selftest.mask.png", "selftest.png"}, files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	if p.Component != "io.brainseg.BrainSegmentation.Model" || p.Version != "2.3.4" || len(p.Artifacts) != 1 || len(p.Artifacts[0].SHA256) != 64 || len(p.Digest()) != 64 {

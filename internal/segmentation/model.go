@@ -19,6 +19,13 @@ import (
 // ManifestName is the manifest's file name in a model's folder.
 const ManifestName = "manifest.json"
 
+// Files of a model's folder by which a device can test it: a slice, and the mask
+// that the model gives for it. A model may come without; it has both or none.
+const (
+	SelfTestSliceName = "selftest.png"
+	SelfTestMaskName  = "selftest.mask.png"
+)
+
 // Bounds of the files of a model's folder, far above any that can be run.
 const (
 	maxManifestBytes = 1 << 20
