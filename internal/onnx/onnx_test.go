@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -183,7 +184,14 @@ func FuzzParse(f *testing.F) {
 		f.Add(content)
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		model, err := onnx.Parse(content)
+		runtime.ReadMemStats(&after)
+		// An empty attribute has 2 bytes in the file, and some 300 in memory.
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20+400*uint64(len(content)) {
+			t.Errorf("%d bytes of file took %d bytes of memory", len(content), used)
+		}
 		if err != nil {
 			if !errors.Is(err, onnx.ErrFormat) && !errors.Is(err, onnx.ErrModel) {
 				t.Fatalf("error of no kind: %v", err)
