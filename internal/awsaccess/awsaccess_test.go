@@ -93,7 +93,7 @@ func TestAClosedPortIsToldInFewWords(t *testing.T) {
 
 func TestKeysThatS3DoesNotKnowAreTold(t *testing.T) {
 	moto := awstest.UseMoto(t)
-	moto.BecomeStranger(t)
+	moto.Become(t, awstest.Stranger)
 	t.Setenv("AWS_ACCESS_KEY_ID", "unknown")
 	configuration, err := awsaccess.Load(t.Context(), awsaccess.Options{})
 	if err != nil {
