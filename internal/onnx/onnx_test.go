@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/brainseg/brainseg/internal/onnx"
@@ -154,6 +155,36 @@ func TestReadRefusesWhatIsNoModel(t *testing.T) {
 			}
 			if _, err := onnx.Read(path); !errors.Is(err, onnx.ErrFormat) || !strings.Contains(err.Error(), path) {
 				t.Errorf("error %v, want ErrFormat that names the file", err)
+			}
+		})
+	}
+}
+
+func TestModelsThatWouldFillTheMemoryAreRefused(t *testing.T) {
+	field := func(number byte, content []byte) []byte {
+		return append(protowire.AppendVarint([]byte{number<<3 | 2}, uint64(len(content))), content...)
+	}
+	const graph, node, input, attribute = 7, 1, 1, 5
+	nested := []byte(nil)
+	for range 200 { // a graph in an attribute of a node of a graph...
+		nested = field(node, field(attribute, field(6, nested)))
+	}
+	for name, content := range map[string][]byte{
+		"empty nodes":       field(graph, bytes.Repeat(field(node, nil), 4<<20)),
+		"empty attributes":  field(graph, field(node, bytes.Repeat(field(attribute, nil), 4<<20))),
+		"inputs of no name": field(graph, field(node, bytes.Repeat(field(input, nil), 4<<20))),
+		"graphs in graphs":  field(graph, nested),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := onnx.Parse(content)
+			runtime.ReadMemStats(&after)
+			if !errors.Is(err, onnx.ErrFormat) || !strings.Contains(err.Error(), "more than") {
+				t.Errorf("error %v", err)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+				t.Errorf("%d bytes of memory were taken", used)
 			}
 		})
 	}
