@@ -302,6 +302,7 @@ func TestArm64GivesTheMasksOfAmd64(t *testing.T) {
 		samples   []string // a slice takes seconds
 	}{{"cortex-a53", few}, {"cortex-a72", all}, {"cortex-a76", few}} {
 		t.Run(tt.processor, func(t *testing.T) {
+			t.Parallel() // an emulator keeps one core busy
 			start := time.Now()
 			equal, pixels := 0, 0
 			for name, mask := range run(t, nucleus.Lite, "arm64", emulator(t, tt.processor), tt.samples) {

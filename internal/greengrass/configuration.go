@@ -23,10 +23,27 @@ const configurationSettles = 300 * time.Millisecond
 // live runs the component, anew with every new configuration. One with which it
 // does not get as far as taking requests is refused, and the one before stays.
 func live(ctx context.Context, opts Options, cfg config.Config) error {
+	var s *session
+	defer func() {
+		if s != nil {
+			s.close()
+		}
+	}()
 	var before, refused *config.Config
 	for {
 		started := false
-		next, err := run(ctx, opts, cfg, refused, func() { started = true })
+		var next *config.Config
+		err := error(nil)
+		if s != nil && !s.fits(cfg) {
+			s.close()
+			s = nil
+		}
+		if s == nil {
+			s, err = openSession(ctx, opts, cfg)
+		}
+		if err == nil {
+			next, err = run(ctx, opts, s, cfg, refused, func() { started = true })
+		}
 		switch {
 		case err == nil && next != nil:
 			old := cfg
@@ -60,40 +77,19 @@ func readConfiguration(ctx context.Context, client *ggipc.Client, logger *zap.Lo
 	return cfg, nil
 }
 
-// configurationWatcher finds out that a deployment has changed the
-// configuration. One goroutine, that of serve, uses it.
+// configurationWatcher finds out what a deployment has changed. One goroutine,
+// that of serve, uses it.
 type configurationWatcher struct {
 	client  *ggipc.Client
 	opts    Options
 	current config.Config
 	refused *config.Config // nil for none
-	changes chan struct{}  // holds one where there may be a change to look for
 	next    *config.Config // what look found
 }
 
-func newConfigurationWatcher(client *ggipc.Client, opts Options, current config.Config, refused *config.Config) *configurationWatcher {
-	w := &configurationWatcher{client: client, opts: opts, current: current, refused: refused, changes: make(chan struct{}, 1)}
-	w.changed() // between reading and subscribing
-	return w
-}
-
-func (w *configurationWatcher) changed() {
-	select {
-	case w.changes <- struct{}{}:
-	default:
-	}
-}
-
-// subscribe has changes told. A component without any configuration is told of
-// none.
-func (w *configurationWatcher) subscribe(ctx context.Context) error {
-	_, err := w.client.SubscribeToConfigurationUpdate(ctx, "", nil, func(context.Context, ggipc.ConfigurationUpdate) { w.changed() })
-	var refusal *ggipc.Error
-	if errors.As(err, &refusal) {
-		w.opts.Logger.Warn("configuration changes take effect at the next start only", zap.Error(err))
-		return nil
-	}
-	return err
+func newConfigurationWatcher(s *session, opts Options, current config.Config, refused *config.Config) *configurationWatcher {
+	s.configurationMayHaveChanged() // since it was read
+	return &configurationWatcher{client: s.client, opts: opts, current: current, refused: refused}
 }
 
 // look reads the configuration and reports whether the component must go on

@@ -101,6 +101,52 @@ func TestAConfigurationThatCannotBeUsedIsRefusedAndTheOneBeforeStays(t *testing.
 	})
 }
 
+func TestRequestsThatComeWhileTheConfigurationChangesAreAnsweredOnce(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, map[string]any{"service": map[string]any{"queue": 1000}})
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		changes := []map[string]any{
+			{"images": map[string]any{"maxPixels": 50_000}},
+			{"images": map[string]any{"roots": []any{"/nowhere"}}}, // refused, so there are two gaps
+		}
+		sent := 0
+		for _, change := range changes {
+			d.configure(change)
+			for again := false; !again; time.Sleep(2 * time.Millisecond) {
+				sent++
+				d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"}}`, sent))
+				for len(d.statuses) > 0 && !again {
+					again = (<-d.statuses).Message == "Ready."
+				}
+			}
+		}
+		for i := 1; i <= sent; i++ {
+			if r := next(t, d.results); r.ID != fmt.Sprint(i) || r.Error != nil {
+				t.Fatalf("result %d of %d is of %s, error %+v", i, sent, r.ID, r.Error)
+			}
+		}
+		d.stop()
+		if err := d.wait(); err != nil || len(d.results) > 0 {
+			t.Errorf("the component ended with %v; %d results more", err, len(d.results))
+		}
+		t.Logf("%d requests", sent)
+	})
+}
+
+func TestResultsThatNobodyTakesDoNotKeepTheComponentFromEnding(t *testing.T) {
+	o := newOutbox("result", 1, true, func(ctx context.Context, _ []byte) error {
+		<-ctx.Done() // as long as the connection is lost
+		return ctx.Err()
+	}, zap.NewNop())
+	go o.giveUpAfter(10 * time.Millisecond)
+	for range 10 {
+		o.put([]byte("{}")) // would wait for ever
+	}
+	o.close()
+}
+
 func TestALogLevelChangesUnderWay(t *testing.T) {
 	d := newDevice(t, nucleus.Lite, nil)
 	level := zap.NewAtomicLevelAt(zapcore.ErrorLevel)
@@ -149,6 +195,16 @@ func TestADeviceThatIsOfflineDoesNotWaitForTheCloud(t *testing.T) {
 	if took := time.Since(start); took > closeTime {
 		t.Errorf("the new configuration is in effect after %v", took)
 	}
+	d.nucleus.SetOnline(true)
+	for before := 0; ; before++ { // what was kept from before the change comes first
+		if m := next(t, d.cloud); strings.Contains(string(m.Payload), "Configuration changed.") {
+			if before == 0 {
+				t.Error("the cloud does not get what came before")
+			}
+			break
+		}
+	}
+	d.nucleus.SetOnline(false)
 	start = time.Now()
 	d.stop()
 	if err := d.wait(); err != nil || time.Since(start) > closeTime {

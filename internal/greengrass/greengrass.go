@@ -88,46 +88,29 @@ func Run(ctx context.Context, opts Options) error {
 // run is the component with one configuration. It returns the next one where a
 // deployment changed what cannot change under way. started is called when
 // requests are taken; refused is a configuration that did not get that far.
-func run(ctx context.Context, opts Options, cfg config.Config, refused *config.Config, started func()) (next *config.Config, err error) {
+func run(ctx context.Context, opts Options, s *session, cfg config.Config, refused *config.Config, started func()) (next *config.Config, err error) {
 	if opts.Level != nil {
 		opts.Level.SetLevel(cfg.Log.Level)
 	}
-	opts.IPC.MaxFrame = cfg.IPC.MaxFrame
-	client, err := connect(ctx, opts)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-
-	out := newPublisher(client, cfg, opts.Logger)
-	defer out.close()
 	thing := os.Getenv("AWS_IOT_THING_NAME")
-	svc, closeService, err := openService(ctx, opts, cfg, thing, out)
+	svc, closeService, err := openService(ctx, opts, cfg, thing, s.out)
 	if err != nil {
 		// Whoever watches the topic from afar learns that the component did not
 		// start; the details are for the log on the device.
-		out.status(request.Status{Message: request.ErrorMessage(startFailure(err)), State: request.StateStopping, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing})
+		s.out.status(request.Status{Message: request.ErrorMessage(startFailure(err)), State: request.StateStopping, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing})
 		return nil, err
 	}
 	defer closeService()
 	svc.Announce(request.MessageAppStarting, request.StateStarting)
 
-	watcher := newConfigurationWatcher(client, opts, cfg, refused)
-	err = serve(ctx, opts, cfg, client, svc, out, watcher, started)
+	watcher := newConfigurationWatcher(s, opts, cfg, refused)
+	err = serve(ctx, opts, cfg, s, svc, watcher, started)
 	return watcher.next, err
 }
 
 // serve takes requests until ctx ends, the client gives up or the watcher has
 // another configuration.
-func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.Client, svc *service.Service, out *publisher, watcher *configurationWatcher, started func()) error {
-	requests, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: cfg.Topics.Request}, func(_ context.Context, m ggipc.TopicMessage) {
-		svc.Handle(m.Bytes(), func(o service.Outcome) { out.result(o.Result) })
-	})
-	if err != nil {
-		return fmt.Errorf("subscribe to requests on topic %s: %w (see accessControl in the component's recipe)", cfg.Topics.Request, err)
-	}
-	defer requests.Close()
-
+func serve(ctx context.Context, opts Options, cfg config.Config, s *session, svc *service.Service, watcher *configurationWatcher, started func()) error {
 	if cfg.HTTP.Address != "" {
 		endpoint, err := seedhttp.Listen(cfg.HTTP.Address, seedhttp.Options{Service: svc, MaxBytes: cfg.Images.MaxBytes, Logger: opts.Logger})
 		if err != nil {
@@ -136,13 +119,11 @@ func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.C
 		defer endpoint.Close()
 		opts.Logger.Info("HTTP endpoint is listening", zap.String("address", endpoint.Addr()))
 	}
-	if err := watchUpdates(ctx, client, svc, opts.Logger); err != nil {
+	defer s.attach(svc)()
+	if err := s.subscribe(ctx); err != nil {
 		return err
 	}
-	if err := watcher.subscribe(ctx); err != nil {
-		return err
-	}
-	if err := client.UpdateState(ctx, ggipc.StateRunning); err != nil {
+	if err := s.client.UpdateState(ctx, ggipc.StateRunning); err != nil {
 		return fmt.Errorf("report the state RUNNING: %w", err)
 	}
 	svc.Announce("Ready.", request.StateReady)
@@ -157,20 +138,20 @@ func serve(ctx context.Context, opts Options, cfg config.Config, client *ggipc.C
 		case <-ctx.Done():
 			svc.Announce("App stopping.", request.StateStopping)
 			return nil
-		case <-watcher.changes:
+		case <-s.changes:
 			settled = time.After(configurationSettles)
 		case <-settled:
 			settled = nil
 			if watcher.look(ctx, svc) {
 				return nil
 			}
-		case <-requests.Done():
-			if err := client.Err(); err != nil {
+		case <-s.requests.Done():
+			if err := s.client.Err(); err != nil {
 				return err
 			}
-			return fmt.Errorf("subscription to requests ended: %w", requests.Err())
-		case <-client.Done():
-			return client.Err()
+			return fmt.Errorf("subscription to requests ended: %w", s.requests.Err())
+		case <-s.client.Done():
+			return s.client.Err()
 		}
 	}
 }
@@ -263,34 +244,4 @@ func openStore(cfg config.Config) (*imagestore.Store, error) {
 		return nil, fmt.Errorf("open the image folders: %w", err)
 	}
 	return store, nil
-}
-
-// updateRecheck is how long a deployment waits before it asks again whether the
-// component may be updated while it works.
-const updateRecheck = 15 * time.Second
-
-// watchUpdates answers announced updates: go ahead, or later while requests are
-// in work. Nucleus lite announces none.
-func watchUpdates(ctx context.Context, client *ggipc.Client, svc *service.Service, logger *zap.Logger) error {
-	_, err := client.SubscribeToComponentUpdates(ctx, func(ctx context.Context, u ggipc.ComponentUpdate) {
-		if !u.Pre {
-			return
-		}
-		answer := ggipc.DeferComponentUpdateRequest{DeploymentID: u.DeploymentID}
-		if svc.Busy() {
-			answer.Message, answer.RecheckAfter = "requests are in work", updateRecheck
-		}
-		if err := client.DeferComponentUpdate(ctx, answer); err != nil {
-			logger.Warn("answer to an announced update failed", zap.Error(err))
-		}
-	})
-	if ggipc.Unsupported(err) {
-		return nil
-	}
-	var refusal *ggipc.Error
-	if errors.As(err, &refusal) {
-		logger.Warn("updates are not announced to this component", zap.Error(err))
-		return nil
-	}
-	return err
 }

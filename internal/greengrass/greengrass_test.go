@@ -333,6 +333,27 @@ func TestAnImageMayComeInTheRequest(t *testing.T) {
 	}
 }
 
+// A request with an image may be larger than what a subscription holds by
+// itself: the classic nucleus passes on what its transport can carry.
+func TestARequestMayFillALargeFrame(t *testing.T) {
+	const maxFrame = 16 << 20
+	d := newDevice(t, nucleus.Classic, map[string]any{"ipc": map[string]any{"maxFrameBytes": maxFrame}})
+	d.slice("a.png")
+	d.launch()
+	client, err := ggipc.Connect(t.Context(), ggipc.Options{SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(clientName), MaxFrame: maxFrame})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	document := fmt.Sprintf(`{"id":"large","image":{"path":"a.png"}%s}`, strings.Repeat(" ", 8<<20))
+	if err := client.PublishToTopic(t.Context(), ggipc.PublishToTopicRequest{Topic: requestTopic, Binary: []byte(document)}); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(t, d.results); r.ID != "large" || r.Error != nil {
+		t.Errorf("result: %+v, error %+v", r, r.Error)
+	}
+}
+
 func TestABurstIsAnsweredInOrder(t *testing.T) {
 	d := newDevice(t, nucleus.Classic, map[string]any{"service": map[string]any{"queue": 500}})
 	d.slice("a.png")

@@ -184,10 +184,21 @@ func (o *outbox) deliver(b []byte) {
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-closing:
+			o.cancel() // what is queued behind it would fare no better
 			return
 		case <-o.ctx.Done():
 			return
 		}
+	}
+}
+
+// giveUpAfter ends the outbox after a time: a nucleus that is gone and takes no
+// results must not hold the workers, which wait while the outbox is full.
+func (o *outbox) giveUpAfter(d time.Duration) {
+	select {
+	case <-time.After(d):
+		o.cancel()
+	case <-o.done:
 	}
 }
 
