@@ -16,7 +16,7 @@ VERSITYGW := .cache/bin/versitygw
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: build
 build: bin/brainseg bin/model-build ## build bin/brainseg and bin/model-build
@@ -105,12 +105,37 @@ FUZZTIME ?= 60s
 fuzz: $(RUNTIME) ## run every fuzz target for FUZZTIME (default 60s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u | while read -r dir; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
-			echo "== $$dir $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+			echo "== $$dir $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$dir || exit 1; \
 		done; done
 
 .PHONY: bench
 bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (minutes)
 	internal/benchmark/run.sh
+
+# What optimising is worth where PRelu is fast (1.24.3) and where it is not. The
+# newer ONNX Runtime is for this comparison alone.
+NEWER := 1.30.0
+NEWER_SHA256 := 6e3390d6b783e7be946fad629292799da28d0b42f84856e50d2c1b0383291e75
+NEWER_RUNTIME := .cache/onnxruntime-$(NEWER)/libonnxruntime.so.1
+$(NEWER_RUNTIME):
+	@mkdir -p $(@D)
+	cd $(@D) && npm pack onnxruntime-node@$(NEWER) --ignore-scripts --silent >/dev/null
+	cd $(@D) && echo '$(NEWER_SHA256)  onnxruntime-node-$(NEWER).tgz' | sha256sum -c --quiet
+	cd $(@D) && tar -xzf onnxruntime-node-$(NEWER).tgz --strip-components=5 --touch \
+		package/bin/napi-v6/linux/$(if $(filter amd64,$(GOARCH)),x64,$(GOARCH))/libonnxruntime.so.1
+	rm $(@D)/onnxruntime-node-$(NEWER).tgz
+
+.PHONY: bench-optimize
+bench-optimize: $(RUNTIME) $(NEWER_RUNTIME) ## the seed's ENet converted and optimised, on ONNX Runtime 1.24.3 and 1.30
+	@for library in $(RUNTIME) $(NEWER_RUNTIME); do \
+		BRAINSEG_ONNXRUNTIME=$(CURDIR)/$$library go test ./internal/graphopt -run '^$$' -bench Enet -benchtime 200x | grep -E 'ENet,|ms|FAIL' | grep -v ns/op || exit 1; \
+	done
+
+# The truth of the conversion tests, computed in MXNet 1.9.1 itself. Ten minutes,
+# and Python 3.8 to 3.11: make mxnet-reference PYTHON=python3.11
+.PHONY: mxnet-reference
+mxnet-reference: ## make the reference tensors of the MXNet conversion anew
+	$(MAKE) -C internal/mxnet/testdata/reference
 
 .PHONY: clean
 clean: ## remove what was built; keeps what was fetched

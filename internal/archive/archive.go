@@ -58,16 +58,10 @@ const (
 // Unpack unpacks the archive file at name to the folder dir, which must not
 // exist or be empty. dir appears when everything has been unpacked, or not at
 // all. It returns the files' paths relative to dir, sorted, with slashes. Files
-// get mode 0640 and folders 0750, less the umask.
+// get mode 0640 and folders 0750, less the umask. Errors do not say which archive
+// it was: the caller may know it by a better name.
 func Unpack(ctx context.Context, name, dir string, limits Limits) ([]string, error) {
-	files, err := unpack(ctx, name, dir, limits.withDefaults())
-	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", name, err)
-	}
-	return files, nil
-}
-
-func unpack(ctx context.Context, name, dir string, limits Limits) ([]string, error) {
+	limits = limits.withDefaults()
 	source, err := os.Open(name)
 	if err != nil {
 		return nil, err

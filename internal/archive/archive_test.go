@@ -340,7 +340,14 @@ func FuzzUnpack(f *testing.F) {
 	f.Add(zipFile(f, entry{name: "../x", content: "x"}))
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		limits := Limits{Bytes: 1 << 16, Entries: 20}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		dir, files, err := unpackBytes(t, archive, limits)
+		runtime.ReadMemStats(&after)
+		// A zip's directory costs an entry in memory for every 46 bytes of the file.
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20+100*uint64(len(archive)) {
+			t.Errorf("%d bytes of archive took %d bytes of memory", len(archive), used)
+		}
 		if err != nil {
 			if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrUnsafe) && !errors.Is(err, ErrLimit) {
 				t.Errorf("error %v is of no known kind", err)

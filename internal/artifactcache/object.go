@@ -48,8 +48,9 @@ type Options struct {
 	// Stall is the time without a byte after which a transfer is begun again;
 	// default 30 seconds.
 	Stall time.Duration
-	// Progress is told how many bytes of how many are there; default nobody. It
-	// is called from several goroutines, one at a time.
+	// Progress is told how many bytes of how many are there, first of all those
+	// that an earlier call has brought; default nobody. It is called from several
+	// goroutines, one at a time.
 	Progress func(done, size int64)
 }
 
@@ -180,6 +181,7 @@ func (c *Cache) transfer(ctx context.Context, api API, o object, want *checksum,
 	if a, ok, err := c.recall(ctx, o); ok || err != nil {
 		return a, err
 	}
+	options.Progress(p.arrived(), o.Size)
 	sum := ""
 	for round := 0; ; round++ {
 		if err := fill(ctx, api, o, p, options); err != nil {
@@ -234,7 +236,7 @@ func fill(ctx context.Context, api API, o object, p *partial, options Options) e
 		case err == nil:
 			err = errNothing
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return fmt.Errorf("%w%s", context.Cause(ctx), kept(p, o))
 		case p.failed() != nil:
 			return fmt.Errorf("write to the cache: %w", p.failed())
 		}
@@ -246,14 +248,22 @@ func fill(ctx context.Context, api API, o object, p *partial, options Options) e
 			failures = 0
 		}
 		if failures++; failures >= options.Attempts {
-			return fmt.Errorf("%w; %d of %d bytes are kept, so that the next run goes on from there", err, p.arrived(), o.Size)
+			return fmt.Errorf("%w%s", err, kept(p, o))
 		}
 		select {
 		case <-time.After(time.Duration(failures) * 500 * time.Millisecond):
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return fmt.Errorf("%w%s", context.Cause(ctx), kept(p, o))
 		}
 	}
+}
+
+// kept says, for people, what an interruption has not cost.
+func kept(p *partial, o object) string {
+	if p.arrived() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d of %d bytes are kept, so that the next run goes on from there", p.arrived(), o.Size)
 }
 
 // fetch brings one gap.

@@ -215,16 +215,24 @@ func TestAnInterruptedTransferGoesOnAndNothingHalfIsUsed(t *testing.T) {
 			cancel()
 		}
 	}})
-	if !errors.Is(err, context.Canceled) {
-		t.Fatalf("error %v, want context.Canceled", err)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the next run goes on") {
+		t.Fatalf("error %v, want context.Canceled, and what to do", err)
 	}
 	checkNothingUsable(t, c)
 	proxy.Set(awstest.Fault{})
-	a, err := c.FromS3(t.Context(), api, artifactURI, Options{PartBytes: 1 << 20})
+	first := int64(-1)
+	a, err := c.FromS3(t.Context(), api, artifactURI, Options{PartBytes: 1 << 20, Progress: func(done, _ int64) {
+		if first < 0 {
+			first = done
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkArtifact(t, a, content)
+	if first <= 4<<20 {
+		t.Errorf("the second run began with %d bytes", first)
+	}
 	if passed := proxy.Passed(); passed > 5<<20 {
 		t.Errorf("%d bytes came in the second run", passed)
 	}

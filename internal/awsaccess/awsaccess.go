@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -73,12 +74,22 @@ func (e *Error) Error() string {
 	case e.Code != "":
 		fmt.Fprintf(&b, " (%s)", e.Code)
 	case e.Cause != nil:
-		fmt.Fprintf(&b, " (%v)", e.Cause)
+		fmt.Fprintf(&b, " (%v)", bare(e.Cause))
 	}
 	if e.Cure != "" {
 		b.WriteString("; " + e.Cure)
 	}
 	return b.String()
+}
+
+// bare takes off what the SDK wraps around an error of the network: how often it
+// tried, and that an answer which never came has no status.
+func bare(err error) error {
+	var network *url.Error
+	if errors.As(err, &network) {
+		return network
+	}
+	return err
 }
 
 // Unwrap lets errors.Is and errors.As find the kind and the cause.

@@ -77,9 +77,23 @@ func TestEveryFailureHasAKindAndSaysWhatWasNeeded(t *testing.T) {
 	}
 }
 
+func TestAClosedPortIsToldInFewWords(t *testing.T) {
+	awstest.Isolate(t)
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	configuration, err := awsaccess.Load(t.Context(), awsaccess.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = awsaccess.S3(configuration).GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("bucket"), Key: aws.String("key")})
+	const want = `get it: AWS cannot be reached or failed (Get "http://127.0.0.1:1/bucket/key?x-id=GetObject": dial tcp 127.0.0.1:1: connect: connection refused); check the network, AWS_ENDPOINT_URL and the region, and try again`
+	if err = awsaccess.Failure("get it", "s3:GetObject", err); !errors.Is(err, awsaccess.ErrUnavailable) || err.Error() != want {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestKeysThatS3DoesNotKnowAreTold(t *testing.T) {
 	moto := awstest.UseMoto(t)
-	moto.BecomeStranger(t)
+	moto.Become(t, awstest.Stranger)
 	t.Setenv("AWS_ACCESS_KEY_ID", "unknown")
 	configuration, err := awsaccess.Load(t.Context(), awsaccess.Options{})
 	if err != nil {

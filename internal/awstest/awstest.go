@@ -1,5 +1,5 @@
-// Package awstest starts what plays AWS in the tests: moto for S3 and
-// SageMaker, versitygw for S3 with the checksums of the real one, a server for
+// Package awstest starts what plays AWS in the tests: moto for S3, its rights,
+// and SageMaker, versitygw for S3 with the checksums of the real one, a server for
 // the calls of Greengrass that moto lacks, and a proxy that disturbs transfers.
 //
 // Only tests import it. Moto lives in the repository's .venv and versitygw in
@@ -46,7 +46,7 @@ func Library(t testing.TB) string {
 func Isolate(t testing.TB) {
 	t.Helper()
 	for _, name := range []string{"AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_SESSION_TOKEN",
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE",
 		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_GREENGRASSV2",
 		"HTTP_PROXY", "HTTPS_PROXY"} {
 		t.Setenv(name, "")

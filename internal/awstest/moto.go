@@ -14,11 +14,25 @@ import (
 	"time"
 )
 
+// The users whom moto knows besides the administrator.
+const (
+	// Device may use the bucket scans and nothing else. There is a bucket private,
+	// too, with slice.png in it.
+	Device = "device"
+	// Stranger may do nothing.
+	Stranger = "stranger"
+)
+
+// User has the keys of a user.
+type User struct {
+	ID     string `json:"id"`
+	Secret string `json:"secret"`
+}
+
 // Moto is a running moto server.
 type Moto struct {
-	Endpoint       string `json:"endpoint"`
-	StrangerID     string `json:"strangerID"`
-	StrangerSecret string `json:"strangerSecret"`
+	Endpoint string          `json:"endpoint"`
+	Users    map[string]User `json:"users"`
 
 	mu      sync.Mutex
 	stdin   io.WriteCloser // guarded by mu
@@ -72,14 +86,14 @@ func UseMoto(t testing.TB) *Moto {
 	return m
 }
 
-// BecomeStranger makes the server enforce rights until the test ends, and the
-// environment that of a user who has none.
-func (m *Moto) BecomeStranger(t testing.TB) {
+// Become makes the server look at keys and rights until the test ends, and the
+// environment that of a user.
+func (m *Moto) Become(t testing.TB, user string) {
 	t.Helper()
 	m.enforce(t, "0")
 	t.Cleanup(func() { m.enforce(t, "inf") })
-	t.Setenv("AWS_ACCESS_KEY_ID", m.StrangerID)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", m.StrangerSecret)
+	t.Setenv("AWS_ACCESS_KEY_ID", m.Users[user].ID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", m.Users[user].Secret)
 }
 
 // enforce sets after how many requests the server looks at rights.

@@ -1,7 +1,8 @@
 """moto in server mode, for the tests that need S3 and SageMaker.
 
-Prints one line of JSON (endpoint and the keys of a user without any rights)
-when it is ready, then obeys one JSON object a line on its standard input:
+Prints one line of JSON (endpoint and the keys of two users) when it is ready.
+The user "device" may use the bucket scans and nothing else, "stranger" may do
+nothing. Then it obeys one JSON object a line on its standard input:
 
     {"job": NAME, "status": ..., "secondary": ..., "reason": ...}
 
@@ -42,19 +43,28 @@ server.start()
 host, port = server.get_host_and_port()
 endpoint = f"http://{host}:{port}"
 
-iam = boto3.client("iam", endpoint_url=endpoint, region_name="us-east-1")
-iam.create_user(UserName="stranger")
-key = iam.create_access_key(UserName="stranger")["AccessKey"]
-print(
-    json.dumps(
-        {
-            "endpoint": endpoint,
-            "strangerID": key["AccessKeyId"],
-            "strangerSecret": key["SecretAccessKey"],
-        }
-    ),
-    flush=True,
+s3 = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)
+for bucket in ("scans", "private"):
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+s3.put_object(Bucket="private", Key="slice.png", Body=b"secret")
+
+iam = boto3.client("iam", endpoint_url=endpoint, region_name=REGION)
+users = {}
+for user in ("device", "stranger"):
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    users[user] = {"id": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+statement = {
+    "Effect": "Allow",
+    "Action": "s3:*",
+    "Resource": ["arn:aws:s3:::scans", "arn:aws:s3:::scans/*"],
+}
+iam.put_user_policy(
+    UserName="device",
+    PolicyName="scans",
+    PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
 )
+print(json.dumps({"endpoint": endpoint, "users": users}), flush=True)
 for line in sys.stdin:
     try:
         change_job(json.loads(line))

@@ -1,12 +1,9 @@
 package greengrass
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -14,57 +11,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/brainseg/brainseg/internal/awstest"
 	"github.com/brainseg/brainseg/internal/nucleus"
 )
 
-// startS3 starts the S3 server of package imagestore's tests and sets the
-// environment for its user "device", who may use the bucket "scans".
-func startS3(t *testing.T) (endpoint string) {
-	t.Helper()
-	python, err := filepath.Abs("../../.venv/bin/python")
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(python, "../imagestore/testdata/s3_server.py")
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("start the S3 server (run `make venv`): %v", err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		command.Wait()
-	})
-	var server struct {
-		Endpoint string
-		Users    map[string]struct{ ID, Secret string }
-	}
-	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &server)
-	}
-	if err != nil {
-		t.Fatalf("the S3 server did not start: %v", err)
-	}
-	t.Setenv("AWS_ACCESS_KEY_ID", server.Users["device"].ID)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", server.Users["device"].Secret)
-	t.Setenv("AWS_REGION", "us-east-1")
-	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "absent"))
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "absent"))
-	return server.Endpoint
-}
-
 func TestTheFormOf2018ReadsFromAndWritesToS3(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts an S3 server")
-	}
-	endpoint := startS3(t)
+	moto := awstest.UseMoto(t)
+	moto.Become(t, awstest.Device)
+	t.Setenv("AWS_ENDPOINT_URL", "") // the configuration names it
+	endpoint := moto.Endpoint
 	cfg, err := config.LoadDefaultConfig(t.Context())
 	if err != nil {
 		t.Fatal(err)

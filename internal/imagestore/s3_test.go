@@ -19,10 +19,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/brainseg/brainseg/internal/awstest"
 )
 
 func TestAnObjectComesBackAsItWasWritten(t *testing.T) {
-	store := s3Store(t, useS3(t, "device").Endpoint)
+	store := s3Store(t, useS3(t, awstest.Device).Endpoint)
 	data := []byte("\x89PNG\r\n\x1a\n and more")
 	sum := sha256.Sum256(data)
 	for _, key := range []string{"m.png", "p 1/ü&?#%+=.png", "a/../b//c.png", "s3://odd"} {
@@ -43,7 +45,7 @@ func TestAnObjectComesBackAsItWasWritten(t *testing.T) {
 }
 
 func TestErrorsOfS3HaveTheirKindAndTellNoKey(t *testing.T) {
-	s := useS3(t, "device")
+	s := useS3(t, awstest.Device)
 	store := s3Store(t, s.Endpoint, func(o *Options) {
 		o.MaxBytes = 100
 		o.S3.AllowedBuckets = []string{"scans", "private", "absent-bucket"}
@@ -87,13 +89,13 @@ func TestABucketThatDoesNotExistIsNotFound(t *testing.T) {
 		_, _ = io.WriteString(w, `<Error><Code>NoSuchBucket</Code><BucketName>absent-bucket</BucketName></Error>`)
 	}))
 	defer answer.Close()
-	useS3(t, "device")
+	useS3(t, awstest.Device)
 	_, err := s3Store(t, answer.URL).Read(t.Context(), Reference{Location: "s3://absent-bucket/slice.png"})
 	checkPrivate(t, err, ErrNotFound, "absent-bucket")
 }
 
 func TestCredentialsAreToldFromRights(t *testing.T) {
-	s := useS3(t, "stranger")
+	s := useS3(t, awstest.Stranger)
 	ref := Reference{Location: "s3://scans/slice.png"}
 	_, err := s3Store(t, s.Endpoint).Read(t.Context(), ref)
 	checkPrivate(t, err, ErrDenied, "scans")
@@ -112,14 +114,14 @@ func TestCredentialsAreToldFromRights(t *testing.T) {
 }
 
 func TestCredentialsOfTheContainerEndpointAreUsed(t *testing.T) {
-	s := useS3(t, "device")
+	s := useS3(t, awstest.Device)
 	// What the Greengrass token exchange service answers.
 	exchange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "token of the component" {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
-		device := s.Users["device"]
+		device := s.Users[awstest.Device]
 		_, _ = io.WriteString(w, `{"AccessKeyId": "`+device.ID+`", "SecretAccessKey": "`+device.Secret+
 			`", "Token": "", "Expiration": "`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}`)
 	}))
@@ -184,7 +186,7 @@ func through(t *testing.T, endpoint string, change func(w http.ResponseWriter, f
 }
 
 func TestATroubledConnectionIsTold(t *testing.T) {
-	s := useS3(t, "device")
+	s := useS3(t, awstest.Device)
 	data := bytes.Repeat([]byte("slice "), 20_000)
 	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/slice.png", data); err != nil {
 		t.Fatal(err)

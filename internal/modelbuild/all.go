@@ -38,10 +38,12 @@ func allCommand(s *settings) *cobra.Command {
 		Example: "  model-build all --training-job brain-segmentation-2024-05-01 --labels validation --min-dice 0.8 --bucket my-components",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := errors.Join(o.source.check(), o.verify.check()); err != nil {
-				return usageError{err}
-			}
 			o.optimise.Golden, o.optimise.Library = o.verify.Golden, o.verify.Library
+			for _, check := range []func() error{o.source.check, o.convert.check, o.optimise.check, o.verify.check, o.publish.check} {
+				if err := check(); err != nil {
+					return err
+				}
+			}
 			return s.all(cmd.Context(), o)
 		},
 	}
@@ -52,6 +54,8 @@ func allCommand(s *settings) *cobra.Command {
 	o.verify.labelFlags(cmd)
 	libraryFlag(cmd, &o.verify.Library)
 	o.publish.flags(cmd)
+	s.accessFlags(cmd)
+	s.cacheFlag(cmd)
 	cmd.Flags().StringVar(&o.work, "work", filepath.Join("out", "model-build"), "folder for what the steps make")
 	return cmd
 }
@@ -109,7 +113,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 		return s.verifyAll(ctx, dir, o.verify)
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, p.forget("package")) // nobody shall publish what lies there of another model
 	}
 	packaged, err := p.step(ctx, "package", nil, func(dir string) error {
 		return s.makePackage(verified, dir, modelpackage.Options{})

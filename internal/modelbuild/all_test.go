@@ -264,6 +264,11 @@ func TestAModelBelowTheLeastDiceIsNotPackaged(t *testing.T) {
 	if !strings.Contains(fmt.Sprint(manifest["provenance"]), "meanDice") {
 		t.Errorf("no accuracy in %v", manifest["provenance"])
 	}
+	// The package of the run that passed does not stay for somebody to publish.
+	o = run(t, s.all("a", "--training-job", job, "--labels", labels, "--min-dice", "0.9")...)
+	if _, err := os.Stat(filepath.Join(s.dir, "a-work", "package")); o.code != ExitFailed || err == nil {
+		t.Errorf("exit code %d, and a package is left: %v", o.code, err == nil)
+	}
 }
 
 func TestTwoRunsInOneWorkFolderDoNotMeet(t *testing.T) {

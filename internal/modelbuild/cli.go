@@ -11,8 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -33,7 +36,7 @@ type usageError struct{ error }
 
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
-// settings are what all commands share.
+// settings are what commands share.
 type settings struct {
 	region, profile, cache string
 	console                console
@@ -53,20 +56,20 @@ func (c console) say(format string, a ...any) { fmt.Fprintf(c.progress, format+"
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	s := &settings{console: console{out: stdout, progress: stderr, terminal: isTerminal(stderr)}}
 	root := &cobra.Command{
-		Use:   "model-build",
+		Use:   "model-build COMMAND",
 		Short: "Make the Greengrass model component from a SageMaker training job",
 		Long: "model-build fetches what a SageMaker training job left, converts it to ONNX, makes it fast, checks it as the\n" +
 			"component would run it, packages it and publishes it to AWS IoT Greengrass.\n\n" +
 			"Credentials and region come from the AWS SDK's ordinary chain: environment, ~/.aws, container, instance;\n" +
 			"AWS_ENDPOINT_URL and its kin are honoured.",
-		Example:       "  model-build all --training-job brain-segmentation-2024-05-01 --bucket my-components",
-		Version:       Version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Example:               "  model-build all --training-job brain-segmentation-2024-05-01 --bucket my-components",
+		Version:               Version,
+		SilenceErrors:         true,
+		SilenceUsage:          true,
+		DisableFlagsInUseLine: true,
+		Args:                  noSuchCommand,
+		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.PersistentFlags().StringVar(&s.region, "region", "", "AWS region (default: AWS_REGION, ~/.aws/config)")
-	root.PersistentFlags().StringVar(&s.profile, "profile", "", "profile of ~/.aws/config")
-	root.PersistentFlags().StringVar(&s.cache, "cache", defaultCache(), "folder that keeps fetched artifacts")
 	root.AddCommand(pullCommand(s), convertCommand(s), optimiseCommand(s), verifyCommand(s), packageCommand(s), publishCommand(s), allCommand(s), measureCommand(s))
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -99,6 +102,18 @@ func defaultCache() string {
 	return filepath.Join(dir, "brainseg", "model-build")
 }
 
+// noSuchCommand makes a word that is no command a usage error.
+func noSuchCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	meant := ""
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		meant = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("there is no command %q%s", args[0], meant)
+}
+
 // noArguments makes an argument a usage error.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
@@ -109,12 +124,44 @@ func noArguments(cmd *cobra.Command, args []string) error {
 
 // required is the usage error of flags without which a command cannot run.
 func required(flags map[string]string) error {
+	var missing []string
 	for name, value := range flags {
 		if value == "" {
-			return usagef("--%s is required", name)
+			missing = append(missing, "--"+name)
+		}
+	}
+	slices.Sort(missing)
+	switch len(missing) {
+	case 0:
+		return nil
+	case 1:
+		return usagef("%s is required", missing[0])
+	}
+	return usagef("%s are required", strings.Join(missing, " and "))
+}
+
+// present is the error of files and folders that flags name and that are not
+// there: better said before an hour's work than after it.
+func present(flags map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		if path := flags[name]; path != "" {
+			if _, err := os.Stat(path); err != nil {
+				return fmt.Errorf("--%s: %w", name, err)
+			}
 		}
 	}
 	return nil
+}
+
+// accessFlags adds --region and --profile.
+func (s *settings) accessFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.region, "region", "", "AWS region (default: AWS_REGION, ~/.aws/config)")
+	cmd.Flags().StringVar(&s.profile, "profile", "", "profile of ~/.aws/config")
+}
+
+// cacheFlag adds --cache.
+func (s *settings) cacheFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.cache, "cache", defaultCache(), "folder that keeps fetched artifacts")
 }
 
 // libraryFlag adds --library.
@@ -124,7 +171,7 @@ func libraryFlag(cmd *cobra.Command, library *string) {
 
 // goldenFlag adds --golden.
 func goldenFlag(cmd *cobra.Command, golden *string) {
-	cmd.Flags().StringVar(golden, "golden", defaultGolden(), "folder of PNG slices to try the model on; NAME_golden.png beside NAME.png is the mask it must give")
+	cmd.Flags().StringVar(golden, "golden", defaultGolden(), "folder of PNG slices to try the model on, searched with its folders; NAME_golden.png beside NAME.png is the mask it must give")
 }
 
 // defaultGolden is the repository's samples where the program runs in it.

@@ -230,14 +230,60 @@ func TestAModelWithoutAManifestTakesOneThatIsGiven(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotThereIsSaidBeforeTheWork(t *testing.T) {
+	dir := t.TempDir()
+	artifact := filepath.Join(dir, "model.tar.gz")
+	writeFile(t, artifact, tarGz(t, modelFiles(t, "threshold")))
+	for _, flag := range []string{"--golden", "--labels", "--library", "--manifest"} {
+		o := run(t, "all", "--file", artifact, "--work", filepath.Join(dir, "work"), "--cache", filepath.Join(dir, "cache"), flag, filepath.Join(dir, "absent"))
+		if o.code != ExitFailed || !strings.Contains(o.stderr, flag+": stat") {
+			t.Errorf("%s: exit code %d\n%s", flag, o.code, o.stderr)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+func TestMessagesNameTheArtifactAsTheUserDoes(t *testing.T) {
+	dir := t.TempDir()
+	artifact := filepath.Join(dir, "model.tar.gz")
+	writeFile(t, artifact, tarGz(t, modelFiles(t, "threshold")))
+	pull := []string{"pull", "--file", artifact, "--out", filepath.Join(dir, "out"), "--cache", filepath.Join(dir, "cache")}
+	if o := run(t, append(pull, "--max-files", "1")...); o.code != ExitFailed || !strings.Contains(o.stderr, "unpack model.tar.gz: ") || !strings.Contains(o.stderr, "--max-files") {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	writeFile(t, artifact, []byte("not packed"))
+	if o := run(t, pull...); o.code != ExitFailed || !strings.Contains(o.stderr, "unpack model.tar.gz: ") {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	// In capitals, as some programs write digests.
+	writeFile(t, artifact, tarGz(t, modelFiles(t, "threshold")))
+	mustRun(t, append(pull, "--sha256", strings.ToUpper(sumOf(readFile(t, artifact))))...)
+	given := filepath.Join(dir, "null.json")
+	writeFile(t, given, []byte("null"))
+	o := run(t, "convert", "--file", filepath.Join(dir, "out", "artifact", "model.onnx"), "--manifest", given, "--out", filepath.Join(dir, "converted"))
+	if o.code != ExitFailed || !strings.Contains(o.stderr, "null.json is not a JSON object: it is null") {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	mustRun(t, "convert", "--file", filepath.Join(dir, "out", "artifact", "model.onnx"), "--out", filepath.Join(dir, "converted"))
+	if o := mustRun(t, "package", "--model", filepath.Join(dir, "converted"), "--out", filepath.Join(dir, "package")); !strings.Contains(o.stderr, "no self-test") {
+		t.Errorf("package said\n%s", o.stderr)
+	}
+}
+
 func TestAWrongCommandLineIsAUsageError(t *testing.T) {
 	full := t.TempDir()
 	writeFile(t, filepath.Join(full, "x"), nil)
+	params := filepath.Join(full, "model-0000.params")
+	writeFile(t, params, nil)
 	for _, args := range [][]string{
 		{"pull"}, {"pull", "--file", "a"}, {"pull", "--file", "a", "--s3", "s3://b/c", "--out", "o"}, {"pull", "--file", "a", "--version-id", "1", "--out", "o"},
 		{"all"}, {"all", "--training-job", "a", "--min-dice", "0.5"}, {"all", "--training-job", "a", "--min-dice", "2", "--labels", "l"},
 		{"convert"}, {"optimize", "--model", "m"}, {"optimize", "--model", "m", "--out", "o", "--min-agreement", "2"},
 		{"verify"}, {"package", "--model", "m"}, {"package", "--model", "m", "--out", "o", "--gdk", "g"}, {"publish", "--package", "p"},
+		{"pull", "--file", "a", "--out", "o", "--sha256", "12"}, {"all", "--file", "a", "--dry-run"}, {"all", "--file", "a", "--min-agreement", "NaN"},
+		{"convert", "--file", params, "--out", "o"}, {"nonsense"}, {"convert", "--region", "eu-west-1", "--file", "a", "--out", "o"},
 		{"pull", "--nonsense"}, {"verify", "extra"}, {"convert", "--file", full, "--out", full},
 	} {
 		if o := run(t, args...); o.code != ExitUsage || !strings.Contains(o.stderr, "model-build --help") {

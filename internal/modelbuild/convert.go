@@ -38,6 +38,8 @@ func (o *convertOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&o.Outputs, "output", nil, "output of an MXNet model to keep (default: all that are no losses)")
 }
 
+func (o *convertOptions) check() error { return present(map[string]string{"manifest": o.Manifest}) }
+
 func convertCommand(s *settings) *cobra.Command {
 	var o convertOptions
 	var file, out string
@@ -46,20 +48,22 @@ func convertCommand(s *settings) *cobra.Command {
 		Use:   "convert --file PATH --out DIR",
 		Short: "Convert a model to ONNX with a manifest",
 		Long: "Convert an MXNet model (NAME-symbol.json and NAME-0000.params) to ONNX, or check one that is ONNX already.\n" +
-			"PATH is an artifact (.tar.gz, .zip), a folder, what pull made, or NAME-symbol.json.",
+			"PATH is an artifact (.tar.gz, .zip), a folder, what pull made, NAME-symbol.json, or NAME.onnx.",
 		Example: "  model-build convert --file pulled --out converted",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(map[string]string{"file": file, "out": out}); err != nil {
 				return err
 			}
+			if err := o.check(); err != nil {
+				return err
+			}
 			return fill(out, func(dir string) error { return s.convertAny(cmd.Context(), file, dir, o, limits) })
 		},
 	}
-	cmd.Flags().StringVar(&file, "file", "", "artifact, folder or symbol (required)")
+	cmd.Flags().StringVar(&file, "file", "", "artifact, folder, symbol or network (required)")
 	cmd.Flags().StringVar(&out, "out", "", "folder to make (required)")
-	cmd.Flags().Int64Var(&limits.Bytes, "max-bytes", 0, "most bytes to unpack (default 4 GiB)")
-	cmd.Flags().IntVar(&limits.Entries, "max-files", 0, "most files and folders to unpack (default 10000)")
+	limitFlags(cmd, &limits)
 	o.flags(cmd)
 	return cmd
 }
@@ -84,7 +88,9 @@ func (s *settings) convertAny(ctx context.Context, path, out string, o convertOp
 			return fmt.Errorf("convert: read where the artifact comes from: %w", err)
 		}
 		path = filepath.Join(path, artifactDir)
-	case strings.HasSuffix(path, ".json"):
+	case strings.HasSuffix(path, symbolSuffix), strings.HasSuffix(path, onnxSuffix):
+	case strings.HasSuffix(path, ".params"), strings.HasSuffix(path, ".json"):
+		return usagef("--file %s is a part of a model; give its NAME%s, its NAME%s or its folder", path, symbolSuffix, onnxSuffix)
 	default:
 		sum, err := provenance.FileSHA256(path)
 		if err != nil {
@@ -96,7 +102,7 @@ func (s *settings) convertAny(ctx context.Context, path, out string, o convertOp
 			return fmt.Errorf("convert: %w", err)
 		}
 		defer os.RemoveAll(unpacked)
-		if _, err := archive.Unpack(ctx, path, unpacked, limits); err != nil {
+		if _, err := unpackArchive(ctx, path, path, unpacked, limits); err != nil {
 			return err
 		}
 		path = unpacked
@@ -137,26 +143,25 @@ func (s *settings) convert(path string, origin pulled, out string, o convertOpti
 	return provenance.Write(out, manifest, record)
 }
 
-// The kinds of models.
+// The kinds of models, and how the names of their files end.
 const (
-	kindONNX  = "ONNX"
-	kindMXNet = "MXNet"
+	kindONNX     = "ONNX"
+	kindMXNet    = "MXNet"
+	onnxSuffix   = ".onnx"
+	symbolSuffix = "-symbol.json"
 )
 
-// findModel finds the one model below path: the network of an ONNX model, the
-// symbol of an MXNet model.
+// findModel finds the one model at path or below it: the network of an ONNX
+// model, the symbol of an MXNet model.
 func findModel(path string) (kind, at string, err error) {
-	if strings.HasSuffix(path, "-symbol.json") {
-		return kindMXNet, path, nil
-	}
 	found := make(map[string]string) // kind by path
 	err = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil || entry.IsDir():
 			return err
-		case strings.HasSuffix(path, ".onnx"):
+		case strings.HasSuffix(path, onnxSuffix):
 			found[path] = kindONNX
-		case strings.HasSuffix(path, "-symbol.json"):
+		case strings.HasSuffix(path, symbolSuffix):
 			found[path] = kindMXNet
 		}
 		return nil

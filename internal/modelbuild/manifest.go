@@ -2,6 +2,7 @@ package modelbuild
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +23,11 @@ func fillManifest(path, sum string) (*segmentation.Manifest, error) {
 		return nil, fmt.Errorf("%w: %w", segmentation.ErrManifest, err)
 	}
 	var fields map[string]any
-	if err := json.Unmarshal(document, &fields); err != nil || fields == nil {
+	err = json.Unmarshal(document, &fields)
+	if err == nil && fields == nil {
+		err = errors.New("it is null")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: %s is not a JSON object: %w", segmentation.ErrManifest, path, err)
 	}
 	fields["file"], fields["sha256"] = networkName, sum

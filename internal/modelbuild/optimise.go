@@ -32,6 +32,13 @@ func (o *optimiseOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().Float64Var(&o.MinAgreement, "min-agreement", 0.9999, "least share of pixels that keep their class when the model is optimised")
 }
 
+func (o *optimiseOptions) check() error {
+	if !(o.MinAgreement >= 0 && o.MinAgreement <= 1) {
+		return usagef("--min-agreement is %v and must be 0 to 1", o.MinAgreement)
+	}
+	return present(map[string]string{"golden": o.Golden, "library": o.Library})
+}
+
 func optimiseCommand(s *settings) *cobra.Command {
 	var o optimiseOptions
 	var model, out string
@@ -45,8 +52,8 @@ func optimiseCommand(s *settings) *cobra.Command {
 			if err := required(map[string]string{"model": model, "out": out}); err != nil {
 				return err
 			}
-			if o.MinAgreement < 0 || o.MinAgreement > 1 {
-				return usagef("--min-agreement is %v and must be 0 to 1", o.MinAgreement)
+			if err := o.check(); err != nil {
+				return err
 			}
 			return fill(out, func(dir string) error { return s.optimise(cmd.Context(), model, dir, o) })
 		},

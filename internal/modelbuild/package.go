@@ -1,12 +1,16 @@
 package modelbuild
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/modelpackage"
+	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 func packageCommand(s *settings) *cobra.Command {
@@ -16,7 +20,7 @@ func packageCommand(s *settings) *cobra.Command {
 		Short: "Make the model component: a zip and its recipe",
 		Long: "Make the zip with the model and the recipe of the model component. The same model gives the same bytes.\n" +
 			"With --gdk both go where `gdk component build` expects them.",
-		Example: "  model-build package --model verified --out package",
+		Example: "  model-build package --model optimised --out package",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(map[string]string{"model": model}); err != nil {
@@ -55,6 +59,9 @@ func (s *settings) makePackage(model, out string, options modelpackage.Options) 
 	p, err := modelpackage.Build(model, out, options)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join(model, segmentation.SelfTestMaskName)); errors.Is(err, fs.ErrNotExist) {
+		s.console.say("  the model has no self-test; run model-build verify --model %s before this, and devices can test themselves", model)
 	}
 	for _, a := range p.Artifacts {
 		s.console.say("  %s %s: %s, sha256 %s", p.Component, p.Version, a.Name(), a.SHA256)

@@ -38,6 +38,13 @@ func (o *publishOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print what would be published, and change nothing at AWS")
 }
 
+func (o *publishOptions) check() error {
+	if o.dryRun && o.Bucket == "" {
+		return usagef("--dry-run needs --bucket: without one, nothing is published")
+	}
+	return nil
+}
+
 func publishCommand(s *settings) *cobra.Command {
 	var o publishOptions
 	var dir string
@@ -60,6 +67,7 @@ func publishCommand(s *settings) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&dir, "package", "", "folder that package made (required)")
 	o.flags(cmd)
+	s.accessFlags(cmd)
 	return cmd
 }
 

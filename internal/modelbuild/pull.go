@@ -2,10 +2,14 @@ package modelbuild
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,8 +50,25 @@ func (s *source) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.file, "file", "", "an artifact on this machine, .tar.gz or .zip")
 	cmd.Flags().StringVar(&s.versionID, "version-id", "", "version of the object on S3 (default: the newest)")
 	cmd.Flags().StringVar(&s.sha256, "sha256", "", "digest that the artifact must have")
-	cmd.Flags().Int64Var(&s.limits.Bytes, "max-bytes", 0, "most bytes to unpack (default 4 GiB)")
-	cmd.Flags().IntVar(&s.limits.Entries, "max-files", 0, "most files and folders to unpack (default 10000)")
+	limitFlags(cmd, &s.limits)
+}
+
+// limitFlags adds --max-bytes and --max-files.
+func limitFlags(cmd *cobra.Command, limits *archive.Limits) {
+	cmd.Flags().Int64Var(&limits.Bytes, "max-bytes", 0, "most bytes to unpack (default 4 GiB)")
+	cmd.Flags().IntVar(&limits.Entries, "max-files", 0, "most files and folders to unpack (default 10000)")
+}
+
+// unpackArchive unpacks the archive at path, which people know as source.
+func unpackArchive(ctx context.Context, source, path, dir string, limits archive.Limits) ([]string, error) {
+	files, err := archive.Unpack(ctx, path, dir, limits)
+	if errors.Is(err, archive.ErrLimit) {
+		err = fmt.Errorf("%w; if you trust it, allow more by --max-bytes or --max-files", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", source, err)
+	}
+	return files, nil
 }
 
 func (s *source) check() error {
@@ -63,6 +84,10 @@ func (s *source) check() error {
 	case s.file != "" && s.versionID != "":
 		return usagef("--version-id is of objects on S3, not of files")
 	}
+	if sum, err := hex.DecodeString(s.sha256); s.sha256 != "" && (err != nil || len(sum) != sha256.Size) {
+		return usagef("--sha256 is %q, and must be %d hexadecimal digits", s.sha256, 2*sha256.Size)
+	}
+	s.sha256 = strings.ToLower(s.sha256)
 	return nil
 }
 
@@ -81,11 +106,14 @@ func pullCommand(s *settings) *cobra.Command {
 			if err := required(map[string]string{"out": out}); err != nil {
 				return err
 			}
-			a, origin, err := s.fetch(cmd.Context(), src)
+			err := fill(out, func(dir string) error {
+				a, origin, err := s.fetch(cmd.Context(), src)
+				if err != nil {
+					return err
+				}
+				return s.unpack(cmd.Context(), a, origin, src.limits, dir)
+			})
 			if err != nil {
-				return err
-			}
-			if err := fill(out, func(dir string) error { return s.unpack(cmd.Context(), a, origin, src.limits, dir) }); err != nil {
 				return err
 			}
 			fmt.Fprintf(s.console.out, "%s\n", filepath.Join(out, artifactDir))
@@ -94,6 +122,8 @@ func pullCommand(s *settings) *cobra.Command {
 	}
 	src.flags(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "folder to make (required)")
+	s.accessFlags(cmd)
+	s.cacheFlag(cmd)
 	return cmd
 }
 
@@ -135,11 +165,14 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 	if err != nil {
 		return none, nil, err
 	}
-	where := "fetched"
-	if a.Cached {
-		where = "found in the cache"
+	switch {
+	case src.file != "":
+		s.console.say("artifact %s: %d bytes, sha256 %s", a.Source, a.Size, a.SHA256)
+	case a.Cached:
+		s.console.say("artifact found in the cache: %d bytes, sha256 %s, checked by %s", a.Size, a.SHA256, a.CheckedBy)
+	default:
+		s.console.say("artifact fetched: %d bytes, sha256 %s, checked by %s", a.Size, a.SHA256, a.CheckedBy)
 	}
-	s.console.say("artifact %s: %d bytes, sha256 %s, checked by %s", where, a.Size, a.SHA256, a.CheckedBy)
 	if a.CheckedBy == artifactcache.BySize && src.sha256 == "" {
 		s.console.say("S3 keeps no checksum of this object; --sha256 would hold it to a digest")
 	}
@@ -149,7 +182,7 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 
 // unpack fills the pulled folder dir.
 func (s *settings) unpack(ctx context.Context, a artifactcache.Artifact, origin *pulled, limits archive.Limits, dir string) error {
-	files, err := archive.Unpack(ctx, a.Path, filepath.Join(dir, artifactDir), limits)
+	files, err := unpackArchive(ctx, a.Source, a.Path, filepath.Join(dir, artifactDir), limits)
 	if err != nil {
 		return err
 	}
@@ -177,8 +210,13 @@ func (t *transferBar) moved(done, size int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.bar == nil {
-		if !t.console.terminal {
+		switch {
+		case done > 0:
+			t.console.say("fetching %d bytes, of which an earlier run has brought %d", size, done)
+		case !t.console.terminal:
 			t.console.say("fetching %d bytes", size)
+		}
+		if !t.console.terminal {
 			t.bar = progressbar.DefaultBytesSilent(size)
 		} else {
 			t.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(t.console.progress), progressbar.OptionShowBytes(true),

@@ -93,7 +93,7 @@ func (p *pipeline) step(ctx context.Context, name string, inputs any, run func(d
 	}
 	p.console.say("%s", name)
 	p.taken++
-	if err := errors.Join(remove(dir+".json"), os.RemoveAll(dir)); err != nil {
+	if err := p.forget(name); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	if err := fill(dir, run); err != nil {
@@ -112,6 +112,12 @@ func (p *pipeline) step(ctx context.Context, name string, inputs any, run func(d
 	}
 	p.previous = digestOf(files)
 	return dir, nil
+}
+
+// forget removes what a step left.
+func (p *pipeline) forget(name string) error {
+	dir := filepath.Join(p.work, name)
+	return errors.Join(remove(dir+".json"), os.RemoveAll(dir))
 }
 
 func (p *pipeline) key(name string, inputs any) (string, error) {

@@ -36,12 +36,12 @@ func (o *verifyOptions) labelFlags(cmd *cobra.Command) {
 
 func (o *verifyOptions) check() error {
 	switch {
-	case o.MinDice < 0 || o.MinDice > 1:
+	case !(o.MinDice >= 0 && o.MinDice <= 1):
 		return usagef("--min-dice is %v and must be 0 to 1", o.MinDice)
 	case o.MinDice > 0 && o.Labels == "":
 		return usagef("--min-dice needs --labels")
 	}
-	return nil
+	return present(map[string]string{"golden": o.Golden, "labels": o.Labels, "library": o.Library})
 }
 
 func verifyCommand(s *settings) *cobra.Command {
@@ -62,7 +62,10 @@ func verifyCommand(s *settings) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			return s.verifyAll(cmd.Context(), model, o)
+			if err := s.verifyAll(cmd.Context(), model, o); err != nil {
+				return fmt.Errorf("verify %s: %w", model, err)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&model, "model", "", "folder with model.onnx and manifest.json (required)")
@@ -90,7 +93,7 @@ func (s *settings) verifyAll(ctx context.Context, model string, o verifyOptions)
 func (s *settings) verify(ctx context.Context, model string, o verifyOptions) error {
 	manifest, record, err := provenance.Read(model)
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return err
 	}
 	spinner := newSpinner(s.console)
 	report, err := modelcheck.Check(ctx, model, modelcheck.Options{
@@ -98,7 +101,7 @@ func (s *settings) verify(ctx context.Context, model string, o verifyOptions) er
 	})
 	spinner.Exit()
 	if err != nil && !errors.Is(err, modelcheck.ErrDice) {
-		return fmt.Errorf("verify %s: %w", model, err)
+		return err
 	}
 	var measureErr error
 	if report.Measured, measureErr = measure(ctx, model, findLibrary(o.Library)); measureErr != nil {
@@ -109,13 +112,10 @@ func (s *settings) verify(ctx context.Context, model string, o verifyOptions) er
 	if writeErr := provenance.Write(model, manifest, record); writeErr != nil {
 		return writeErr
 	}
-	if err == nil {
-		err = modelcheck.WriteSelfTest(ctx, model, findLibrary(o.Library))
-	}
 	if err != nil {
-		return fmt.Errorf("verify %s: %w", model, err)
+		return err
 	}
-	return nil
+	return modelcheck.WriteSelfTest(ctx, model, findLibrary(o.Library))
 }
 
 // newSpinner shows what is being done on a terminal, and nothing elsewhere.

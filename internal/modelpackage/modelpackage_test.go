@@ -215,7 +215,7 @@ func checkRecipe(t *testing.T, content []byte, architectures, folders []string) 
 			t.Errorf("platform %v: lite needs runtime \"*\"", m.Platform)
 		}
 		for step, fields := range m.Lifecycle {
-			if step != "install" {
+			if step != "startup" {
 				t.Errorf("lifecycle step %s", step)
 			}
 			for key, value := range fields {
@@ -228,8 +228,8 @@ func checkRecipe(t *testing.T, content []byte, architectures, folders []string) 
 				}
 			}
 		}
-		if got, want := m.Lifecycle["install"]["Script"], "ln -sfn {artifacts:decompressedPath}/"+folders[i]+" {work:path}/current"; got != want {
-			t.Errorf("install is %q, want %q", got, want)
+		if got, want := m.Lifecycle["startup"]["Script"], "ln -sfn {artifacts:decompressedPath}/"+folders[i]+" {work:path}/current"; got != want {
+			t.Errorf("startup is %q, want %q", got, want)
 		}
 		if len(m.Artifacts) != 1 {
 			t.Fatalf("%d artifacts", len(m.Artifacts))

@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -178,7 +180,15 @@ func FuzzRead(f *testing.F) {
 	f.Add(file{size: [3]int16{2, 2, 2}, datatype: 2, voxels: make([]uint8, 8)}.bytes(f))
 	f.Add(file{size: [3]int16{2, 1, 2}, datatype: 16, sform: &[3][4]float32{{0, 1, 0, 0}, {1, 0, 0, 0}, {0, 0, -1, 0}}, voxels: make([]float32, 4)}.bytes(f))
 	f.Fuzz(func(t *testing.T, content []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		v, err := Read(bytes.NewReader(content))
+		runtime.ReadMemStats(&after)
+		// The header may promise 512 MB. A voxel of a byte takes 4, twice where
+		// axes are turned, and more while the slice grows.
+		if used := after.TotalAlloc - before.TotalAlloc; used > 2<<20+32*uint64(unzipped(content)) {
+			t.Errorf("%d bytes of file took %d bytes of memory", len(content), used)
+		}
 		if err != nil {
 			return
 		}
@@ -190,4 +200,14 @@ func FuzzRead(f *testing.F) {
 			v.Slice(grey, p, v.Slices(p)-1)
 		}
 	})
+}
+
+// unzipped returns the length of what content holds when gzip is taken off.
+func unzipped(content []byte) int64 {
+	r, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return int64(len(content))
+	}
+	n, _ := io.Copy(io.Discard, r) // what is damaged counts up to there
+	return n
 }

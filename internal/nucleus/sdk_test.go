@@ -24,7 +24,7 @@ func TestOfficialSDKWorksWithBothProfiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := exec.CommandContext(t.Context(), python, "-c", "import awsiot.greengrasscoreipc").Run(); err != nil {
-		t.Fatalf("AWS' SDK for Python is not installed (%v): run `make venv` at the top of the repository", err)
+		t.Fatalf("AWS' SDK for Python is not installed (%v): run `make test-servers` at the top of the repository", err)
 	}
 	for _, profile := range []Profile{Classic, Lite} {
 		t.Run(profile.String(), func(t *testing.T) {

@@ -77,9 +77,13 @@ func readFile(path string) ([]byte, error) {
 }
 
 // Parse reads a model from memory and checks it. The model shares no memory with
-// content.
+// content. One of more than a million parts or 64 levels is refused before it
+// takes memory.
 func Parse(content []byte) (*onnxpb.ModelProto, error) {
 	model := new(onnxpb.ModelProto)
+	if err := bounded(content, model.ProtoReflect().Descriptor()); err != nil {
+		return nil, err
+	}
 	if err := proto.Unmarshal(content, model); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}

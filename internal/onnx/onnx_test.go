@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/brainseg/brainseg/internal/onnx"
@@ -158,6 +160,36 @@ func TestReadRefusesWhatIsNoModel(t *testing.T) {
 	}
 }
 
+func TestModelsThatWouldFillTheMemoryAreRefused(t *testing.T) {
+	field := func(number byte, content []byte) []byte {
+		return append(protowire.AppendVarint([]byte{number<<3 | 2}, uint64(len(content))), content...)
+	}
+	const graph, node, input, attribute = 7, 1, 1, 5
+	nested := []byte(nil)
+	for range 200 { // a graph in an attribute of a node of a graph...
+		nested = field(node, field(attribute, field(6, nested)))
+	}
+	for name, content := range map[string][]byte{
+		"empty nodes":       field(graph, bytes.Repeat(field(node, nil), 4<<20)),
+		"empty attributes":  field(graph, field(node, bytes.Repeat(field(attribute, nil), 4<<20))),
+		"inputs of no name": field(graph, field(node, bytes.Repeat(field(input, nil), 4<<20))),
+		"graphs in graphs":  field(graph, nested),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := onnx.Parse(content)
+			runtime.ReadMemStats(&after)
+			if !errors.Is(err, onnx.ErrFormat) || !strings.Contains(err.Error(), "more than") {
+				t.Errorf("error %v", err)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+				t.Errorf("%d bytes of memory were taken", used)
+			}
+		})
+	}
+}
+
 func TestTensorsKeepTheirValues(t *testing.T) {
 	floats := []float32{0, -1.5, 3e38}
 	got, err := onnx.Floats(onnx.FloatTensor("f", []int64{3, 1}, floats))
@@ -183,7 +215,14 @@ func FuzzParse(f *testing.F) {
 		f.Add(content)
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		model, err := onnx.Parse(content)
+		runtime.ReadMemStats(&after)
+		// An empty attribute has 2 bytes in the file, and some 300 in memory.
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20+400*uint64(len(content)) {
+			t.Errorf("%d bytes of file took %d bytes of memory", len(content), used)
+		}
 		if err != nil {
 			if !errors.Is(err, onnx.ErrFormat) && !errors.Is(err, onnx.ErrModel) {
 				t.Fatalf("error of no kind: %v", err)

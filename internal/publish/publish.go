@@ -191,9 +191,9 @@ func (u *publisher) checkBucket(ctx context.Context) error {
 		case errors.Is(err, awsaccess.ErrDenied):
 			return nil // it may be writable nevertheless
 		case errors.Is(err, awsaccess.ErrNotFound):
-			return fmt.Errorf("%w: %w: make it: aws s3 mb s3://%s --region %s", ErrBucket, err, u.options.Bucket, u.options.Region)
+			return fmt.Errorf("%w: %w, or make it: aws s3 mb s3://%s --region %s", ErrBucket, err, u.options.Bucket, u.options.Region)
 		case errors.Is(err, awsaccess.ErrRegion):
-			return fmt.Errorf("%w: %w: Greengrass needs one in %s: aws s3 mb s3://NAME --region %s", ErrBucket, err, u.options.Region, u.options.Region)
+			return fmt.Errorf("%w: %w; Greengrass needs one in %s: aws s3 mb s3://NAME --region %s", ErrBucket, err, u.options.Region, u.options.Region)
 		}
 		return err
 	}

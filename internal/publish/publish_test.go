@@ -315,7 +315,7 @@ func TestABucketThatCannotServeIsFoundBeforeTheUpload(t *testing.T) {
 
 func TestACallerWithoutRightsIsToldWhichAreMissing(t *testing.T) {
 	c := newCloud(t)
-	c.moto.BecomeStranger(t)
+	c.moto.Become(t, awstest.Stranger)
 	c.connect(t)
 	// The Greengrass of the tests takes the administrator's key alone.
 	configuration, err := awsaccess.Load(t.Context(), awsaccess.Options{})

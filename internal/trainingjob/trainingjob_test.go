@@ -132,7 +132,7 @@ func TestAJobThatDoesNotExistIsNamedWithThoseThatDo(t *testing.T) {
 func TestACallerWithoutRightsOrConnectionIsTold(t *testing.T) {
 	moto := awstest.UseMoto(t)
 	train(t, client(t), "secret")
-	moto.BecomeStranger(t)
+	moto.Become(t, awstest.Stranger)
 	_, err := Describe(t.Context(), client(t), "secret")
 	if !errors.Is(err, awsaccess.ErrDenied) || !strings.Contains(err.Error(), "sagemaker:DescribeTrainingJob") {
 		t.Errorf("no rights: error %v", err)

@@ -63,6 +63,9 @@ func libraryPath() (string, error) {
 	return path, nil
 }
 
+// RuntimeVersion is that of ONNX Runtime, once a model was opened.
+func RuntimeVersion() string { return ort.GetVersion() }
+
 // Session is a model that is ready to run.
 type Session struct {
 	session *ort.DynamicAdvancedSession
