@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/brainseg/brainseg/internal/awstest"
 	"github.com/brainseg/brainseg/internal/recipe"
 )
 
@@ -48,5 +52,44 @@ func TestTheBuildLeavesWhatTheDevelopmentKitPublishes(t *testing.T) {
 	}
 	if len(wanted) > 0 {
 		t.Errorf("the recipe names %v, which was not built", wanted)
+	}
+}
+
+// GDK is not in the package registries: this runs where somebody has installed
+// it (github.com/aws-greengrass/aws-greengrass-gdk-cli).
+func TestGDKItselfBuildsAndPublishesTheComponent(t *testing.T) {
+	gdk, err := exec.LookPath("gdk")
+	if err != nil {
+		t.Skip("gdk is not installed")
+	}
+	awstest.UseMoto(t)
+	greengrass := awstest.UseGreengrass(t)
+	greengrass.Add(componentName, "1.0.4")
+	for _, verb := range []string{"build", "publish"} {
+		command := exec.Command(gdk, "component", verb)
+		command.Dir = root
+		// The Python SDK takes an empty AWS_PROFILE for a profile without a name.
+		command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") && strings.HasSuffix(v, "=") })
+		command.Env = append(command.Env, "AWS_DEFAULT_REGION="+awstest.Region)
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("gdk component %s: %v\n%s", verb, err, output)
+		}
+	}
+	created := greengrass.Components()
+	last := created[len(created)-1]
+	r, err := recipe.Check(last.Recipe)
+	if err != nil || last.Version != "1.0.5" || r.Version != last.Version {
+		t.Fatalf("created %s, error %v:\n%s", last.Version, err, last.Recipe)
+	}
+	for _, m := range r.Manifests {
+		for _, a := range m.Artifacts {
+			bucket, key, _ := strings.Cut(strings.TrimPrefix(a.URI, "s3://"), "/")
+			if key != componentName+"/1.0.5/"+path.Base(a.URI) || !strings.HasSuffix(bucket, awstest.Region+"-"+awstest.Account) {
+				t.Errorf("manifest %s has its artifact at %s", m.Name, a.URI)
+			}
+		}
+	}
+	if bytes.Contains(last.Recipe, []byte("BUCKET_NAME")) {
+		t.Error("a place-holder is left in the recipe")
 	}
 }
