@@ -22,11 +22,17 @@ var makeDist = sync.OnceValues(func() ([]byte, error) {
 	return exec.Command("make", "-s", "-C", root, "dist").CombinedOutput()
 })
 
+// unpacked holds the archives that tests have read; none of them writes to it.
+var unpacked sync.Map // of map[string]file, by architecture
+
 // unpack returns the files of the archive for an architecture.
 func unpack(t testing.TB, architecture string) map[string]file {
 	t.Helper()
 	if output, err := makeDist(); err != nil {
 		t.Fatalf("make dist: %v\n%s", err, output)
+	}
+	if files, ok := unpacked.Load(architecture); ok {
+		return files.(map[string]file)
 	}
 	reader, err := zip.OpenReader(filepath.Join(root, "dist", "brainseg-linux-"+architecture+".zip"))
 	if err != nil {
@@ -45,6 +51,7 @@ func unpack(t testing.TB, architecture string) map[string]file {
 		}
 		files[f.Name] = file{name: f.Name, content: content, executable: f.Mode()&0o111 != 0}
 	}
+	unpacked.Store(architecture, files)
 	return files
 }
 
