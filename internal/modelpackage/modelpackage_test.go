@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -228,7 +229,7 @@ func checkRecipe(t *testing.T, content []byte, architectures, folders []string) 
 				}
 			}
 		}
-		if got, want := m.Lifecycle["startup"]["Script"], "ln -sfn {artifacts:decompressedPath}/"+folders[i]+" {work:path}/current"; got != want {
+		if got, want := fmt.Sprint(m.Lifecycle["startup"]["Script"]), "ln -sfn {artifacts:decompressedPath}/"+folders[i]+" {work:path}/current || exit 1\n"; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "\nexit 0") {
 			t.Errorf("startup is %q, want %q", got, want)
 		}
 		if len(m.Artifacts) != 1 {

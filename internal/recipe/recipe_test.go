@@ -177,6 +177,7 @@ Comp`, "Brain\n#" + strings.Repeat("x", MaxBytes) + "\nComp", "can be published"
 		{"zip without the name of one", "brain.zip", "brain.tar", "must end in .zip"},
 		{"artifact elsewhere", "s3://BUCKET_NAME", "https://example.com", "must be s3://"},
 		{"permission", "Read: ALL", "Read: all", "Permission.Read"},
+		{"startup that lite's own commands follow", `"exec {artifacts`, `"{artifacts`, "must end with exec or exit"},
 		{"startup and run", "install:", "run:", "both startup and run"},
 		{"script of nothing", `"mkdir -p {work:path}/x"`, `" "`, "no Script"},
 		{"dependency without a range", "VersionRequirement: ^1.0.0, ", "", "no VersionRequirement"},

@@ -91,6 +91,10 @@ func (c *checks) manifest(m Manifest, configuration map[string]any) {
 		c.require(!step.RequiresPrivilege, "%s asks for root", where)
 		c.require(step.Timeout >= 0, "%s has a negative Timeout", where)
 		c.script(where, step.Script, unpacked, configuration)
+		if key == "startup" {
+			lines := strings.Split(strings.TrimSpace(step.Script), "\n")
+			c.require(ends.MatchString(lines[len(lines)-1]), "%s must end with exec or exit: nucleus lite adds commands of its own behind it, which fail where systemd is older than 253, and else hide a failure", where)
+		}
 	}
 	_, starts := m.Lifecycle["startup"]
 	_, runs := m.Lifecycle["run"]
@@ -98,6 +102,7 @@ func (c *checks) manifest(m Manifest, configuration map[string]any) {
 }
 
 var (
+	ends                  = regexp.MustCompile(`^\s*(exec\s|exit\b)`)
 	configurationVariable = regexp.MustCompile(`^\{configuration:(/[^{}]+)\}$`)
 	decompressed          = regexp.MustCompile(`\{artifacts:decompressedPath\}/([^/\s"']*)`)
 )
