@@ -245,7 +245,7 @@ func TestReadIsQuickWithAsManyHeadersAsFit(t *testing.T) {
 	if _, err := NewReader(bytes.NewReader(data), 0).Read(); err != nil {
 		t.Fatal(err)
 	}
-	if d := threadTime(t) - start; d > 10*time.Second {
+	if d := threadTime(t) - start; d > time.Minute {
 		t.Errorf("took %v of processor time", d)
 	} else {
 		t.Logf("took %v of processor time", d)
