@@ -170,7 +170,8 @@ func TestEveryModuleInTheProgramHasItsLicenceInTheArchive(t *testing.T) {
 		}
 		licences := string(files[licencesName].content)
 		for _, m := range info.Deps {
-			if !strings.Contains(licences, "\n"+m.Path+" "+m.Version+": LICEN") {
+			title := "\n" + m.Path + " " + m.Version + ": "
+			if !strings.Contains(licences, title+"LICEN") && !strings.Contains(licences, title+"UNLICENSE") {
 				t.Errorf("%s: the licence of %s %s is missing", architecture, m.Path, m.Version)
 			}
 		}
@@ -224,7 +225,7 @@ func TestPackingTwiceGivesTheSameBytes(t *testing.T) {
 	}
 	again := filepath.Join(dir, "again.zip")
 	// The program itself: the race detector makes packing slow.
-	packer := exec.Command("go", "run", "./internal/distribution", "-arch", "amd64", "-program", program, "-library", library, "-out", again)
+	packer := exec.Command("go", "run", "./internal/dev/distribution", "-arch", "amd64", "-program", program, "-library", library, "-out", again)
 	packer.Dir = root
 	if output, err := packer.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
