@@ -132,9 +132,9 @@ func (e *Engine) failed(id string, err error) Outcome {
 	return Outcome{Result: r}
 }
 
-// sign puts time, thing and model on a result.
+// sign puts time, thing and model on a result that is sent for the first time.
 func (e *Engine) sign(r *request.Result, model request.Model) {
-	r.Model, r.Thing, r.Time = &model, e.deps.Thing, time.Now().UTC()
+	r.Model, r.Thing, r.Time, r.Attempt = &model, e.deps.Thing, time.Now().UTC(), 1
 }
 
 // report tells status and log what became of a request.
@@ -146,7 +146,7 @@ func (e *Engine) report(number uint64, r request.Result, err error) {
 		return
 	}
 	failure := request.AsError(err)
-	e.status(request.Status{Message: request.ErrorMessage(failure.Message), State: e.state(), Request: number, Code: failure.Code})
+	e.status(request.Status{Message: request.ErrorMessage(failure.Summary()), State: e.state(), Request: number, Code: failure.Code})
 	e.deps.Logger.Warn("request failed", zap.Uint64("request", number), zap.String("code", string(failure.Code)))
 	e.deps.Logger.Debug("request failed, in detail", zap.Uint64("request", number), zap.String("id", r.ID), zap.String("cause", detail(err)))
 }

@@ -10,12 +10,14 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 // message is a document for a topic.
 type message struct {
 	topic    string
 	document []byte
+	result   bool // the document counts its attempts
 }
 
 // What an outbox holds at most. Of more the oldest goes.
@@ -155,6 +157,9 @@ func (o *outbox) deliver(m message) bool {
 		}
 		if attempt == 1 {
 			o.logger.Info("message not sent yet, trying again", zap.String("kind", o.name), zap.Error(err))
+		}
+		if m.result { // the other side may have had it
+			m.document = request.WithAttempt(m.document, attempt+1)
 		}
 		wait, closing := pause.NextBackOff(), o.closing
 		select {

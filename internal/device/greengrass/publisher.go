@@ -2,7 +2,6 @@ package greengrass
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 
 	"go.uber.org/zap"
@@ -63,12 +62,12 @@ func (p *publisher) result(r request.Result) {
 		p.logger.Error("result cannot be published", zap.Error(err))
 		return
 	}
-	p.results.put(message{topic: topics.Result, document: document})
+	p.results.put(message{topic: topics.Result, document: document, result: true})
 }
 
 // status queues a status message; it never waits.
 func (p *publisher) status(s request.Status) {
-	document, err := json.Marshal(s)
+	document, err := s.Encode()
 	if err != nil {
 		p.logger.Error("status cannot be published", zap.Error(err))
 		return

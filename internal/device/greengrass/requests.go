@@ -12,6 +12,7 @@ import (
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 // requests is the subscription to the request topic, as a part of the engine:
@@ -41,6 +42,10 @@ func (r *requests) subscription() *ggipc.Subscription {
 
 // Prepare subscribes to the request topic of next, where that is another one.
 func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Change, error) {
+	if ggipc.MaxMessage(next.IPC.MaxFrame, next.Topics.Result) < request.MinResult {
+		err := fmt.Errorf("ipc.maxFrameBytes is %d: with so long a name of topics.result no result would fit into a frame; raise it, or shorten the name", next.IPC.MaxFrame)
+		return engine.Change{}, &engine.PartError{Part: PartTopics, Summary: "frames are too small for results", Err: err}
+	}
 	r.mu.Lock()
 	old, replacement := r.taking, r.taking
 	same := r.topics.Request == next.Topics.Request
