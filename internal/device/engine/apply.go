@@ -91,7 +91,7 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 	}
 	e.deps.Logger.Info("configuration applied", zap.Strings("changed", changes.Groups()))
 	if replacement.model != old.model {
-		e.status(request.Status{Message: request.MessageModelLoaded, State: e.state()})
+		e.status(request.Status{Message: request.MessageModelLoaded, State: e.State()})
 	}
 	return nil
 }

@@ -216,8 +216,8 @@ func (e *Engine) Announce(message string, state request.State) {
 	e.status(request.Status{Message: message, State: state})
 }
 
-// state is the state of the engine as a status message has it.
-func (e *Engine) state() request.State {
+// State is what a status message says of the engine while it takes requests.
+func (e *Engine) State() request.State {
 	if e.Busy() {
 		return request.StateBusy
 	}

@@ -39,6 +39,17 @@ func (e *Engine) SubmitDocument(ctx context.Context, from Requester, document []
 	e.submit(ctx, number, from, r, done)
 }
 
+// TurnAway answers a request document for which there is no time: as busy, where
+// it can be parsed at all. It never waits.
+func (e *Engine) TurnAway(document []byte, done func(Outcome)) {
+	number := e.count.Add(1)
+	r, err := request.Parse(document)
+	if err == nil {
+		err = acceptError(ErrQueueFull)
+	}
+	e.refuse(number, r.ID, err, done)
+}
+
 // Refuse reports a request that could not even be read, and so has no document,
 // to status and log.
 func (e *Engine) Refuse(err error) { e.refuse(e.count.Add(1), "", err, func(Outcome) {}) }
@@ -140,13 +151,13 @@ func (e *Engine) sign(r *request.Result, model request.Model) {
 // report tells status and log what became of a request.
 func (e *Engine) report(number uint64, r request.Result, err error) {
 	if err == nil {
-		e.status(request.Status{Message: request.MessageImageProcessed, State: e.state(), Request: number})
+		e.status(request.Status{Message: request.MessageImageProcessed, State: e.State(), Request: number})
 		e.deps.Logger.Info("image processed", zap.Uint64("request", number),
 			zap.Float64("inferenceMs", r.Timings.Inference), zap.Float64("totalMs", r.Timings.Total))
 		return
 	}
 	failure := request.AsError(err)
-	e.status(request.Status{Message: request.ErrorMessage(failure.Summary()), State: e.state(), Request: number, Code: failure.Code})
+	e.status(request.Status{Message: request.ErrorMessage(failure.Summary()), State: e.State(), Request: number, Code: failure.Code})
 	e.deps.Logger.Warn("request failed", zap.Uint64("request", number), zap.String("code", string(failure.Code)))
 	e.deps.Logger.Debug("request failed, in detail", zap.Uint64("request", number), zap.String("id", r.ID), zap.String("cause", detail(err)))
 }

@@ -80,6 +80,13 @@ func (o *outbox) put(m message) {
 	}
 }
 
+// losses counts the messages that were lost.
+func (o *outbox) losses() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lost
+}
+
 // lose counts messages that will not be sent. mu is held.
 func (o *outbox) lose(n uint64) {
 	o.lost += n
