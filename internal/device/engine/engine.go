@@ -95,6 +95,7 @@ func (d Deps) withDefaults() Deps {
 type Engine struct {
 	deps   Deps
 	queue  Queue
+	budget *budget
 	intake *intake
 	ctx    context.Context // ends the work in progress
 	cancel context.CancelFunc
@@ -117,7 +118,7 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), current: first}
+	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), budget: newBudget(cfg.Images.TotalBytes), current: first}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.intake = newIntake(e)
 	e.wg.Go(e.intake.run)

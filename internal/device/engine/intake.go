@@ -56,6 +56,7 @@ type state struct {
 	began    time.Time
 	timer    *time.Timer // of the fetch
 	data     []byte      // the encoded image
+	hold     *Hold       // room for data; nil before it is known
 	err      error       // instead of it
 	fetch    time.Duration
 }

@@ -183,3 +183,34 @@ func TestAFullWayLeavesTheOthersTheirPlaces(t *testing.T) {
 		t.Errorf("another way in: %+v", r.Error)
 	}
 }
+
+func TestEncodedImagesInMemoryAreBoundedByBytes(t *testing.T) {
+	const size = 100_000
+	hold, started := make(chan struct{}), make(chan struct{})
+	b := start(t, func(c *config.Config, _ *Deps) {
+		c.Images.MaxBytes, c.Images.TotalBytes, c.Service.Queue = size, 4*size, 1000
+	})
+	b.Submit(t.Context(), anybody, request.Request{ID: "stuck", Image: request.Image{Inline: ramp(t, 4, 4)}, Output: request.Output{Discard: true}},
+		func(Outcome) { close(started); <-hold })
+	<-started
+	answers := make(chan request.Result, 100)
+	for range 20 {
+		b.Submit(t.Context(), anybody, request.Request{ID: "large", Image: request.Image{Inline: make([]byte, size)}, Output: request.Output{Discard: true}},
+			func(o Outcome) { answers <- o.Result })
+	}
+	for range 16 { // while the others wait
+		if r := <-answers; r.Error == nil || r.Error.Code != request.CodeBusy {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	}
+	close(hold)
+	for range 4 {
+		if r := <-answers; r.Error == nil || r.Error.Code != request.CodeImageUnreadable {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	}
+	b.Close(t.Context())
+	if b.budget.used != 0 {
+		t.Errorf("%d bytes are held by nobody", b.budget.used)
+	}
+}

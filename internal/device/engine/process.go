@@ -47,7 +47,8 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	}
 
 	slice, _, err := imaging.Decode(j.data, s.limits)
-	j.data = nil
+	j.data, j.Request.Image.Inline = nil, nil
+	j.hold.Release()
 	if err != nil {
 		return Outcome{}, decodeError(err)
 	}

@@ -93,7 +93,7 @@ func sameModel(a, b config.Config) bool {
 }
 
 func sameStore(a, b config.Config) bool {
-	a.Images.MaxPixels = b.Images.MaxPixels // is nothing to the store
+	a.Images.MaxPixels, a.Images.TotalBytes = b.Images.MaxPixels, b.Images.TotalBytes // are nothing to the store
 	c := config.Diff(a, b)
 	return !c.Images && !c.Output && !c.S3
 }

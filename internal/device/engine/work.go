@@ -25,7 +25,7 @@ type Outcome struct {
 // Submit returns where the request is refused. It should return soon: the worker
 // waits for it.
 func (e *Engine) Submit(ctx context.Context, from Requester, r request.Request, done func(Outcome)) {
-	e.submit(ctx, e.count.Add(1), from, r, done)
+	e.submit(ctx, e.count.Add(1), from, r, nil, done)
 }
 
 // SubmitDocument parses a request document and submits it.
@@ -36,7 +36,7 @@ func (e *Engine) SubmitDocument(ctx context.Context, from Requester, document []
 		e.refuse(number, r.ID, err, done)
 		return
 	}
-	e.submit(ctx, number, from, r, done)
+	e.submit(ctx, number, from, r, nil, done)
 }
 
 // TurnAway answers a request document for which there is no time: as busy, where
@@ -54,12 +54,20 @@ func (e *Engine) TurnAway(document []byte, done func(Outcome)) {
 // to status and log.
 func (e *Engine) Refuse(err error) { e.refuse(e.count.Add(1), "", err, func(Outcome) {}) }
 
-func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r request.Request, done func(Outcome)) {
+func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r request.Request, hold *Hold, done func(Outcome)) {
 	j := &Job{Number: number, From: from, Request: r, Accepted: time.Now()}
-	j.done, j.received = done, make(chan struct{})
+	j.done, j.received, j.hold = done, make(chan struct{}), hold
+	if n := len(r.Image.Inline); hold == nil && n > 0 {
+		var err error
+		if j.hold, err = e.Hold(int64(n)); err != nil {
+			e.refuse(number, r.ID, err, done)
+			return
+		}
+	}
 	e.busy.Add(1)
 	if err := e.queue.Accept(ctx, j); err != nil {
 		e.busy.Add(-1)
+		j.hold.Release()
 		e.refuse(number, r.ID, acceptError(err), done)
 		return
 	}
@@ -98,6 +106,7 @@ func (e *Engine) finish(j *Job, o Outcome, err error) {
 	}
 	// The answer first: somebody waits for it.
 	j.done(o)
+	j.hold.Release()
 	j.setup.release()
 	e.busy.Add(-1)
 	<-j.received
