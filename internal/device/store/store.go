@@ -124,9 +124,12 @@ func (s *Store) Close() error {
 // Options.MaxBytes. Inline bytes are returned as they are, not copied.
 //
 // A file must be regular when it is opened and is read no further than the
-// limit, even while it grows. Symbolic links are followed inside a root if they
-// are relative; one that is absolute or leads out of the root is refused with
-// ErrOutsideRoots. ctx does not interrupt the read of a local file.
+// limit, even while it grows. Symbolic links, relative and absolute, are followed
+// inside a root; one that leads out of it is refused with ErrOutsideRoots.
+//
+// The end of ctx ends a read of a file between two of its parts. It cannot
+// interrupt one that waits for a file system that does not answer (NFS, FUSE):
+// a caller that must go on has to leave Read behind in a goroutine of its own.
 //
 // Errors are of type *Error; errors.Is tells the kind.
 func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
@@ -145,7 +148,7 @@ func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
 	case isObject(ref.Location):
 		data, err = s.objects.get(ctx, ref.Location)
 	default:
-		data, err = readFile(s.inputs, ref.Location, s.maxBytes)
+		data, err = readFile(ctx, s.inputs, ref.Location, s.maxBytes)
 	}
 	if err == nil && len(data) == 0 {
 		err = failure{kind: ErrEmpty}
