@@ -62,7 +62,7 @@ func goContestant(args []string) error {
 		if err := imaging.EncodeMask(&encoded, mask, width, height); err != nil {
 			return err
 		}
-		_, err = images.Write(ctx, out, encoded.Bytes())
+		_, err = images.Write(ctx, out, encoded.Bytes(), store.WriteOptions{})
 		return err
 	}
 	for commands := bufio.NewScanner(os.Stdin); commands.Scan(); {

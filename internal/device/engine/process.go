@@ -39,11 +39,11 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 		lap = now
 	}
 
-	location := r.Image.Path
+	source := store.Reference{Location: r.Image.Path, Inline: r.Image.Inline}
 	if r.Image.S3 != "" {
-		location = r.Image.S3
+		source.Location = r.Image.S3
 	}
-	data, err := s.opts.Store.Read(ctx, store.Reference{Location: location, Inline: r.Image.Inline})
+	data, err := s.opts.Store.Read(ctx, source)
 	if err != nil {
 		return Outcome{}, readError(err)
 	}
@@ -85,7 +85,7 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 		Image:   &request.Dimensions{Width: width, Height: height},
 	}
 	if !r.Output.Discard {
-		if err := w.write(ctx, r, &result); err != nil {
+		if err := w.write(ctx, r, source, &result); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -99,8 +99,9 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 	return Outcome{Result: result, Mask: w.mask.Bytes()}, nil
 }
 
-// write stores mask and overlay and notes them in the result.
-func (w *worker) write(ctx context.Context, r request.Request, result *request.Result) error {
+// write stores mask and overlay of the image at source and notes them in the
+// result.
+func (w *worker) write(ctx context.Context, r request.Request, source store.Reference, result *request.Result) error {
 	to := r.Output.To
 	switch {
 	case r.Seed:
@@ -111,7 +112,7 @@ func (w *worker) write(ctx context.Context, r request.Request, result *request.R
 		to = fileName(r.ID) + ".png"
 	}
 	write := func(to string, b []byte) (*request.File, error) {
-		written, err := w.s.opts.Store.Write(ctx, to, b)
+		written, err := w.s.opts.Store.Write(ctx, to, b, store.WriteOptions{Source: source})
 		if err != nil {
 			return nil, writeError(err)
 		}

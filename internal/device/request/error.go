@@ -14,6 +14,8 @@ const (
 	CodeImageTooLarge      Code = "image_too_large"     // more bytes or pixels than configured
 	CodeImageUnreadable    Code = "image_unreadable"    // neither PNG nor JPEG, or damaged
 	CodeOutputNotAllowed   Code = "output_not_allowed"  // outside the output folder or the configured buckets
+	CodeOutputIsInput      Code = "output_is_input"     // the mask would replace the image itself
+	CodeOutputExists       Code = "output_exists"       // a file that is no earlier output is there
 	CodeOutputFailed       Code = "output_failed"       // the mask could not be written
 	CodeStorageUnavailable Code = "storage_unavailable" // no network, no credentials, or the storage does not answer
 	CodeBusy               Code = "busy"                // the queue is full; try again later

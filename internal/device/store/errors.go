@@ -36,6 +36,11 @@ var (
 	ErrTimeout = errors.New("timed out")
 	// ErrCancelled: the caller cancelled the context.
 	ErrCancelled = errors.New("cancelled")
+	// ErrIsSource: the destination is the image that the result was made from, by
+	// whatever name.
+	ErrIsSource = errors.New("the output would replace the image that it was made from")
+	// ErrExists: something that is no earlier output is at the destination.
+	ErrExists = errors.New("there is a file already")
 	// ErrStorage: the disk refused: full, read-only or failing.
 	ErrStorage = errors.New("the storage failed")
 )

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,13 +30,6 @@ func openFolder(path string) (folder, error) {
 		return "", err
 	}
 	return folder(absolute), root.Close()
-}
-
-func makeFolder(path string) (folder, error) {
-	if err := os.MkdirAll(path, folderMode); err != nil {
-		return "", err
-	}
-	return openFolder(path)
 }
 
 // within returns path relative to f. ok is false where an absolute path is not
@@ -130,9 +122,4 @@ func (f folder) resolve(root *os.Root, name string) (resolved string, ok bool) {
 		pending = append(strings.Split(target, "/"), pending...)
 	}
 	return done, true
-}
-
-// statBelow looks at the file that name leads to.
-func (f folder) statBelow(root *os.Root, name string) (fs.FileInfo, error) {
-	return follow(f, root, name, root.Stat)
 }

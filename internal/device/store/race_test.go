@@ -32,7 +32,7 @@ func TestAnAbsoluteLinkInsideARootIsFollowed(t *testing.T) {
 		}
 	}
 	link(t, filepath.Join(top, "disk/masks"), filepath.Join(top, "disk/masks/here"))
-	if _, err := store.Write(t.Context(), "here/m.png", []byte("mask")); err != nil {
+	if _, err := store.Write(t.Context(), "here/m.png", []byte("mask"), WriteOptions{}); err != nil {
 		t.Error(err)
 	}
 	if got, err := os.ReadFile(filepath.Join(top, "disk/masks/m.png")); err != nil || string(got) != "mask" {
@@ -75,7 +75,7 @@ func TestAFolderThatBecomesALinkDoesNotLeadOutside(t *testing.T) {
 				t.Fatalf("read %q", data)
 			}
 		}
-		if _, err := f.Write(t.Context(), "turn/secret.png", []byte("mask")); err == nil {
+		if _, err := f.Write(t.Context(), "turn/secret.png", []byte("mask"), WriteOptions{}); err == nil {
 			writes++
 		}
 	}
@@ -95,7 +95,7 @@ func TestAFolderThatBecomesALinkDoesNotLeadOutside(t *testing.T) {
 func TestReadersSeeTheOldFileOrTheNewOne(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.InputRoots = []string{t.TempDir()}; o.OutputRoot = o.InputRoots[0] })
 	content := [][]byte{bytes.Repeat([]byte("a"), 50_000), bytes.Repeat([]byte("b"), 90_000)}
-	if _, err := f.Write(t.Context(), "m.png", content[0]); err != nil {
+	if _, err := f.Write(t.Context(), "m.png", content[0], WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -103,7 +103,7 @@ func TestReadersSeeTheOldFileOrTheNewOne(t *testing.T) {
 	for i := range 2 {
 		writing.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := f.Write(t.Context(), "m.png", content[i]); err != nil {
+				if _, err := f.Write(t.Context(), "m.png", content[i], WriteOptions{}); err != nil {
 					t.Error(err)
 					return
 				}

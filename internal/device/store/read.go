@@ -24,26 +24,45 @@ func checkPath(path string) error {
 	return nil
 }
 
-// readFile reads a regular file below one of roots.
-func readFile(ctx context.Context, roots []folder, path string, limit int64) ([]byte, error) {
+// find returns the root below which path is, and its name there.
+func find(roots []folder, path string) (root folder, name string, err error) {
 	if err := checkPath(path); err != nil {
-		return nil, err
+		return "", "", err
 	}
 	if len(roots) == 0 {
-		return nil, failure{kind: ErrOutsideRoots, hint: "no input folder is configured"}
+		return "", "", failure{kind: ErrOutsideRoots, hint: "no input folder is configured"}
 	}
 	if !filepath.IsAbs(path) {
 		roots = roots[:1]
 	}
 	for _, root := range roots {
 		if name, ok := root.within(path); ok {
-			return readBelow(ctx, root, name, limit)
+			return root, name, nil
 		}
 	}
-	return nil, failure{kind: ErrOutsideRoots}
+	return "", "", failure{kind: ErrOutsideRoots}
 }
 
-func readBelow(ctx context.Context, folder folder, name string, limit int64) ([]byte, error) {
+// statFile looks at the file at path below one of roots.
+func statFile(roots []folder, path string) (fs.FileInfo, error) {
+	folder, name, err := find(roots, path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(string(folder))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return follow(folder, root, name, root.Stat)
+}
+
+// readFile reads a regular file below one of roots.
+func readFile(ctx context.Context, roots []folder, path string, limit int64) ([]byte, error) {
+	folder, name, err := find(roots, path)
+	if err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(string(folder))
 	if err != nil {
 		return nil, fileFailure(err)

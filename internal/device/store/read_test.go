@@ -304,7 +304,7 @@ func TestInlineBytesNeedNoRoots(t *testing.T) {
 	checkPrivate(t, err, ErrEmpty)
 	_, err = store.Read(t.Context(), Reference{Location: "a.png"})
 	checkPrivate(t, err, ErrOutsideRoots)
-	_, err = store.Write(t.Context(), "a.png", []byte("x"))
+	_, err = store.Write(t.Context(), "a.png", []byte("x"), WriteOptions{})
 	checkPrivate(t, err, ErrOutsideRoots)
 }
 
@@ -332,6 +332,6 @@ func TestACancelledContextStopsBeforeTheFile(t *testing.T) {
 	checkPrivate(t, err, ErrCancelled)
 	late, cancel := context.WithTimeout(t.Context(), -1)
 	defer cancel()
-	_, err = f.Write(late, "m.png", []byte("mask"))
+	_, err = f.Write(late, "m.png", []byte("mask"), WriteOptions{})
 	checkPrivate(t, err, ErrTimeout)
 }

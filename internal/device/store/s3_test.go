@@ -29,7 +29,7 @@ func TestAnObjectComesBackAsItWasWritten(t *testing.T) {
 	sum := sha256.Sum256(data)
 	for _, key := range []string{"m.png", "p 1/ü&?#%+=.png", "a/../b//c.png", "s3://odd"} {
 		location := "s3://scans/" + key
-		written, err := store.Write(t.Context(), location, data)
+		written, err := store.Write(t.Context(), location, data, WriteOptions{})
 		if err != nil {
 			t.Fatalf("%s: %v", key, err)
 		}
@@ -51,7 +51,7 @@ func TestErrorsOfS3HaveTheirKindAndTellNoKey(t *testing.T) {
 		o.S3.AllowedBuckets = []string{"scans", "private", "absent-bucket"}
 	})
 	for key, length := range map[string]int{"exact.png": 100, "long.png": 101, "empty.png": 0} {
-		if _, err := store.Write(t.Context(), "s3://scans/"+key, make([]byte, length)); err != nil {
+		if _, err := store.Write(t.Context(), "s3://scans/"+key, make([]byte, length), WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,9 +75,9 @@ func TestErrorsOfS3HaveTheirKindAndTellNoKey(t *testing.T) {
 		_, err := store.Read(t.Context(), Reference{Location: location})
 		checkPrivate(t, err, want, "slice", "missing.png", "private", "elsewhere", "longlong")
 	}
-	_, err := store.Write(t.Context(), "s3://private/slice.png", []byte("mask"))
+	_, err := store.Write(t.Context(), "s3://private/slice.png", []byte("mask"), WriteOptions{})
 	checkPrivate(t, err, ErrDenied, "private")
-	_, err = store.Write(t.Context(), "s3://elsewhere/slice.png", []byte("mask"))
+	_, err = store.Write(t.Context(), "s3://elsewhere/slice.png", []byte("mask"), WriteOptions{})
 	checkPrivate(t, err, ErrBucket, "elsewhere")
 }
 
@@ -130,7 +130,7 @@ func TestCredentialsOfTheContainerEndpointAreUsed(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", exchange.URL)
 	t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token of the component")
-	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/exchange.png", []byte("mask")); err != nil {
+	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/exchange.png", []byte("mask"), WriteOptions{}); err != nil {
 		var e *Error
 		errors.As(err, &e)
 		t.Fatal(e.Detail())
@@ -188,7 +188,7 @@ func through(t *testing.T, endpoint string, change func(w http.ResponseWriter, f
 func TestATroubledConnectionIsTold(t *testing.T) {
 	s := useS3(t, awstest.Device)
 	data := bytes.Repeat([]byte("slice "), 20_000)
-	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/slice.png", data); err != nil {
+	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/slice.png", data, WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	refused, err := net.Listen("tcp", "127.0.0.1:0")
@@ -273,7 +273,7 @@ func TestATroubledConnectionIsTold(t *testing.T) {
 	})
 	t.Run("a write without an answer", func(t *testing.T) {
 		store := s3Store(t, cases[2].endpoint, func(o *Options) { o.S3.Timeout = 300 * time.Millisecond })
-		_, err := store.Write(t.Context(), "s3://scans/mask.png", []byte("mask"))
+		_, err := store.Write(t.Context(), "s3://scans/mask.png", []byte("mask"), WriteOptions{})
 		checkPrivate(t, err, ErrTimeout, "scans")
 	})
 }
