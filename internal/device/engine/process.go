@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"image/color"
 	"strings"
 	"time"
@@ -102,14 +101,9 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 // write stores mask and overlay of the image at source and notes them in the
 // result.
 func (w *worker) write(ctx context.Context, r request.Request, source store.Reference, result *request.Result) error {
-	to := r.Output.To
-	switch {
-	case r.Seed:
-		bucket, key, _ := strings.Cut(strings.TrimPrefix(r.Image.S3, "s3://"), "/")
-		result.Bucket, result.Prefix = bucket, store.MaskKey(key)
-		to = "s3://" + bucket + "/" + result.Prefix
-	case to == "":
-		to = fileName(r.ID) + ".png"
+	maskTo, overlayTo := r.Destinations()
+	if r.Seed {
+		result.Bucket, result.Prefix, _ = strings.Cut(strings.TrimPrefix(maskTo, "s3://"), "/")
 	}
 	write := func(to string, b []byte) (*request.File, error) {
 		written, err := w.s.opts.Store.Write(ctx, to, b, store.WriteOptions{Source: source})
@@ -125,11 +119,11 @@ func (w *worker) write(ctx context.Context, r request.Request, source store.Refe
 		return f, nil
 	}
 	var err error
-	if result.Mask, err = write(to, w.mask.Bytes()); err != nil {
+	if result.Mask, err = write(maskTo, w.mask.Bytes()); err != nil {
 		return err
 	}
 	if r.Output.Overlay {
-		result.Overlay, err = write(strings.TrimSuffix(to, ".png")+".overlay.png", w.overlay.Bytes())
+		result.Overlay, err = write(overlayTo, w.overlay.Bytes())
 	}
 	return err
 }
@@ -157,24 +151,6 @@ func palette(m *segmentation.Manifest) imaging.Palette {
 		}
 	}
 	return p
-}
-
-// fileName makes a file name of an id. One that had to be changed gets a hash of
-// the id, so that two ids never share a name.
-func fileName(id string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r) {
-			return r
-		}
-		return '_'
-	}, id)
-	clean = strings.TrimLeft(clean, ".")
-	if clean == id {
-		return clean
-	}
-	h := fnv.New64a()
-	h.Write([]byte(id))
-	return fmt.Sprintf("%s-%016x", clean, h.Sum64())
 }
 
 func milliseconds(d time.Duration) float64 {

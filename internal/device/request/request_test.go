@@ -76,7 +76,8 @@ var requests = []struct {
 	{"other scheme", `{"id":"a","image":{"s3":"http://b/k"}}`, Request{ID: "a", Image: Image{S3: "http://b/k"}}, "image.s3 must begin with s3://"},
 	{"empty base64", `{"id":"a","image":{"base64":""}}`, Request{ID: "a", Image: Image{Inline: []byte{}}}, "image.base64 is empty"},
 	{"broken base64", `{"id":"a","image":{"base64":"%%%%"}}`, Request{ID: "a", Image: Image{Inline: []byte{}}}, "image.base64 is not standard base64"},
-	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a", Output: Output{To: "m.jpg"}}, "output.to must end in .png"},
+	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a", Output: Output{To: "m.jpg"}}, "output.to must end in .png, and not in .overlay.png, which names overlays"},
+	{"output that is named as an overlay", `{"id":"a","image":{"path":"x"},"output":{"to":"m.overlay.png"}}`, Request{ID: "a", Output: Output{To: "m.overlay.png"}}, "output.to must end in .png, and not in .overlay.png, which names overlays"},
 	{"bucket alone", `{"bucket":"b"}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to"},
 	{"the seed's form beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
 }
