@@ -55,6 +55,29 @@ func mark(file *os.File) {
 	}
 }
 
+// checkMarks tries whether outputs can be told from other files.
+func (o *outputs) checkMarks() error {
+	root, err := os.OpenRoot(string(o.folder))
+	if err != nil {
+		return err // without an output folder too
+	}
+	defer root.Close()
+	name := temporaryName()
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	defer root.Remove(name)
+	mark(file)
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if !marked(root, name) {
+		return errors.New("the file system keeps no extended attributes, by which outputs are told from other files; choose a folder on another, or keep all outputs")
+	}
+	return nil
+}
+
 // marked reports whether a file is an output as it was written.
 func marked(root *os.Root, name string) bool {
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW|syscall.O_NOCTTY, 0)

@@ -36,6 +36,9 @@ type Options struct {
 	// OutputRoot is the folder below which results are written; it is made,
 	// mode 0750, where it is missing. Without it no file can be written.
 	OutputRoot string
+	// Retention says for how long results stay in the output root; by default
+	// for ever.
+	Retention Retention
 	// MaxBytes is the largest image read, in bytes; default 16 MiB.
 	MaxBytes int64
 	// S3 configures access to S3; off by default.
@@ -85,11 +88,13 @@ type Written struct {
 type Store struct {
 	inputs   []folder
 	outputs  outputs
+	sweeper  *sweeper // nil where nothing may be written
 	maxBytes int64
 	objects  *objectStore
 }
 
-// New checks that the input roots exist and makes the output root. It connects
+// New checks that the input roots exist and makes the output root, where
+// temporary files that a killed process left are removed meanwhile. It connects
 // to nothing: the S3 client is built when the first s3:// reference comes. Its
 // errors name the configured folders.
 func New(options Options) (*Store, error) {
@@ -109,12 +114,24 @@ func New(options Options) (*Store, error) {
 			return nil, fmt.Errorf("output folder: %w; let the component's user write there, or change the configured folder", err)
 		}
 	}
+	if options.Retention.on() {
+		if err := s.outputs.checkMarks(); err != nil {
+			return nil, fmt.Errorf("output folder: retention: %w", err)
+		}
+	}
 	s.objects = newObjectStore(options.S3, s.maxBytes)
+	if options.OutputRoot != "" {
+		s.sweeper = sweep(s.outputs.folder, options.Retention)
+	}
 	return s, nil
 }
 
-// Close lets go of idle connections. The Store must not be in use.
+// Close ends the work in the output folder and lets go of idle connections. The
+// Store must not be in use.
 func (s *Store) Close() error {
+	if s.sweeper != nil {
+		s.sweeper.close()
+	}
 	s.objects.close()
 	return nil
 }

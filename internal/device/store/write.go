@@ -163,7 +163,7 @@ func (o *outputs) put(root *os.Root, name string, data []byte, source fs.FileInf
 	if _, err := o.occupied(root, name, source, overwrite); err != nil {
 		return err // before anything is written
 	}
-	temporary := "." + rand.Text() + ".tmp"
+	temporary := temporaryName()
 	file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
@@ -179,6 +179,9 @@ func (o *outputs) put(root *os.Root, name string, data []byte, source fs.FileInf
 	}
 	return o.sync(folder)
 }
+
+// temporaryName returns a name as leftover matches it.
+func temporaryName() string { return "." + rand.Text() + ".tmp" }
 
 func fillFile(file *os.File, data []byte) error {
 	if _, err := file.Write(data); err != nil {
