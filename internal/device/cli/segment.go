@@ -31,9 +31,10 @@ type segmentFlags struct {
 func segmentCommand() *cobra.Command {
 	var f segmentFlags
 	cmd := &cobra.Command{
-		Use:     "segment --out DIR IMAGE...",
-		Short:   "Segment images straight to files, without Greengrass",
-		Long:    "Segment PNG and JPEG slices. The mask of IMAGE goes to DIR/<name>.png, its pixel values are the classes.\nThe exit code is 0 only if every image was segmented.",
+		Use:   "segment --out DIR IMAGE...",
+		Short: "Segment images straight to files, without Greengrass",
+		Long: "Segment PNG and JPEG slices. The mask of IMAGE goes to DIR/<name>.png, its pixel values are the classes.\n" +
+			"Earlier masks are replaced, and no other files.\nThe exit code is 0 only if every image was segmented.",
 		Example: "  brainseg segment --out out --overlay artifacts/samples/whole-head/*.png",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, images []string) error {
@@ -51,39 +52,8 @@ func segmentCommand() *cobra.Command {
 	return cmd
 }
 
-// task is one image and the name of its mask.
-type task struct{ image, mask string }
-
-// tasks names the masks, and refuses what would overwrite an image or a mask of
-// the same run.
-func tasks(out string, images []string) ([]task, error) {
-	var list []task
-	taken := make(map[string]string)
-	for _, image := range images {
-		base := filepath.Base(image)
-		mask := strings.TrimSuffix(base, filepath.Ext(base)) + ".png"
-		if other, ok := taken[mask]; ok {
-			return nil, usageError{fmt.Errorf("%s and %s would both be written to %s", other, image, filepath.Join(out, mask))}
-		}
-		taken[mask] = image
-		list = append(list, task{image, mask})
-	}
-	for _, image := range images {
-		source, err := os.Stat(image)
-		if err != nil {
-			continue // told when its turn comes
-		}
-		for mask := range taken {
-			if target, err := os.Stat(filepath.Join(out, mask)); err == nil && os.SameFile(source, target) {
-				return nil, usageError{fmt.Errorf("%s would be overwritten by a mask; choose another --out", image)}
-			}
-		}
-	}
-	return list, nil
-}
-
 func segment(ctx context.Context, f segmentFlags, images []string, stdout, stderr io.Writer) error {
-	list, err := tasks(f.out, images)
+	p, err := newPlan(f.out, images, f.overlay, os.Stat)
 	if err != nil {
 		return err
 	}
@@ -93,21 +63,7 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 	}
 	defer model.Close()
 
-	// What the user named may be read: each image's own folder is a root.
-	var roots []string
-	seen := make(map[string]bool)
-	for i, t := range list {
-		if resolved, err := filepath.EvalSymlinks(t.image); err == nil {
-			if absolute, err := filepath.Abs(resolved); err == nil {
-				list[i].image = absolute
-				if dir := filepath.Dir(absolute); !seen[dir] {
-					seen[dir] = true
-					roots = append(roots, dir)
-				}
-			}
-		}
-	}
-	files, err := store.New(store.Options{InputRoots: roots, OutputRoot: f.out})
+	files, err := store.New(store.Options{InputRoots: p.roots, OutputRoot: f.out})
 	if err != nil {
 		return fmt.Errorf("open the folders: %w", err)
 	}
@@ -123,9 +79,9 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 	stdout, stderr = display.Out(), display.Messages()
 	bar := display.Begin()
 	defer bar.End()
-	bar.Count("segmenting", 0, len(list))
+	bar.Count("segmenting", 0, len(p.tasks))
 	done, failed := 0, 0
-	for r := range inOrder(ctx, svc, list, f.overlay, workers) {
+	for r := range inOrder(ctx, svc, p.tasks, f.overlay, workers) {
 		if r.Error != nil {
 			failed++
 			fmt.Fprintf(stderr, "brainseg: %s: %s\n", images[done], r.Error.Message)
@@ -133,13 +89,13 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 			fmt.Fprintln(stdout, summary(r))
 		}
 		done++
-		bar.Count("segmenting", done, len(list))
+		bar.Count("segmenting", done, len(p.tasks))
 	}
 	switch {
-	case done < len(list):
-		return fmt.Errorf("interrupted after %d of %d images", done, len(list))
+	case done < len(p.tasks):
+		return fmt.Errorf("interrupted after %d of %d images", done, len(p.tasks))
 	case failed > 0:
-		return fmt.Errorf("%d of %d images failed", failed, len(list))
+		return fmt.Errorf("%d of %d images failed", failed, len(p.tasks))
 	}
 	return nil
 }
@@ -155,10 +111,14 @@ func inOrder(ctx context.Context, svc *engine.Service, list []task, overlay bool
 			}
 			for len(list) > 0 && len(waiting) <= workers {
 				results := make(chan request.Result, 1)
-				svc.Submit(request.Request{
-					ID: list[0].mask, Image: request.Image{Path: list[0].image},
-					Output: request.Output{To: list[0].mask, Overlay: overlay},
-				}, func(o engine.Outcome) { results <- o.Result })
+				if t := list[0]; t.problem != nil {
+					results <- request.Failed(t.mask, request.NewError(request.CodeImageNotFound, t.problem.Error(), nil))
+				} else {
+					svc.Submit(request.Request{
+						ID: t.mask, Image: request.Image{Path: t.image},
+						Output: request.Output{To: t.mask, Overlay: overlay},
+					}, func(o engine.Outcome) { results <- o.Result })
+				}
 				list, waiting = list[1:], append(waiting, results)
 			}
 			result := <-waiting[0]

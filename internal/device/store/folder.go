@@ -35,15 +35,18 @@ func openFolder(path string) (folder, error) {
 // within returns path relative to f. ok is false where an absolute path is not
 // below f, or a relative one climbs out of it.
 func (f folder) within(path string) (name string, ok bool) {
-	if filepath.IsAbs(path) {
-		relative, err := filepath.Rel(string(f), path)
-		if err != nil {
-			return "", false
-		}
-		path = relative
-	}
 	name = filepath.Clean(path)
-	return name, filepath.IsLocal(name)
+	if !filepath.IsAbs(name) {
+		return name, filepath.IsLocal(name)
+	}
+	if name == string(f) {
+		return ".", true
+	}
+	rest, ok := strings.CutPrefix(name, strings.TrimSuffix(string(f), "/"))
+	if !ok || rest[0] != '/' { // not as filepath.Rel: there may be thousands of roots
+		return "", false
+	}
+	return rest[1:], true
 }
 
 // below returns what follows the folder in the absolute path target, by its name
