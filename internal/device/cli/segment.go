@@ -16,6 +16,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
@@ -84,7 +85,7 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 	for r := range inOrder(ctx, svc, p.tasks, f.overlay, workers) {
 		if r.Error != nil {
 			failed++
-			fmt.Fprintf(stderr, "brainseg: %s: %s\n", images[done], r.Error.Message)
+			fmt.Fprintf(stderr, "brainseg: %s: %s\n", output.Name(images[done]), r.Error.Message)
 		} else {
 			fmt.Fprintln(stdout, summary(r))
 		}
@@ -133,7 +134,7 @@ func inOrder(ctx context.Context, svc *engine.Service, list []task, overlay bool
 // summary is a line about a mask: where it is, and the tissues' shares.
 func summary(r request.Result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %dx%d", relative(r.Mask.Path), r.Image.Width, r.Image.Height)
+	fmt.Fprintf(&b, "%s  %dx%d", output.Name(relative(r.Mask.Path)), r.Image.Width, r.Image.Height)
 	for _, t := range r.Tissues {
 		if t.Value != 0 {
 			fmt.Fprintf(&b, "  %s %.1f %%", t.Name, 100*t.Share)
