@@ -62,7 +62,7 @@ func File(w io.Writer) *os.File {
 // the direction of writing, and bytes that are no UTF-8 are written as in Go's
 // string literals; line ends and tabs stay.
 func Printable(text string) string {
-	good := func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsPrint(r) }
+	good := func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsGraphic(r) }
 	if utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !good(r) }) {
 		return text
 	}
