@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +42,51 @@ func TestAnObjectComesBackAsItWasWritten(t *testing.T) {
 		if err != nil || !bytes.Equal(got, data) {
 			t.Errorf("%s: read %q, error %v", key, got, err)
 		}
+	}
+}
+
+func TestALargeObjectIsWrittenInParts(t *testing.T) {
+	server := useS3(t, awstest.Device)
+	behind, err := url.Parse(server.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	largest, parts := int64(0), 0
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		mu.Lock()
+		defer mu.Unlock()
+		largest = max(largest, r.In.ContentLength)
+		if r.In.URL.Query().Has("partNumber") {
+			parts++
+		}
+		r.SetURL(behind)
+		r.Out.Host = r.In.Host
+	}})
+	t.Cleanup(proxy.Close)
+	store := s3Store(t, proxy.URL, func(o *Options) { o.MaxBytes = 64 << 20 })
+	data := make([]byte, 2*partBytes+12_345)
+	for i := range data {
+		data[i] = byte(i >> 8 * 7)
+	}
+	const location = "s3://scans/volume.nii.gz"
+	written, err := store.Write(t.Context(), location, data, WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := sha256.Sum256(data); written.SHA256 != hex.EncodeToString(sum[:]) || written.Bytes != int64(len(data)) {
+		t.Errorf("written: %+v", written)
+	}
+	got, err := store.Read(t.Context(), Reference{Location: location})
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("read %d bytes, error %v", len(got), err)
+	}
+	_, err = store.Write(t.Context(), "s3://private/volume.nii.gz", data, WriteOptions{})
+	checkPrivate(t, err, ErrDenied, "private", "volume")
+	mu.Lock()
+	defer mu.Unlock()
+	if parts != 3 || largest > partBytes+partBytes/8 {
+		t.Errorf("%d parts, the largest request of %d bytes", parts, largest)
 	}
 }
 
