@@ -130,9 +130,17 @@ func (s *sweeper) look(ctx context.Context, leftovers bool) (again bool) {
 	var total int64
 	var old oldest
 	now := time.Now()
-	walk(ctx, root, func(name string, info fs.FileInfo) {
-		if leftover.MatchString(filepath.Base(name)) {
-			if leftovers && now.Sub(info.ModTime()) >= minLeftover && abandoned(root, name) {
+	walk(ctx, root, func(name string, entry fs.DirEntry) {
+		rest := leftover.MatchString(entry.Name())
+		if rest && !leftovers || !rest && !s.retention.on() {
+			return // unseen: a folder may be full of what is none of ours
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return
+		}
+		if rest {
+			if now.Sub(info.ModTime()) >= minLeftover && abandoned(root, name) {
 				_ = root.Remove(name)
 			}
 			return
@@ -179,7 +187,7 @@ func abandoned(root *os.Root, name string) bool {
 
 // walk calls visit with the regular files below root, in no order and without
 // following links, until ctx ends or maxEntries have been seen.
-func walk(ctx context.Context, root *os.Root, visit func(name string, info fs.FileInfo)) {
+func walk(ctx context.Context, root *os.Root, visit func(name string, entry fs.DirEntry)) {
 	seen := 0
 	for folders := []string{"."}; len(folders) > 0; {
 		at := folders[len(folders)-1]
@@ -197,8 +205,8 @@ func walk(ctx context.Context, root *os.Root, visit func(name string, info fs.Fi
 				if entry.IsDir() && len(folders) < maxFolders {
 					folders = append(folders, name)
 				}
-				if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
-					visit(name, info)
+				if entry.Type().IsRegular() {
+					visit(name, entry)
 				}
 			}
 		}
