@@ -6,19 +6,14 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/schemas"
 )
 
 func TestAMaskReplacesNeitherItsImageNorAnyFileThatIsNoMask(t *testing.T) {
 	folder := t.TempDir()
-	images, err := store.New(store.Options{InputRoots: []string{folder}, OutputRoot: folder})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { images.Close() })
-	b := start(t, "values", func(o *Options) { o.Store = images })
+	b := start(t, func(c *config.Config, _ *Deps) { c.Images.Roots, c.Output.Root = []string{folder}, folder })
 	slice := ramp(t, 12, 5)
 	write(t, folder, "scan-7.png", slice)
 	write(t, folder, "other.png", []byte("a person's"))
@@ -26,17 +21,19 @@ func TestAMaskReplacesNeitherItsImageNorAnyFileThatIsNoMask(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		id, to string
-		code   request.Code
+		id   string
+		out  request.Output
+		code request.Code
 	}{
-		{"scan-7", "", request.CodeOutputIsInput},
-		{"a", "scan-7.png", request.CodeOutputIsInput},
-		{"a", "again.png", request.CodeOutputIsInput},
-		{"other", "", request.CodeOutputExists},
+		{"scan-7", request.Output{}, request.CodeOutputIsInput},
+		{"scan-7", request.Output{Overwrite: true}, request.CodeOutputIsInput},
+		{"a", request.Output{To: "scan-7.png"}, request.CodeOutputIsInput},
+		{"a", request.Output{To: "again.png", Overwrite: true}, request.CodeOutputIsInput},
+		{"other", request.Output{}, request.CodeOutputExists},
 	} {
-		r := b.ask(t, request.Request{ID: tt.id, Image: request.Image{Path: "scan-7.png"}, Output: request.Output{To: tt.to}})
+		r := b.ask(t, request.Request{ID: tt.id, Image: request.Image{Path: "scan-7.png"}, Output: tt.out})
 		if r.Error == nil || r.Error.Code != tt.code {
-			t.Errorf("id %s to %q: error %+v, want %s", tt.id, tt.to, r.Error, tt.code)
+			t.Errorf("id %s, %+v: error %+v, want %s", tt.id, tt.out, r.Error, tt.code)
 		}
 		checkSchema(t, schemas.Result, r)
 	}
@@ -50,5 +47,8 @@ func TestAMaskReplacesNeitherItsImageNorAnyFileThatIsNoMask(t *testing.T) {
 		if r := b.ask(t, request.Request{ID: "m", Image: request.Image{Path: "scan-7.png"}, Output: request.Output{Overlay: true}}); r.Error != nil {
 			t.Errorf("%+v", r.Error)
 		}
+	}
+	if r := b.ask(t, request.Request{ID: "other", Image: request.Image{Path: "scan-7.png"}, Output: request.Output{Overwrite: true}}); r.Error != nil {
+		t.Errorf("with overwrite: %+v", r.Error)
 	}
 }

@@ -42,7 +42,7 @@ func FuzzDestinationsAreInjective(f *testing.F) {
 	f.Add(".overlay", "%2Eoverlay")
 	f.Add(strings.Repeat("/", 128), strings.Repeat("/", 127)+":")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		if a == b || !validID(a) || !validID(b) {
+		if a == b || checkText("id", a, MaxID) != nil || checkText("id", b, MaxID) != nil {
 			return
 		}
 		requests := [][2]Request{{{ID: a}, {ID: b}}}

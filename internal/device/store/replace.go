@@ -13,7 +13,7 @@ import (
 
 // occupied reports whether something has the name, and fails where that must not
 // be replaced.
-func (o *outputs) occupied(root *os.Root, name string, source fs.FileInfo, overwrite bool) (bool, error) {
+func (o *outputs) occupied(root *os.Root, name string, source func() fs.FileInfo, overwrite bool) (bool, error) {
 	there, err := root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -21,14 +21,14 @@ func (o *outputs) occupied(root *os.Root, name string, source fs.FileInfo, overw
 	if err != nil {
 		return false, err
 	}
-	if source != nil {
-		if os.SameFile(there, source) {
+	if image := source(); image != nil {
+		if os.SameFile(there, image) {
 			return true, failure{kind: ErrIsSource}
 		}
 		// By a link too, as far as that stays below the folder: one that leads
 		// out is replaced itself, and its target is not touched.
 		if there.Mode()&fs.ModeSymlink != 0 {
-			if target, err := root.Stat(name); err == nil && os.SameFile(target, source) {
+			if target, err := root.Stat(name); err == nil && os.SameFile(target, image) {
 				return true, failure{kind: ErrIsSource}
 			}
 		}

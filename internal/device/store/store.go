@@ -209,7 +209,7 @@ func (s *Store) Write(ctx context.Context, destination string, data []byte, opti
 	var err error
 	switch {
 	case !isObject(destination):
-		location, err = s.outputs.write(destination, data, s.identify(options.Source), options.Overwrite)
+		location, err = s.outputs.write(destination, data, func() fs.FileInfo { return s.identify(options.Source) }, options.Overwrite)
 	case options.Source.Inline == nil && options.Source.Location == destination:
 		err = failure{kind: ErrIsSource}
 	default:

@@ -33,9 +33,10 @@ func (o *outputs) open(path string) (err error) {
 
 // write puts a file at path below the folder and returns its absolute path. The
 // steps of an atomic write are made through os.Root, which a library that takes
-// paths would step around. source is the image that data was made from, nil
-// where it is no file.
-func (o *outputs) write(path string, data []byte, source fs.FileInfo, overwrite bool) (string, error) {
+// paths would step around. source looks at the image that data was made from;
+// it gives nil where that is no file, and is asked only where something may be
+// replaced.
+func (o *outputs) write(path string, data []byte, source func() fs.FileInfo, overwrite bool) (string, error) {
 	if err := checkPath(path); err != nil {
 		return "", err
 	}
@@ -154,7 +155,7 @@ func syncFolder(folder *os.File) error {
 // put writes a temporary file, flushes it to the disk, gives it its name and
 // flushes the folder: a name that is lost with the power would be of a mask that
 // an answer has told of.
-func (o *outputs) put(root *os.Root, name string, data []byte, source fs.FileInfo, overwrite bool) error {
+func (o *outputs) put(root *os.Root, name string, data []byte, source func() fs.FileInfo, overwrite bool) error {
 	folder, err := root.Open(".")
 	if err != nil {
 		return err
@@ -194,7 +195,7 @@ func fillFile(file *os.File, data []byte) error {
 // place gives the file temporary its name. What appears under that name between
 // the look at it and the rename is looked at again; only where an output or,
 // with overwrite, anything is to be replaced does the rename go unguarded.
-func (o *outputs) place(root *os.Root, folder *os.File, temporary, name string, source fs.FileInfo, overwrite bool) error {
+func (o *outputs) place(root *os.Root, folder *os.File, temporary, name string, source func() fs.FileInfo, overwrite bool) error {
 	for attempt := 0; ; attempt++ {
 		occupied, err := o.occupied(root, name, source, overwrite)
 		if err != nil {
