@@ -47,8 +47,14 @@ type Model struct {
 // network's checksum, loads ONNX Runtime where that was not done before, and
 // runs the network once on a tiny image to see that it does what the manifest
 // says. An error wraps ErrManifest, ErrChecksum, ErrRuntime or ErrModel.
+//
+// Where dir is a link, manifest and network come from the folder that it leads to
+// at first, though a deployment sets it anew meanwhile.
 func Open(dir string, opts Options) (*Model, error) {
 	opts = opts.withDefaults()
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
+	}
 	document, err := readFile(filepath.Join(dir, ManifestName), maxManifestBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
@@ -114,7 +120,7 @@ func (m *Model) start(network []byte) error {
 	}
 	m.session, err = ort.NewDynamicAdvancedSessionWithONNXData(network, inputs, []string{m.manifest.Output.Name}, options)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrModel, err)
+		return fmt.Errorf("%w: %w", ErrModel, reason(err))
 	}
 	return nil
 }
@@ -233,7 +239,7 @@ func (m *Model) failure(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrRuntime, err)
+	return fmt.Errorf("%w: %w", ErrRuntime, reason(err))
 }
 
 // Close waits for the runs in progress and lets go of the model's memory. A

@@ -82,7 +82,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	converted, err := p.step(ctx, "convert", []any{manifest, o.convert.Outputs}, func(dir string) error {
+	converted, err := p.step(ctx, "convert", []any{manifest, o.convert.Outputs, o.convert.InputShapes}, func(dir string) error {
 		return s.convert(filepath.Join(pulledDir, artifactDir), *origin, dir, o.convert)
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
 )
 
@@ -50,12 +51,15 @@ type console struct {
 	display       *progress.Display
 }
 
-func (c console) say(format string, a ...any) { fmt.Fprintf(c.progress, format+"\n", a...) }
+func (c console) say(format string, a ...any) {
+	fmt.Fprintln(c.progress, output.Printable(fmt.Sprintf(format, a...)))
+}
 
 // Run carries out the command line args, without the program's name, and
 // returns the exit code. It ends early when ctx does.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	display := progress.New(stdout, stderr)
+	results := output.NewStream(stdout)
+	display := progress.New(results, stderr)
 	stdout, stderr = display.Out(), display.Messages()
 	s := &settings{console: console{out: stdout, progress: stderr, display: display}}
 	root := &cobra.Command{
@@ -81,15 +85,18 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	err := root.ExecuteContext(ctx)
 	display.Close()
+	if err == nil {
+		err = results.Err()
+	}
 	var usage usageError
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "model-build: %v\nSee model-build --help.\n", err)
+		fmt.Fprintf(stderr, "model-build: %s\nSee model-build --help.\n", output.Printable(err.Error()))
 		return ExitUsage
 	}
-	fmt.Fprintf(stderr, "model-build: %v\n", err)
+	fmt.Fprintf(stderr, "model-build: %s\n", output.Printable(err.Error()))
 	return ExitFailed
 }
 

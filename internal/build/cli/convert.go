@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,14 +32,41 @@ type convertOptions struct {
 	Manifest string
 	// Outputs of an MXNet model to keep; default all that are no losses.
 	Outputs []string
+	// InputShapes of an MXNet model, each NAME=SIZE,SIZE,…; default those in its
+	// NAME-shapes.json.
+	InputShapes []string
 }
 
 func (o *convertOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.Manifest, "manifest", "", "manifest.json for a model that has none; file and sha256 are filled in")
+	cmd.Flags().StringArrayVar(&o.InputShapes, "input-shape", nil, "shape of an input of an MXNet model without NAME-shapes.json, like data=1,1,256,256: batch, channels, height, width; the converted network takes any height and width where its operators let it")
 	cmd.Flags().StringSliceVar(&o.Outputs, "output", nil, "output of an MXNet model to keep (default: all that are no losses)")
 }
 
-func (o *convertOptions) check() error { return present(map[string]string{"manifest": o.Manifest}) }
+func (o *convertOptions) check() error {
+	if _, err := o.shapes(); err != nil {
+		return err
+	}
+	return present(map[string]string{"manifest": o.Manifest})
+}
+
+// shapes are the shapes of inputs by name.
+func (o *convertOptions) shapes() (map[string][]int64, error) {
+	shapes := make(map[string][]int64)
+	for _, text := range o.InputShapes {
+		name, sizes, _ := strings.Cut(text, "=")
+		var shape []int64
+		for size := range strings.SplitSeq(sizes, ",") {
+			n, err := strconv.ParseInt(strings.TrimSpace(size), 10, 32)
+			if err != nil || n < 1 || name == "" {
+				return nil, usagef("--input-shape is %q, and must be like data=1,1,256,256", text)
+			}
+			shape = append(shape, n)
+		}
+		shapes[name] = shape
+	}
+	return shapes, nil
+}
 
 func convertCommand(s *settings) *cobra.Command {
 	var o convertOptions
@@ -48,9 +76,17 @@ func convertCommand(s *settings) *cobra.Command {
 		Use:   "convert --file PATH --out DIR",
 		Short: "Convert a model to ONNX with a manifest",
 		Long: "Convert an MXNet model (NAME-symbol.json and NAME-0000.params) to ONNX, or check one that is ONNX already.\n" +
-			"PATH is an artifact (.tar.gz, .zip), a folder, what pull made, NAME-symbol.json, or NAME.onnx.",
-		Example: "  model-build convert --file pulled --out converted",
-		Args:    noArguments,
+			"PATH is an artifact (.tar.gz, .zip), a folder, what pull made, NAME-symbol.json, or NAME.onnx.\n\n" +
+			"Where the network takes images of one size only, the message names the layer that fixes it, and why: FullyConnected\n" +
+			"behind Flatten (take a convolution or global pooling instead), Reshape or slices with sizes as numbers (0 and -1, or\n" +
+			"slice_like), Deconvolution or UpSampling to a size (a stride or scale), pooling of convention full or as wide as the\n" +
+			"image. Change that layer in the script, load the parameters again, train where their shapes have changed, and save it.\n\n" +
+			"Where an operator is not known, save the network with known ones in its place, leave out outputs that only training\n" +
+			"needs by --output, or export it to ONNX by other means, such as mx.onnx.export_model of MXNet, and give NAME.onnx with\n" +
+			"--manifest.",
+		Example: "  model-build convert --file pulled --out converted\n" +
+			"  model-build convert --file model.tar.gz --input-shape data=1,1,256,256 --out converted",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(map[string]string{"file": file, "out": out}); err != nil {
 				return err
@@ -102,20 +138,23 @@ func (s *settings) convertAny(ctx context.Context, path, out string, o convertOp
 			return fmt.Errorf("convert: %w", err)
 		}
 		defer os.RemoveAll(unpacked)
-		if _, err := unpackArchive(ctx, path, path, unpacked, limits); err != nil {
+		contents, err := unpackArchive(ctx, path, path, unpacked, limits)
+		if err != nil {
 			return err
 		}
-		path = unpacked
+		s.console.sayLitter(contents.Litter)
+		return unnamed(s.convert(unpacked, origin, out, o), unpacked, path)
 	}
 	return s.convert(path, origin, out, o)
 }
 
 // convert writes the model at path, a folder or a symbol, to the folder out.
 func (s *settings) convert(path string, origin pulled, out string, o convertOptions) error {
-	kind, at, err := findModel(path)
+	kind, at, ignored, err := findModel(path)
 	if err != nil {
 		return err
 	}
+	s.console.sayLitter(ignored)
 	task := s.console.display.Begin()
 	defer task.End()
 	task.Spin("converting")
@@ -155,33 +194,40 @@ const (
 )
 
 // findModel finds the one model at path or below it: the network of an ONNX
-// model, the symbol of an MXNet model.
-func findModel(path string) (kind, at string, err error) {
+// model, the symbol of an MXNet model. ignored is what it did not look at.
+func findModel(path string) (kind, at string, ignored []string, err error) {
 	found := make(map[string]string) // kind by path
-	err = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(path, func(at string, entry fs.DirEntry, err error) error {
+		relative, relErr := filepath.Rel(path, at)
 		switch {
-		case err != nil || entry.IsDir():
-			return err
-		case strings.HasSuffix(path, onnxSuffix):
-			found[path] = kindONNX
-		case strings.HasSuffix(path, symbolSuffix):
-			found[path] = kindMXNet
+		case errors.Join(err, relErr) != nil:
+			return errors.Join(err, relErr)
+		case archive.IsLitter(filepath.ToSlash(relative)):
+			ignored = append(ignored, relative)
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+		case entry.IsDir():
+		case strings.HasSuffix(at, onnxSuffix):
+			found[at] = kindONNX
+		case strings.HasSuffix(at, symbolSuffix):
+			found[at] = kindMXNet
 		}
 		return nil
 	})
 	if err != nil {
-		return "", "", fmt.Errorf("find the model: %w", err)
+		return "", "", nil, fmt.Errorf("find the model: %w", err)
 	}
 	if len(found) == 0 {
-		return "", "", fmt.Errorf("find the model in %s: there is neither NAME.onnx nor NAME-symbol.json; a training script must leave one in SM_MODEL_DIR", path)
+		return "", "", nil, fmt.Errorf("there is no model in %s, neither NAME.onnx nor NAME-symbol.json; a training script must leave one in SM_MODEL_DIR", path)
 	}
 	if len(found) > 1 {
-		return "", "", fmt.Errorf("find the model in %s: there are several (%s); leave the one to convert", path, strings.Join(slices.Sorted(maps.Keys(found)), ", "))
+		return "", "", nil, fmt.Errorf("there are several models in %s (%s); leave the one to convert", path, strings.Join(slices.Sorted(maps.Keys(found)), ", "))
 	}
 	for at, kind := range found {
-		return kind, at, nil
+		return kind, at, ignored, nil
 	}
-	return "", "", nil
+	return "", "", nil, nil
 }
 
 // passONNX takes an ONNX model over as it is, if it keeps the rules.

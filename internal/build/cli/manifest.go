@@ -48,9 +48,18 @@ func convertMXNet(symbol, out string, o convertOptions) (*segmentation.Manifest,
 	if err != nil {
 		return nil, nil, err
 	}
-	model, report, err := source.ToONNX(mxnet.Options{Outputs: o.Outputs, Version: Version})
+	shapes, err := o.shapes()
 	if err != nil {
 		return nil, nil, err
+	}
+	for name := range shapes {
+		if !source.HasInput(name) {
+			return nil, nil, usagef("--input-shape %s: the network has no input of that name", name)
+		}
+	}
+	model, report, err := source.ToONNX(mxnet.Options{Shapes: shapes, Outputs: o.Outputs, Version: Version})
+	if err != nil {
+		return nil, nil, withCure(err)
 	}
 	network := filepath.Join(out, networkName)
 	if err := onnx.Write(network, model); err != nil {
@@ -70,6 +79,18 @@ func convertMXNet(symbol, out string, o convertOptions) (*segmentation.Manifest,
 		return nil, nil, err
 	}
 	return manifest, conversionNotes(report), checkTensors(model, manifest)
+}
+
+// withCure adds to an error of the conversion what can be done about it.
+func withCure(err error) error {
+	var shape *mxnet.ShapeError
+	switch {
+	case errors.As(err, &shape):
+		return fmt.Errorf("%w; if it is the network's input, say --input-shape %s=1,1,HEIGHT,WIDTH with a size that the network takes; if not, the files are not those of one model", err, shape.Variable)
+	case errors.Is(err, mxnet.ErrUnsupported):
+		return fmt.Errorf("%w; see model-build convert --help for what to do about it", err)
+	}
+	return err
 }
 
 // conversionNotes say what was done, for people.
@@ -104,12 +125,13 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
-// tissues are the classes of the seed's models.
+// tissues are the classes of the seed's models, in the colours that trained ones
+// have (CLASSES in model-build/training).
 var tissues = []segmentation.Class{
 	{Value: 0, Name: "background", Colour: "#000000"},
-	{Value: 1, Name: "csf", Colour: "#3b7dd8"},
-	{Value: 2, Name: "grey-matter", Colour: "#7f7f7f"},
-	{Value: 3, Name: "white-matter", Colour: "#f2f2f2"},
+	{Value: 1, Name: "csf", Colour: "#3b82f6"},
+	{Value: 2, Name: "grey-matter", Colour: "#e07a5f"},
+	{Value: 3, Name: "white-matter", Colour: "#f4f1de"},
 }
 
 // seedManifest is the manifest of a converted model that keeps to what the seed's
@@ -128,7 +150,7 @@ func seedManifest(model *onnxpb.ModelProto, report *mxnet.Report, sum string) (*
 		return nil, fmt.Errorf("%w: output %s is not 1 x %d x height x width, scores of background, CSF, grey and white matter%s", segmentation.ErrModel, outputs[0].GetName(), len(tissues), cure)
 	}
 	if !report.Dynamic {
-		return nil, fmt.Errorf("%w: the network takes images of one size only, because of %s; the component needs any size", segmentation.ErrModel, report.FixedBecause)
+		return nil, fmt.Errorf("%w: the network takes images of one size only, and the component needs any size; see model-build convert --help for what to do about it (%s)", segmentation.ErrModel, report.FixedBecause)
 	}
 	return &segmentation.Manifest{
 		SchemaVersion: segmentation.SchemaVersion,

@@ -37,7 +37,7 @@ func (x *call) tensor(i int) tensor {
 	}
 	t := x.in[i]
 	if t.missing {
-		x.inconsistent("the variable %q has no value in the params file and no shape in %s; are the files those of one model?", t.name, "model"+shapesSuffix)
+		x.fault(&ShapeError{Variable: t.name})
 	}
 	return t
 }

@@ -126,6 +126,7 @@ func openStore(cfg config.Config) (Store, error) {
 	}
 	images, err := store.New(store.Options{
 		InputRoots: cfg.Images.Roots, OutputRoot: cfg.Output.Root, MaxBytes: cfg.Images.MaxBytes,
+		Retention: store.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes},
 		S3: store.S3Options{
 			AllowedBuckets: cfg.S3.Buckets, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
 			PathStyle: cfg.S3.PathStyle, Timeout: cfg.S3.Timeout,
