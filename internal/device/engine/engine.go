@@ -151,6 +151,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 		e.cancel()
+		e.intake.abort()
 		select {
 		case <-finished:
 		case <-time.After(stuckGrace):

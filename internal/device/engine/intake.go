@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/store"
 )
 
 // intake takes jobs from the queue, has their images fetched, and hands them to
@@ -53,11 +52,14 @@ type state struct {
 	phase    phase
 	source   source
 	fresh    bool // may keep its place in the order
+	lagged   bool // has had its grace
 	began    time.Time
 	timer    *time.Timer // of the fetch
-	data     []byte      // the encoded image
-	hold     *Hold       // room for data; nil before it is known
-	err      error       // instead of it
+	cancel   context.CancelFunc
+	crowded  bool   // the fetch waits for room
+	data     []byte // the encoded image
+	hold     *Hold  // room for data; nil before it is known
+	err      error  // instead of it
 	fetch    time.Duration
 }
 
@@ -85,12 +87,7 @@ func newIntake(e *Engine) *intake {
 
 // run takes jobs until the queue has no more.
 func (in *intake) run() {
-	calledOff := make(chan struct{})
-	stop := context.AfterFunc(in.e.ctx, func() { defer close(calledOff); in.abort() })
 	defer func() {
-		if !stop() {
-			<-calledOff
-		}
 		in.mu.Lock()
 		in.ended = true
 		in.mu.Unlock()
@@ -142,6 +139,7 @@ func (in *intake) take(j *Job) {
 		j.timer = time.AfterFunc(limit, func() { in.giveUp(j) })
 	default:
 		j.source, j.fresh = fromFile, !in.lagging()
+		j.lagged = !j.fresh
 		grace := in.e.deps.ReadTimeout
 		if j.fresh {
 			grace = min(fileGrace, grace)
@@ -177,7 +175,9 @@ func (in *intake) launch() {
 			in.fetching[j.source]++
 			j.phase, j.began = reading, time.Now()
 			j.setup.refs.Add(1)
-			go in.fetch(j, j.setup)
+			var ctx context.Context
+			ctx, j.cancel = context.WithCancel(in.e.ctx)
+			go in.fetch(ctx, j, j.setup)
 		}
 	}
 }
@@ -192,22 +192,31 @@ func (in *intake) lag(j *Job) {
 	if j.phase == fetched {
 		return
 	}
-	if rest := in.e.deps.ReadTimeout - fileGrace; j.fresh && rest > 0 {
-		j.fresh = false
+	if rest := in.e.deps.ReadTimeout - fileGrace; !j.lagged && rest > 0 {
+		j.fresh, j.lagged = false, true
 		j.timer.Reset(rest)
 		in.changed.Broadcast()
 		return
 	}
-	in.settle(j, nil, errGivenUp, false)
+	in.late(j)
 }
 
 func (in *intake) giveUp(j *Job) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.settle(j, nil, errGivenUp, false)
+	in.late(j)
 }
 
-// abort settles whatever is not fetched.
+// late settles a job whose image has not come in time. mu is held.
+func (in *intake) late(j *Job) {
+	if j.crowded {
+		in.settle(j, nil, errNoRoom, false)
+	} else {
+		in.settle(j, nil, errGivenUp, false)
+	}
+}
+
+// abort settles whatever is not fetched, and what is taken from now on.
 func (in *intake) abort() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -227,6 +236,7 @@ func (in *intake) settle(j *Job, data []byte, err error, back bool) bool {
 	if j.phase == reading {
 		in.fetching[j.source]--
 		j.fetch = time.Since(j.began)
+		j.cancel()
 		if !back {
 			in.lost[j.source]++
 		}
@@ -312,13 +322,15 @@ func (in *intake) inWork() (list []*Job) {
 
 // fetch reads the image of a job. It may outlive the job, for a read from a file
 // system that does not answer comes back when that does; nobody waits for it.
-func (in *intake) fetch(j *Job, s *setup) {
+func (in *intake) fetch(ctx context.Context, j *Job, s *setup) {
 	defer s.release()
-	ref := reference(j.Request)
-	data, err := in.read(s, ref)
+	data, hold, err := in.read(ctx, j, s)
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if !in.settle(j, data, err, true) {
+	if in.settle(j, data, err, true) {
+		j.hold = hold
+	} else {
+		hold.Release()
 		in.lost[j.source]--
 		if !in.aborted {
 			in.e.deps.Logger.Info("a read that was given up has come back", zap.Uint64("request", j.Number))
@@ -327,17 +339,38 @@ func (in *intake) fetch(j *Job, s *setup) {
 	in.launch()
 }
 
-// read turns a panic of the storage into an error.
-func (in *intake) read(s *setup, ref store.Reference) (data []byte, err error) {
+// read reads an image once there is room for it, and turns a panic of the storage
+// into an error.
+func (in *intake) read(ctx context.Context, j *Job, s *setup) (data []byte, hold *Hold, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 			in.e.deps.Logger.Error("a read failed by a fault of the component", zap.ByteString("stack", debug.Stack()))
 		}
 	}()
-	data, err = s.store.it.Read(in.e.ctx, ref)
-	if err != nil {
-		return nil, readError(err)
+	ref := reference(j.Request)
+	ref.Room = func(ctx context.Context, bytes int64) error {
+		if !in.e.budget.take(bytes) {
+			in.crowd(j, true)
+			defer in.crowd(j, false)
+			if err := in.e.budget.wait(ctx, bytes); err != nil {
+				return err
+			}
+		}
+		hold = &Hold{e: in.e, bytes: bytes}
+		return nil
 	}
-	return data, nil
+	data, err = s.store.it.Read(ctx, ref)
+	if err != nil {
+		return nil, hold, readError(err)
+	}
+	return data, hold, nil
+}
+
+// crowd notes whether a job waits for room: then it keeps nobody behind it.
+func (in *intake) crowd(j *Job, waits bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	j.crowded, j.fresh = waits, j.fresh && !waits
+	in.changed.Broadcast()
 }

@@ -214,3 +214,27 @@ func TestEncodedImagesInMemoryAreBoundedByBytes(t *testing.T) {
 		t.Errorf("%d bytes are held by nobody", b.budget.used)
 	}
 }
+
+func TestAReadWaitsForRoomInMemory(t *testing.T) {
+	const size = 100_000
+	hold, started := make(chan struct{}), make(chan struct{})
+	b := start(t, func(c *config.Config, _ *Deps) { c.Images.MaxBytes, c.Images.TotalBytes = size, size })
+	write(t, b.in, "slice.png", ramp(t, 12, 5))
+	b.Submit(t.Context(), anybody, request.Request{ID: "stuck", Image: request.Image{Inline: ramp(t, 4, 4)}, Output: request.Output{Discard: true}},
+		func(Outcome) { close(started); <-hold })
+	<-started
+	answers := make(chan request.Result, 2)
+	note := func(o Outcome) { answers <- o.Result }
+	b.Submit(t.Context(), anybody, request.Request{ID: "large", Image: request.Image{Inline: make([]byte, size)}, Output: request.Output{Discard: true}}, note)
+	b.Submit(t.Context(), anybody, path("slice.png"), note)
+	close(hold)
+	for _, want := range []string{"large", "a"} {
+		if r := <-answers; r.ID != want || (r.Error != nil) != (want == "large") {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	}
+	b.Close(t.Context())
+	if b.budget.used != 0 {
+		t.Errorf("%d bytes are held by nobody", b.budget.used)
+	}
+}

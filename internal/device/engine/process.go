@@ -46,7 +46,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	}
 
 	slice, _, err := imaging.Decode(j.data, s.limits)
-	j.data, j.Request.Image.Inline = nil, nil
+	j.data, j.Request.Image.Inline, r.Image.Inline = nil, nil, nil // the garbage collector's
 	j.hold.Release()
 	if err != nil {
 		return Outcome{}, decodeError(err)

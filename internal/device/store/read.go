@@ -58,8 +58,8 @@ func statFile(roots []folder, path string) (fs.FileInfo, error) {
 }
 
 // readFile reads a regular file below one of roots.
-func readFile(ctx context.Context, roots []folder, path string, limit int64) ([]byte, error) {
-	folder, name, err := find(roots, path)
+func readFile(ctx context.Context, roots []folder, ref Reference, limit int64) ([]byte, error) {
+	folder, name, err := find(roots, ref.Location)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +76,9 @@ func readFile(ctx context.Context, roots []folder, path string, limit int64) ([]
 	info, err := file.Stat()
 	if err == nil {
 		err = checkFile(info, limit)
+	}
+	if err == nil {
+		err = ref.makeRoom(ctx, info.Size())
 	}
 	if err != nil {
 		return nil, fileFailure(err)

@@ -49,9 +49,9 @@ func (o *objectStore) close() {
 	}
 }
 
-// get reads the object at location, at most maxBytes of it.
-func (o *objectStore) get(ctx context.Context, location string) ([]byte, error) {
-	bucket, key, err := o.split(location)
+// get reads the object at ref's location, at most maxBytes of it.
+func (o *objectStore) get(ctx context.Context, ref Reference) ([]byte, error) {
+	bucket, key, err := o.split(ref.Location)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +73,13 @@ func (o *objectStore) get(ctx context.Context, location string) ([]byte, error) 
 	}
 	if length > o.maxBytes {
 		return nil, tooLarge(o.maxBytes)
+	}
+	room := length
+	if room < 0 {
+		room = o.maxBytes
+	}
+	if err := ref.makeRoom(limited, room); err != nil {
+		return nil, objectFailure(ctx, limited, err)
 	}
 	data, err := readBounded(object.Body, length, o.maxBytes)
 	if err != nil {

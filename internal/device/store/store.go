@@ -72,6 +72,21 @@ type Reference struct {
 	Location string
 	// Inline holds the image itself.
 	Inline []byte
+	// Room, if not nil, is asked for room once the length is known, at most
+	// Options.MaxBytes, and before memory is taken. It may wait; its error ends
+	// Read as the end of ctx does. Inline images need none.
+	Room func(ctx context.Context, bytes int64) error
+}
+
+// makeRoom asks for room for an image.
+func (r Reference) makeRoom(ctx context.Context, bytes int64) error {
+	if r.Room == nil {
+		return nil
+	}
+	if err := r.Room(ctx, bytes); err != nil {
+		return contextFailure(err)
+	}
+	return nil
 }
 
 // Written tells where a result is.
@@ -162,9 +177,9 @@ func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
 		}
 		data = ref.Inline
 	case isObject(ref.Location):
-		data, err = s.objects.get(ctx, ref.Location)
+		data, err = s.objects.get(ctx, ref)
 	default:
-		data, err = readFile(ctx, s.inputs, ref.Location, s.maxBytes)
+		data, err = readFile(ctx, s.inputs, ref, s.maxBytes)
 	}
 	if err == nil && len(data) == 0 {
 		err = failure{kind: ErrEmpty}
