@@ -96,6 +96,7 @@ type Engine struct {
 	deps   Deps
 	queue  Queue
 	budget *budget
+	claims claims
 	intake *intake
 	ctx    context.Context // ends the work in progress
 	cancel context.CancelFunc
@@ -119,6 +120,7 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), budget: newBudget(cfg.Images.TotalBytes), current: first}
+	e.claims.held = make(map[string]int)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.intake = newIntake(e)
 	e.wg.Go(e.intake.run)

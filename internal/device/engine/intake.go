@@ -59,6 +59,7 @@ type state struct {
 	crowded  bool   // the fetch waits for room
 	data     []byte // the encoded image
 	hold     *Hold  // room for data; nil before it is known
+	claim    *Claim // of the outputs
 	err      error  // instead of it
 	fetch    time.Duration
 }

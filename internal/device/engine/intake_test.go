@@ -53,7 +53,7 @@ func (b *bench) callOff() {
 }
 
 func path(name string) request.Request {
-	return request.Request{ID: "a", Image: request.Image{Path: name}}
+	return request.Request{ID: name, Image: request.Image{Path: name}}
 }
 
 func TestAnImageThatDoesNotComeTakesNoWorkersPlace(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAnImageThatDoesNotComeTakesNoWorkersPlace(t *testing.T) {
 	write(t, b.in, "slice.png", ramp(t, 12, 5))
 	ignore := func(Outcome) {}
 	for i := range 10 {
-		b.Submit(t.Context(), anybody, request.Request{ID: "s3", Image: request.Image{S3: "s3://dead/" + strconv.Itoa(i)}}, ignore)
+		b.Submit(t.Context(), anybody, request.Request{ID: "s3-" + strconv.Itoa(i), Image: request.Image{S3: "s3://dead/" + strconv.Itoa(i)}}, ignore)
 	}
 	for i := range maxFetching - 1 {
 		b.Submit(t.Context(), anybody, path("hung/"+strconv.Itoa(i)), ignore)
@@ -228,7 +228,7 @@ func TestAReadWaitsForRoomInMemory(t *testing.T) {
 	b.Submit(t.Context(), anybody, request.Request{ID: "large", Image: request.Image{Inline: make([]byte, size)}, Output: request.Output{Discard: true}}, note)
 	b.Submit(t.Context(), anybody, path("slice.png"), note)
 	close(hold)
-	for _, want := range []string{"large", "a"} {
+	for _, want := range []string{"large", "slice.png"} {
 		if r := <-answers; r.ID != want || (r.Error != nil) != (want == "large") {
 			t.Errorf("result %+v, error %+v", r, r.Error)
 		}

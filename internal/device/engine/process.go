@@ -81,7 +81,8 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		Image:   &request.Dimensions{Width: width, Height: height},
 	}
 	if !r.Output.Discard {
-		if err := w.write(ctx, s.store.it, r, &result); err != nil {
+		err = w.write(ctx, s.store.it, r, &result)
+		if err != nil && result.Mask == nil {
 			return Outcome{}, err
 		}
 	}
@@ -92,7 +93,11 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	t.Total = milliseconds(time.Since(j.Accepted))
 	result.Timings = &t
 	w.e.sign(&result, s.identity)
-	return Outcome{Result: result, Mask: w.mask.Bytes()}, nil
+	if err != nil { // of the overlay: the mask is there all the same
+		failure := request.AsError(err)
+		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
+	}
+	return Outcome{Result: result, Mask: w.mask.Bytes()}, err
 }
 
 // write stores mask and overlay and notes them in the result.

@@ -15,9 +15,12 @@ import (
 // Outcome is what became of a request.
 type Outcome struct {
 	Result request.Result
-	// Mask is the encoded mask, nil where Result.Status is failed. It is valid
+	// Mask is the encoded mask, nil where there is none. It is valid
 	// until the function that took the outcome returns.
 	Mask []byte
+	// Claim keeps the files that Result names from other requests. Whoever takes
+	// the outcome must release it when the result is on its way.
+	Claim *Claim
 }
 
 // Submit queues a request. ctx bounds the wait to be accepted, which takes time
@@ -64,10 +67,19 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 			return
 		}
 	}
+	if names := outputs(e.Config(), r); len(names) > 0 {
+		var free bool
+		if j.claim, free = e.claims.take(names, r.Output.Overwrite); !free {
+			j.hold.Release()
+			e.refuse(number, r.ID, errClaimed, done)
+			return
+		}
+	}
 	e.busy.Add(1)
 	if err := e.queue.Accept(ctx, j); err != nil {
 		e.busy.Add(-1)
 		j.hold.Release()
+		j.claim.Release()
 		e.refuse(number, r.ID, acceptError(err), done)
 		return
 	}
@@ -104,6 +116,9 @@ func (e *Engine) finish(j *Job, o Outcome, err error) {
 	if failure := e.queue.Finish(e.ctx, j, o.Result); failure != nil {
 		e.deps.Logger.Error("an answer could not be stored", zap.Uint64("request", j.Number), zap.Error(failure))
 	}
+	if o.Claim = j.claim; o.Result.Mask == nil {
+		j.claim.Release() // nothing was written
+	}
 	// The answer first: somebody waits for it.
 	j.done(o)
 	j.hold.Release()
@@ -122,7 +137,7 @@ func (w *worker) attempt(j *Job) (o Outcome, err error) {
 			e.deps.Logger.Error("request failed by a fault of the component", zap.Uint64("request", j.Number), zap.ByteString("stack", debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
-		if err != nil {
+		if err != nil && o.Result.Mask == nil {
 			o = e.failed(j.Request.ID, err)
 		}
 	}()

@@ -85,13 +85,13 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 // take hands a request to the engine.
 func (r *requests) take(ctx context.Context, m ggipc.TopicMessage) {
 	c := r.component
-	c.engine.SubmitDocument(ctx, engine.Requester{Way: engine.WayIPC}, m.Bytes(), func(o engine.Outcome) { c.out.result(o.Result) })
+	c.engine.SubmitDocument(ctx, engine.Requester{Way: engine.WayIPC}, m.Bytes(), c.out.result)
 }
 
 // turnAway answers a request that came faster than requests can be looked at.
 func (r *requests) turnAway(m ggipc.TopicMessage) {
 	c := r.component
-	c.engine.TurnAway(m.Bytes(), func(o engine.Outcome) { c.out.result(o.Result) })
+	c.engine.TurnAway(m.Bytes(), c.out.result)
 }
 
 // lost counts the requests that could not even be answered.

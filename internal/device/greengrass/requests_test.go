@@ -175,7 +175,7 @@ func TestABurstIsAnsweredInOrder(t *testing.T) {
 	d.launch()
 	const n = 200
 	for i := range n {
-		d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"},"output":{"to":"same.png"}}`, i))
+		d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"},"output":{"to":"%d.png"}}`, i, i))
 	}
 	for i := range n {
 		if r := next(t, d.results); r.Error != nil || r.ID != fmt.Sprint(i) {
