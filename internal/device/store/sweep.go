@@ -16,7 +16,8 @@ import (
 
 // Retention says for how long outputs are kept. The zero value keeps all.
 type Retention struct {
-	// MaxAge is for how long an output is kept; default for ever.
+	// MaxAge is for how long an output is kept; default for ever. One that was
+	// written before the device knew the time is not removed for its age.
 	MaxAge time.Duration
 	// MaxBytes is how many bytes all outputs may have together; beyond it the
 	// oldest go. Default: no limit.
@@ -42,6 +43,10 @@ const (
 	// not answer.
 	closeWait = time.Second
 )
+
+// clockSet is before any output: a device that starts without the time gives its
+// files one of 1970, and they must not be old at once when the time comes.
+var clockSet = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // leftover is what a killed process leaves: see outputs.put.
 var leftover = regexp.MustCompile(`^\.[A-Z2-7]{26}\.tmp$`)
@@ -145,7 +150,7 @@ func (s *sweeper) look(ctx context.Context, leftovers bool) (again bool) {
 			}
 			return
 		}
-		tooOld := s.retention.MaxAge > 0 && now.Sub(info.ModTime()) > s.retention.MaxAge
+		tooOld := s.retention.MaxAge > 0 && now.Sub(info.ModTime()) > s.retention.MaxAge && info.ModTime().After(clockSet)
 		if !tooOld && s.retention.MaxBytes <= 0 || !marked(root, name) {
 			return
 		}

@@ -130,7 +130,7 @@ func TestTemporaryFilesOfAKilledProcessAreRemovedAtStart(t *testing.T) {
 func TestOutputsBeyondTheirAgeAreRemovedAndNothingElse(t *testing.T) {
 	store, folder := oneFolder(t)
 	old := time.Now().Add(-48 * time.Hour)
-	for _, name := range []string{"old.png", "p1/old.png", "young.png"} {
+	for _, name := range []string{"old.png", "p1/old.png", "young.png", "timeless.png"} {
 		if _, err := store.Write(t.Context(), name, []byte("mask"), WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -138,13 +138,14 @@ func TestOutputsBeyondTheirAgeAreRemovedAndNothingElse(t *testing.T) {
 	for _, name := range []string{"old.png", "p1/old.png", "scan-7.png"} {
 		makeOld(t, filepath.Join(folder, name), old)
 	}
+	makeOld(t, filepath.Join(folder, "timeless.png"), time.Unix(100, 0))
 	kept, err := New(Options{OutputRoot: folder, Retention: Retention{MaxAge: 24 * time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer kept.Close()
 	eventually(t, "the old ones are gone", func() bool {
-		return slices.Equal(names(t, folder), []string{"p1", "scan-7.png", "young.png"}) && len(names(t, filepath.Join(folder, "p1"))) == 0
+		return slices.Equal(names(t, folder), []string{"p1", "scan-7.png", "timeless.png", "young.png"}) && len(names(t, filepath.Join(folder, "p1"))) == 0
 	})
 }
 
