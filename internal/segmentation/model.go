@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/boundedfile"
 )
 
 // ManifestName is the manifest's file name in a model's folder.
@@ -49,7 +49,7 @@ type Model struct {
 // says. An error wraps ErrManifest, ErrChecksum, ErrRuntime or ErrModel.
 func Open(dir string, opts Options) (*Model, error) {
 	opts = opts.withDefaults()
-	document, err := readFile(filepath.Join(dir, ManifestName), maxManifestBytes)
+	document, err := boundedfile.Read(filepath.Join(dir, ManifestName), maxManifestBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
@@ -58,7 +58,7 @@ func Open(dir string, opts Options) (*Model, error) {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, ManifestName), err)
 	}
 	path := filepath.Join(dir, manifest.File)
-	network, err := readFile(path, maxModelBytes)
+	network, err := boundedfile.Read(path, maxModelBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModel, err)
 	}
@@ -77,29 +77,6 @@ func Open(dir string, opts Options) (*Model, error) {
 		return nil, fmt.Errorf("try %s: %w: %w", path, ErrModel, err)
 	}
 	return m, nil
-}
-
-func readFile(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if info.Size() == 0 || info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes and must have 1 to %d", path, info.Size(), limit)
-	}
-	content := make([]byte, info.Size())
-	if _, err := io.ReadFull(file, content); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return content, nil
 }
 
 func (m *Model) start(network []byte) error {

@@ -15,11 +15,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/brainseg/brainseg/internal/boundedfile"
 )
 
 // Errors by which a caller decides. Every error of this package wraps one of
@@ -144,26 +145,11 @@ func LoadFiles(symbol, params, shapes string) (*Model, error) {
 }
 
 func readFile(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	content, err := boundedfile.Read(path, limit)
+	if errors.Is(err, boundedfile.ErrUnfit) {
+		err = fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a file", ErrFormat, path)
-	}
-	if info.Size() == 0 || info.Size() > limit {
-		return nil, fmt.Errorf("%w: %s has %d bytes and must have 1 to %d", ErrFormat, path, info.Size(), limit)
-	}
-	content := make([]byte, info.Size())
-	if _, err := io.ReadFull(file, content); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return content, nil
+	return content, err
 }
 
 // parseShapes reads [{"name": "data", "shape": [1, 1, 208, 176]}, ...].
