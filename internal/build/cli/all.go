@@ -13,8 +13,8 @@ import (
 
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
-	"github.com/brainseg/brainseg/internal/build/provenance"
 	"github.com/brainseg/brainseg/internal/build/publish"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // allOptions are the flags of all.
@@ -171,7 +171,7 @@ func contentOf(path string) (string, error) {
 		return "", fmt.Errorf("look at %s: %w", path, err)
 	}
 	if !info.IsDir() {
-		return provenance.FileSHA256(path)
+		return model.FileSHA256(path)
 	}
 	files, err := digests(path)
 	if err != nil {

@@ -17,8 +17,7 @@ import (
 	"github.com/brainseg/brainseg/internal/build/archive"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
-	"github.com/brainseg/brainseg/internal/build/provenance"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // networkName is the network's file name after every step.
@@ -92,11 +91,11 @@ func (s *settings) convertAny(ctx context.Context, path, out string, o convertOp
 	case strings.HasSuffix(path, ".params"), strings.HasSuffix(path, ".json"):
 		return usagef("--file %s is a part of a model; give its NAME%s, its NAME%s or its folder", path, symbolSuffix, onnxSuffix)
 	default:
-		sum, err := provenance.FileSHA256(path)
+		sum, err := model.FileSHA256(path)
 		if err != nil {
 			return fmt.Errorf("convert: %w", err)
 		}
-		origin.Artifact = &provenance.Artifact{Source: filepath.Base(path), SHA256: sum, Bytes: info.Size()}
+		origin.Artifact = &model.Artifact{Source: filepath.Base(path), SHA256: sum, Bytes: info.Size()}
 		unpacked, err := os.MkdirTemp(filepath.Dir(out), temporaryPrefix)
 		if err != nil {
 			return fmt.Errorf("convert: %w", err)
@@ -116,8 +115,8 @@ func (s *settings) convert(path string, origin pulled, out string, o convertOpti
 	if err != nil {
 		return err
 	}
-	step := provenance.Step{Name: "convert"}
-	var manifest *segmentation.Manifest
+	step := model.Step{Name: "convert"}
+	var manifest *model.Manifest
 	if kind == kindMXNet {
 		manifest, step.Notes, err = convertMXNet(at, out, o)
 	} else {
@@ -127,20 +126,20 @@ func (s *settings) convert(path string, origin pulled, out string, o convertOpti
 	if err != nil {
 		return err
 	}
-	record := provenance.Record{Tool: tool(), TrainingJob: origin.TrainingJob, Artifact: origin.Artifact}
+	record := model.Record{Tool: tool(), TrainingJob: origin.TrainingJob, Artifact: origin.Artifact}
 	folder := filepath.Dir(at)
-	if record.Metrics, err = provenance.ReadMetrics(filepath.Join(folder, "metrics.json")); err != nil {
+	if record.Metrics, err = model.ReadMetrics(filepath.Join(folder, "metrics.json")); err != nil {
 		s.console.say("the trainer's metrics are left out: %v", err)
 	}
 	step.SHA256 = manifest.SHA256
-	record.Steps = []provenance.Step{step}
+	record.Steps = []model.Step{step}
 	if err := copyDocuments(folder, out); err != nil {
 		return err
 	}
 	for _, note := range step.Notes {
 		s.console.say("  %s", note)
 	}
-	return provenance.Write(out, manifest, record)
+	return writeManifest(out, manifest, record)
 }
 
 // The kinds of models, and how the names of their files end.
@@ -182,32 +181,32 @@ func findModel(path string) (kind, at string, err error) {
 }
 
 // passONNX takes an ONNX model over as it is, if it keeps the rules.
-func passONNX(network, out string, o convertOptions) (*segmentation.Manifest, error) {
-	model, err := onnx.Read(network)
+func passONNX(network, out string, o convertOptions) (*model.Manifest, error) {
+	graph, err := onnx.Read(network)
 	if err != nil {
 		return nil, err
 	}
-	sum, err := provenance.FileSHA256(network)
+	sum, err := model.FileSHA256(network)
 	if err != nil {
 		return nil, fmt.Errorf("convert: %w", err)
 	}
-	var manifest *segmentation.Manifest
-	own := filepath.Join(filepath.Dir(network), segmentation.ManifestName)
+	var manifest *model.Manifest
+	own := filepath.Join(filepath.Dir(network), model.ManifestName)
 	switch _, statErr := os.Stat(own); {
 	case o.Manifest != "":
 		manifest, err = fillManifest(o.Manifest, sum)
 	case errors.Is(statErr, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: there is no %s beside %s; give one by --manifest", segmentation.ErrManifest, segmentation.ManifestName, filepath.Base(network))
+		return nil, fmt.Errorf("%w: there is no %s beside %s; give one by --manifest", model.ErrManifest, model.ManifestName, filepath.Base(network))
 	default:
-		manifest, _, err = provenance.Read(filepath.Dir(network))
+		manifest, _, err = model.Read(filepath.Dir(network))
 		if err == nil && (manifest.File != filepath.Base(network) || manifest.SHA256 != sum) {
-			err = fmt.Errorf("%w: the manifest is of %s with sha256 %s, and %s has %s", segmentation.ErrChecksum, manifest.File, manifest.SHA256, filepath.Base(network), sum)
+			err = fmt.Errorf("%w: the manifest is of %s with sha256 %s, and %s has %s", model.ErrChecksum, manifest.File, manifest.SHA256, filepath.Base(network), sum)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTensors(model, manifest); err != nil {
+	if err := checkTensors(graph, manifest); err != nil {
 		return nil, err
 	}
 	manifest.File = networkName
@@ -215,34 +214,29 @@ func passONNX(network, out string, o convertOptions) (*segmentation.Manifest, er
 }
 
 // checkTensors compares the graph's inputs and outputs with the manifest.
-func checkTensors(model *onnxpb.ModelProto, manifest *segmentation.Manifest) error {
+func checkTensors(graph *onnxpb.ModelProto, manifest *model.Manifest) error {
 	have := make(map[string]int32)
-	for _, info := range model.GetGraph().GetInput() {
+	for _, info := range graph.GetGraph().GetInput() {
 		have["input "+info.GetName()] = info.GetType().GetTensorType().GetElemType()
 	}
-	for _, info := range model.GetGraph().GetOutput() {
+	for _, info := range graph.GetGraph().GetOutput() {
 		have["output "+info.GetName()] = info.GetType().GetTensorType().GetElemType()
 	}
 	want := map[string]string{"input " + manifest.Input.Name: manifest.Input.Type, "output " + manifest.Output.Name: manifest.Output.Type}
 	if name := manifest.Normalisation.Input; name != "" {
-		want["input "+name] = typeFloat32
+		want["input "+name] = model.TypeFloat32
 	}
 	for name, kind := range want {
 		got, ok := have[name]
 		if !ok {
-			return fmt.Errorf("%w: the network has no %s, but %s", segmentation.ErrModel, name, strings.Join(slices.Sorted(maps.Keys(have)), ", "))
+			return fmt.Errorf("%w: the network has no %s, but %s", model.ErrNetwork, name, strings.Join(slices.Sorted(maps.Keys(have)), ", "))
 		}
 		if elementTypes[got] != kind {
-			return fmt.Errorf("%w: %s has elements of type %v, and the manifest says %s", segmentation.ErrModel, name, onnxpb.TensorProto_DataType(got), kind)
+			return fmt.Errorf("%w: %s has elements of type %v, and the manifest says %s", model.ErrNetwork, name, onnxpb.TensorProto_DataType(got), kind)
 		}
 	}
 	return nil
 }
 
-const (
-	typeFloat32 = "float32"
-	typeUint8   = "uint8"
-)
-
 // elementTypes are the manifest's names.
-var elementTypes = map[int32]string{int32(onnxpb.TensorProto_FLOAT): typeFloat32, int32(onnxpb.TensorProto_UINT8): typeUint8}
+var elementTypes = map[int32]string{int32(onnxpb.TensorProto_FLOAT): model.TypeFloat32, int32(onnxpb.TensorProto_UINT8): model.TypeUint8}

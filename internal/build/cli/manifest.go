@@ -4,23 +4,36 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
+
+	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/build/mxnet"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
-	"github.com/brainseg/brainseg/internal/build/provenance"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
+
+// writeManifest puts manifest and record into the folder dir, whole or not at all.
+func writeManifest(dir string, manifest *model.Manifest, record model.Record) error {
+	document, err := model.Encode(manifest, record)
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, model.ManifestName), document, 0o640); err != nil {
+		return fmt.Errorf("write the manifest: %w", err)
+	}
+	return nil
+}
 
 // fillManifest reads a manifest that somebody wrote for a network with the digest
 // sum.
-func fillManifest(path, sum string) (*segmentation.Manifest, error) {
-	document, err := os.ReadFile(path)
+func fillManifest(path, sum string) (*model.Manifest, error) {
+	document, err := boundedfile.Read(path, maxDocumentBytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", segmentation.ErrManifest, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrManifest, err)
 	}
 	var fields map[string]any
 	err = json.Unmarshal(document, &fields)
@@ -28,13 +41,13 @@ func fillManifest(path, sum string) (*segmentation.Manifest, error) {
 		err = errors.New("it is null")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s is not a JSON object: %w", segmentation.ErrManifest, path, err)
+		return nil, fmt.Errorf("%w: %s is not a JSON object: %w", model.ErrManifest, path, err)
 	}
 	fields["file"], fields["sha256"] = networkName, sum
 	if document, err = json.Marshal(fields); err != nil {
-		return nil, fmt.Errorf("%w: %w", segmentation.ErrManifest, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrManifest, err)
 	}
-	manifest, err := segmentation.ParseManifest(document)
+	manifest, err := model.ParseManifest(document)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -43,33 +56,33 @@ func fillManifest(path, sum string) (*segmentation.Manifest, error) {
 
 // convertMXNet converts the model of a symbol. Its manifest is that of the
 // seed's kind: grey values 0 to 255 as they are, scores for each class.
-func convertMXNet(symbol, out string, o convertOptions) (*segmentation.Manifest, []string, error) {
+func convertMXNet(symbol, out string, o convertOptions) (*model.Manifest, []string, error) {
 	source, err := mxnet.Load(symbol)
 	if err != nil {
 		return nil, nil, err
 	}
-	model, report, err := source.ToONNX(mxnet.Options{Outputs: o.Outputs, Version: Version})
+	graph, report, err := source.ToONNX(mxnet.Options{Outputs: o.Outputs, Version: Version})
 	if err != nil {
 		return nil, nil, err
 	}
 	network := filepath.Join(out, networkName)
-	if err := onnx.Write(network, model); err != nil {
+	if err := onnx.Write(network, graph); err != nil {
 		return nil, nil, err
 	}
-	sum, err := provenance.FileSHA256(network)
+	sum, err := model.FileSHA256(network)
 	if err != nil {
 		return nil, nil, err
 	}
-	var manifest *segmentation.Manifest
+	var manifest *model.Manifest
 	if o.Manifest != "" {
 		manifest, err = fillManifest(o.Manifest, sum)
 	} else {
-		manifest, err = seedManifest(model, report, sum)
+		manifest, err = seedManifest(graph, report, sum)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	return manifest, conversionNotes(report), checkTensors(model, manifest)
+	return manifest, conversionNotes(report), checkTensors(graph, manifest)
 }
 
 // conversionNotes say what was done, for people.
@@ -104,42 +117,34 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
-// tissues are the classes of the seed's models.
-var tissues = []segmentation.Class{
-	{Value: 0, Name: "background", Colour: "#000000"},
-	{Value: 1, Name: "csf", Colour: "#3b7dd8"},
-	{Value: 2, Name: "grey-matter", Colour: "#7f7f7f"},
-	{Value: 3, Name: "white-matter", Colour: "#f2f2f2"},
-}
-
 // seedManifest is the manifest of a converted model that keeps to what the seed's
 // have: one image of one channel in, scores of four classes out.
-func seedManifest(model *onnxpb.ModelProto, report *mxnet.Report, sum string) (*segmentation.Manifest, error) {
+func seedManifest(graph *onnxpb.ModelProto, report *mxnet.Report, sum string) (*model.Manifest, error) {
 	const cure = "; give a manifest that fits by --manifest, or name the output by --output"
-	inputs, outputs := model.GetGraph().GetInput(), model.GetGraph().GetOutput()
+	inputs, outputs := graph.GetGraph().GetInput(), graph.GetGraph().GetOutput()
 	if len(inputs) != 1 || len(outputs) != 1 {
-		return nil, fmt.Errorf("%w: the network has %d inputs and %d outputs instead of one each%s", segmentation.ErrModel, len(inputs), len(outputs), cure)
+		return nil, fmt.Errorf("%w: the network has %d inputs and %d outputs instead of one each%s", model.ErrNetwork, len(inputs), len(outputs), cure)
 	}
 	in, out := onnx.Dims(inputs[0]), onnx.Dims(outputs[0])
 	if len(in) != 4 || in[1].Size != 1 {
-		return nil, fmt.Errorf("%w: input %s is not 1 x 1 x height x width%s", segmentation.ErrModel, inputs[0].GetName(), cure)
+		return nil, fmt.Errorf("%w: input %s is not 1 x 1 x height x width%s", model.ErrNetwork, inputs[0].GetName(), cure)
 	}
-	if len(out) != 4 || out[1].Size != int64(len(tissues)) {
-		return nil, fmt.Errorf("%w: output %s is not 1 x %d x height x width, scores of background, CSF, grey and white matter%s", segmentation.ErrModel, outputs[0].GetName(), len(tissues), cure)
+	if len(out) != 4 || out[1].Size != int64(len(model.Tissues)) {
+		return nil, fmt.Errorf("%w: output %s is not 1 x %d x height x width, scores of background, CSF, grey and white matter%s", model.ErrNetwork, outputs[0].GetName(), len(model.Tissues), cure)
 	}
 	if !report.Dynamic {
-		return nil, fmt.Errorf("%w: the network takes images of one size only, because of %s; the component needs any size", segmentation.ErrModel, report.FixedBecause)
+		return nil, fmt.Errorf("%w: the network takes images of one size only, because of %s; the component needs any size", model.ErrNetwork, report.FixedBecause)
 	}
-	return &segmentation.Manifest{
-		SchemaVersion: segmentation.SchemaVersion,
+	return &model.Manifest{
+		SchemaVersion: model.SchemaVersion,
 		Name:          "brain-segmentation-mxnet",
 		Version:       "1.0.0",
 		File:          networkName,
 		SHA256:        sum,
-		Input:         segmentation.Input{Name: inputs[0].GetName(), Type: typeFloat32, Layout: "NCHW", Channels: 1, SizeMultiple: max(report.SizeMultiple, 1)},
-		Normalisation: segmentation.Normalisation{Kind: "none"},
-		Output:        segmentation.Output{Name: outputs[0].GetName(), Type: typeFloat32, Layout: "NCHW"},
-		Classes:       tissues,
+		Input:         model.Input{Name: inputs[0].GetName(), Type: model.TypeFloat32, Layout: model.LayoutNCHW, Channels: 1, SizeMultiple: max(report.SizeMultiple, 1)},
+		Normalisation: model.Normalisation{Kind: model.NormalisationNone},
+		Output:        model.Output{Name: outputs[0].GetName(), Type: model.TypeFloat32, Layout: model.LayoutNCHW},
+		Classes:       model.Tissues,
 		Parameters:    report.Parameters,
 	}, nil
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/brainseg/brainseg/internal/build/modelcheck"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
-	"github.com/brainseg/brainseg/internal/build/provenance"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // rewriter optimises a network and proves each rewrite on the spot: it opens what
@@ -20,7 +19,7 @@ import (
 type rewriter struct {
 	ctx      context.Context
 	options  optimiseOptions
-	manifest segmentation.Manifest
+	manifest model.Manifest
 	work     string
 	before   string // folder of the model before the rewrite at hand
 	notes    []string
@@ -30,8 +29,8 @@ type rewriter struct {
 // rewrite writes the model in the folder from, made faster, to the folder to. It
 // returns the manifest in line with it and what was done, for people. amd64 adds
 // the rewrites that are of use on x86-64 alone.
-func rewrite(ctx context.Context, from, to string, manifest segmentation.Manifest, o optimiseOptions, amd64 bool) (*segmentation.Manifest, []string, error) {
-	model, err := onnx.Read(filepath.Join(from, manifest.File))
+func rewrite(ctx context.Context, from, to string, manifest model.Manifest, o optimiseOptions, amd64 bool) (*model.Manifest, []string, error) {
+	graph, err := onnx.Read(filepath.Join(from, manifest.File))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,7 +44,7 @@ func rewrite(ctx context.Context, from, to string, manifest segmentation.Manifes
 	}
 	defer os.RemoveAll(work)
 	r := &rewriter{ctx: ctx, options: o, manifest: manifest, work: work, before: from}
-	after, steps, err := graphopt.Optimise(model, graphopt.Options{Layout: amd64, KeepPRelu: fastPRelu(version), AfterStep: r.prove})
+	after, steps, err := graphopt.Optimise(graph, graphopt.Options{Layout: amd64, KeepPRelu: fastPRelu(version), AfterStep: r.prove})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,16 +66,16 @@ func fastPRelu(version string) bool {
 }
 
 // prove is called after each rewrite.
-func (r *rewriter) prove(step graphopt.Step, _, model *onnxpb.ModelProto) error {
+func (r *rewriter) prove(step graphopt.Step, _, graph *onnxpb.ModelProto) error {
 	after := filepath.Join(r.work, step.Name)
 	if err := os.Mkdir(after, 0o750); err != nil {
 		return err
 	}
-	manifest, err := writeModel(after, model, r.manifest)
+	manifest, err := writeModel(after, graph, r.manifest)
 	if err != nil {
 		return err
 	}
-	if err := provenance.Write(after, manifest, provenance.Record{}); err != nil {
+	if err := writeManifest(after, manifest, model.Record{}); err != nil {
 		return err
 	}
 	c, err := modelcheck.Compare(r.ctx, r.before, after, r.options.Golden, findLibrary(r.options.Library))
@@ -97,21 +96,21 @@ func (r *rewriter) prove(step graphopt.Step, _, model *onnxpb.ModelProto) error 
 
 // writeModel writes the network to the folder dir and returns the manifest that
 // fits it: input and output may have become bytes.
-func writeModel(dir string, model *onnxpb.ModelProto, manifest segmentation.Manifest) (*segmentation.Manifest, error) {
+func writeModel(dir string, graph *onnxpb.ModelProto, manifest model.Manifest) (*model.Manifest, error) {
 	path := filepath.Join(dir, networkName)
-	if err := onnx.Write(path, model); err != nil {
+	if err := onnx.Write(path, graph); err != nil {
 		return nil, err
 	}
 	var err error
 	manifest.File = networkName
-	if manifest.SHA256, err = provenance.FileSHA256(path); err != nil {
+	if manifest.SHA256, err = model.FileSHA256(path); err != nil {
 		return nil, err
 	}
-	if manifest.Input.Type == typeFloat32 && graphopt.TakesBytes(model) {
-		manifest.Input.Name, manifest.Input.Type = model.GetGraph().GetInput()[0].GetName(), typeUint8
+	if manifest.Input.Type == model.TypeFloat32 && graphopt.TakesBytes(graph) {
+		manifest.Input.Name, manifest.Input.Type = graph.GetGraph().GetInput()[0].GetName(), model.TypeUint8
 	}
-	if manifest.Output.Type == typeFloat32 && graphopt.GivesMask(model) {
-		manifest.Output = segmentation.Output{Name: model.GetGraph().GetOutput()[0].GetName(), Type: typeUint8, Layout: "NHW"}
+	if manifest.Output.Type == model.TypeFloat32 && graphopt.GivesMask(graph) {
+		manifest.Output = model.Output{Name: graph.GetGraph().GetOutput()[0].GetName(), Type: model.TypeUint8, Layout: model.LayoutNHW}
 	}
-	return &manifest, checkTensors(model, &manifest)
+	return &manifest, checkTensors(graph, &manifest)
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"github.com/brainseg/brainseg/internal/build/provenance"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // pipeline takes steps one after the other in a work folder. Each has a folder
@@ -62,7 +62,7 @@ func openPipeline(c console, work string) (*pipeline, error) {
 	p := &pipeline{console: c, work: work, lock: lock}
 	// Another program may do another thing with the same input.
 	if executable, err := os.Executable(); err == nil {
-		p.program, err = provenance.FileSHA256(executable)
+		p.program, err = model.FileSHA256(executable)
 		if err != nil {
 			lock.Close()
 			return nil, fmt.Errorf("%s: %w", doing, err)
@@ -154,7 +154,7 @@ func digests(dir string) (map[string]string, error) {
 		if err != nil {
 			return err
 		}
-		files[filepath.ToSlash(relative)], err = provenance.FileSHA256(path)
+		files[filepath.ToSlash(relative)], err = model.FileSHA256(path)
 		return err
 	})
 	return files, err

@@ -20,8 +20,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"github.com/brainseg/brainseg/internal/build/provenance"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // The names of a package's files. On a device a zip is unpacked to a folder after
@@ -81,14 +80,14 @@ type Options struct {
 	Version string
 }
 
-// Build packages the model in the folder model into the folder out, which is
+// Build packages the model in the folder dir into the folder out, which is
 // made where it is missing.
 //
 // What the manifest says of the machine on which the model was checked, its
 // speed and memory, is left out: it would make each zip another, and says
 // nothing of the device.
-func Build(model, out string, options Options) (*Package, error) {
-	doing := "package " + model
+func Build(dir, out string, options Options) (*Package, error) {
+	doing := "package " + dir
 	recipe, err := ParseRecipe(template)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
@@ -99,10 +98,10 @@ func Build(model, out string, options Options) (*Package, error) {
 		}
 	}
 	files := make(map[string][]byte)
-	if files[ZipName], err = zipModel(model); err != nil {
+	if files[ZipName], err = zipModel(dir); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	variant := filepath.Join(model, AMD64Dir)
+	variant := filepath.Join(dir, AMD64Dir)
 	if _, err := os.Stat(variant); err == nil {
 		if files[amd64ZipName], err = zipModel(variant); err != nil {
 			return nil, fmt.Errorf("package %s: %w", variant, err)
@@ -137,7 +136,7 @@ func Open(dir string) (*Package, error) {
 	p.Component, p.Version = recipe.Component(), recipe.Version()
 	for _, name := range recipe.artifacts() {
 		a := Artifact{Path: filepath.Join(dir, name)}
-		if a.SHA256, err = provenance.FileSHA256(a.Path); err != nil {
+		if a.SHA256, err = model.FileSHA256(a.Path); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrPackage, err)
 		}
 		p.Artifacts = append(p.Artifacts, a)
@@ -150,7 +149,7 @@ func Open(dir string) (*Package, error) {
 
 // zipModel returns the zip of the model in the folder dir.
 func zipModel(dir string) ([]byte, error) {
-	manifest, record, err := provenance.Read(dir)
+	manifest, record, err := model.Read(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +159,12 @@ func zipModel(dir string) ([]byte, error) {
 		record.Verification = &shipped
 	}
 	network := filepath.Join(dir, manifest.File)
-	sum, err := provenance.FileSHA256(network)
+	sum, err := model.FileSHA256(network)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", segmentation.ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, err)
 	}
 	if sum != manifest.SHA256 {
-		return nil, fmt.Errorf("%w: %s has sha256 %s, and the manifest says %s", segmentation.ErrChecksum, network, sum, manifest.SHA256)
+		return nil, fmt.Errorf("%w: %s has sha256 %s, and the manifest says %s", model.ErrChecksum, network, sum, manifest.SHA256)
 	}
 	document, err := encode(dir, manifest, record)
 	if err != nil {
@@ -173,10 +172,10 @@ func zipModel(dir string) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
-	if err := errors.Join(add(w, segmentation.ManifestName, bytes.NewReader(document)), addFile(w, manifest.File, network)); err != nil {
+	if err := errors.Join(add(w, model.ManifestName, bytes.NewReader(document)), addFile(w, manifest.File, network)); err != nil {
 		return nil, err
 	}
-	for _, name := range append([]string{segmentation.SelfTestSliceName, segmentation.SelfTestMaskName}, Documents...) {
+	for _, name := range append([]string{model.SelfTestSliceName, model.SelfTestMaskName}, Documents...) {
 		err := addFile(w, name, filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -193,11 +192,11 @@ func zipModel(dir string) ([]byte, error) {
 
 // encode returns the manifest to ship: the file as it is where model-build has
 // written nothing into it.
-func encode(dir string, manifest *segmentation.Manifest, record provenance.Record) ([]byte, error) {
+func encode(dir string, manifest *model.Manifest, record model.Record) ([]byte, error) {
 	if record.Tool == "" {
-		return os.ReadFile(filepath.Join(dir, segmentation.ManifestName))
+		return os.ReadFile(filepath.Join(dir, model.ManifestName))
 	}
-	return provenance.Encode(manifest, record)
+	return model.Encode(manifest, record)
 }
 
 // add stores a file as it is: a network hardly shrinks, and compressed bytes

@@ -17,20 +17,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/brainseg/brainseg/internal/build/modelcheck"
-	"github.com/brainseg/brainseg/internal/build/provenance"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
-// model copies a test model and writes a record into its manifest.
-func model(t *testing.T, change func(*provenance.Record)) string {
+// makeModel copies a test model and writes a record into its manifest.
+func makeModel(t *testing.T, change func(*model.Record)) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "segmentation", "testdata", "models", "threshold"))); err != nil {
 		t.Fatal(err)
 	}
-	manifest, record, err := provenance.Read(dir)
+	manifest, record, err := model.Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +37,11 @@ func model(t *testing.T, change func(*provenance.Record)) string {
 	if change != nil {
 		change(&record)
 	}
-	if err := provenance.Write(dir, manifest, record); err != nil {
+	document, err := model.Encode(manifest, record)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, model.ManifestName), document, 0o640)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -67,11 +70,11 @@ func unzip(t *testing.T, path string) map[string]string {
 }
 
 func TestThePackageHoldsAModelThatOpens(t *testing.T) {
-	dir := model(t, nil)
+	dir := makeModel(t, nil)
 	if err := os.WriteFile(filepath.Join(dir, "MODEL_CARD.md"), []byte("card"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{segmentation.SelfTestSliceName, segmentation.SelfTestMaskName} {
+	for _, name := range []string{model.SelfTestSliceName, model.SelfTestMaskName} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o640); err != nil {
 			t.Fatal(err)
 		}
@@ -107,14 +110,14 @@ func TestThePackageHoldsAModelThatOpens(t *testing.T) {
 }
 
 func TestTheSameModelGivesTheSameBytesWhereverItWasMeasured(t *testing.T) {
-	measured := func(p50 float64) func(*provenance.Record) {
-		return func(r *provenance.Record) {
-			r.Verification = &modelcheck.Report{Golden: []modelcheck.Mask{{Slice: "a.png"}}, Measured: &modelcheck.Measured{P50: p50, Processor: "mine"}}
+	measured := func(p50 float64) func(*model.Record) {
+		return func(r *model.Record) {
+			r.Verification = &model.Verification{Golden: []model.GoldenMask{{Slice: "a.png"}}, Measured: &model.Measured{P50: p50, Processor: "mine"}}
 		}
 	}
 	var zips [][]byte
 	for i, p50 := range []float64{1, 2} {
-		dir := model(t, measured(p50))
+		dir := makeModel(t, measured(p50))
 		if i == 1 { // neither times nor modes count
 			if err := os.Chmod(filepath.Join(dir, "model.onnx"), 0o600); err != nil {
 				t.Fatal(err)
@@ -140,18 +143,18 @@ func TestTheSameModelGivesTheSameBytesWhereverItWasMeasured(t *testing.T) {
 }
 
 func TestAModelThatDoesNotFitItsManifestIsNotPackaged(t *testing.T) {
-	dir := model(t, nil)
+	dir := makeModel(t, nil)
 	if err := os.WriteFile(filepath.Join(dir, "model.onnx"), []byte("other"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	out := t.TempDir()
-	if _, err := Build(dir, out, Options{}); !errors.Is(err, segmentation.ErrChecksum) {
+	if _, err := Build(dir, out, Options{}); !errors.Is(err, model.ErrChecksum) {
 		t.Errorf("error %v", err)
 	}
 	if entries, _ := os.ReadDir(out); len(entries) > 0 {
 		t.Errorf("%v was written", entries)
 	}
-	if _, err := Build(model(t, nil), out, Options{Version: "1.0"}); !errors.Is(err, ErrPackage) {
+	if _, err := Build(makeModel(t, nil), out, Options{Version: "1.0"}); !errors.Is(err, ErrPackage) {
 		t.Errorf("a version of two numbers: error %v", err)
 	}
 	if _, err := Open(t.TempDir()); !errors.Is(err, ErrPackage) {
@@ -283,7 +286,7 @@ func TestARecipeTakesAVersionAndAnArtifactsPlace(t *testing.T) {
 }
 
 func TestThePackageIsLaidWhereGDKExpectsIt(t *testing.T) {
-	dir := model(t, nil)
+	dir := makeModel(t, nil)
 	if err := os.CopyFS(filepath.Join(dir, AMD64Dir), os.DirFS(filepath.Join("..", "..", "segmentation", "testdata", "models", "values"))); err != nil {
 		t.Fatal(err)
 	}

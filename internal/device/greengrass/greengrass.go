@@ -26,6 +26,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -197,7 +198,7 @@ func openService(ctx context.Context, opts Options, cfg config.Config, thing str
 // startFailure says in one sentence, without paths, why the component did not
 // start.
 func startFailure(err error) string {
-	for _, sentinel := range []error{segmentation.ErrManifest, segmentation.ErrChecksum, segmentation.ErrRuntime, segmentation.ErrModel, errSelfTest} {
+	for _, sentinel := range []error{model.ErrManifest, model.ErrChecksum, segmentation.ErrRuntime, model.ErrNetwork, errSelfTest} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
 		}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -30,7 +31,7 @@ var errSelfTest = errors.New("the model failed its self-test")
 // the one expected. A model that brings none segments a drawn slice, which finds
 // faults but no wrong classes. Either way the first request finds the network
 // warm.
-func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger *zap.Logger) error {
+func selfTest(ctx context.Context, m *segmentation.Model, dir string, logger *zap.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, selfTestTimeout)
 	defer cancel()
 	start := time.Now()
@@ -39,11 +40,11 @@ func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger
 		return fmt.Errorf("%w: %w", errSelfTest, err)
 	}
 	if slice == nil {
-		logger.Info("model brings no "+segmentation.SelfTestSliceName+" to be tested with", zap.String("model", model.Manifest().Name))
+		logger.Info("model brings no "+model.SelfTestSliceName+" to be tested with", zap.String("model", m.Manifest().Name))
 		slice = phantom()
 	}
 	mask := make([]uint8, slice.Rect.Dx()*slice.Rect.Dy())
-	err = model.Segment(ctx, slice, mask)
+	err = m.Segment(ctx, slice, mask)
 	if errors.Is(err, segmentation.ErrTooLarge) {
 		logger.Warn("model is not tested: images.maxPixels is smaller than a slice")
 		return nil
@@ -56,7 +57,7 @@ func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger
 		agreement = agreementOf(mask, expected)
 		if agreement < selfTestAgreement {
 			return fmt.Errorf("%w: %.2f %% of the pixels of %s have the class that %s says, and at least %.0f %% must; deploy the model again, or make %s anew if the network was changed on purpose",
-				errSelfTest, 100*agreement, segmentation.SelfTestSliceName, segmentation.SelfTestMaskName, 100*selfTestAgreement, segmentation.SelfTestMaskName)
+				errSelfTest, 100*agreement, model.SelfTestSliceName, model.SelfTestMaskName, 100*selfTestAgreement, model.SelfTestMaskName)
 		}
 	}
 	logger.Info("self-test passed", zap.Float64("agreement", agreement), zap.Duration("took", time.Since(start)))
@@ -65,16 +66,16 @@ func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger
 
 // selfTestPair reads slice and mask, nil where the model brings neither.
 func selfTestPair(dir string) (slice *image.Gray, mask []uint8, err error) {
-	slice, sliceErr := readGrey(filepath.Join(dir, segmentation.SelfTestSliceName))
-	expected, maskErr := readGrey(filepath.Join(dir, segmentation.SelfTestMaskName))
+	slice, sliceErr := readGrey(filepath.Join(dir, model.SelfTestSliceName))
+	expected, maskErr := readGrey(filepath.Join(dir, model.SelfTestMaskName))
 	if errors.Is(sliceErr, fs.ErrNotExist) && errors.Is(maskErr, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err := errors.Join(sliceErr, maskErr); err != nil {
-		return nil, nil, fmt.Errorf("read %s and %s: %w", segmentation.SelfTestSliceName, segmentation.SelfTestMaskName, err)
+		return nil, nil, fmt.Errorf("read %s and %s: %w", model.SelfTestSliceName, model.SelfTestMaskName, err)
 	}
 	if slice.Rect.Size() != expected.Rect.Size() {
-		return nil, nil, fmt.Errorf("%s is %v and %s %v; they must have one size", segmentation.SelfTestSliceName, slice.Rect.Size(), segmentation.SelfTestMaskName, expected.Rect.Size())
+		return nil, nil, fmt.Errorf("%s is %v and %s %v; they must have one size", model.SelfTestSliceName, slice.Rect.Size(), model.SelfTestMaskName, expected.Rect.Size())
 	}
 	return slice, expected.Pix, nil
 }

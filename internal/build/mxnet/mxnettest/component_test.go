@@ -14,6 +14,7 @@ import (
 	"github.com/brainseg/brainseg/internal/build/mxnet"
 	"github.com/brainseg/brainseg/internal/build/mxnet/mxnettest"
 	"github.com/brainseg/brainseg/internal/build/onnx"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -53,7 +54,7 @@ func TestTheComponentRunsTheSeedsNetworks(t *testing.T) {
 					t.Fatal(err)
 				}
 				dir := t.TempDir()
-				for name, content := range map[string][]byte{"model.onnx": content, segmentation.ManifestName: manifest} {
+				for name, content := range map[string][]byte{"model.onnx": content, model.ManifestName: manifest} {
 					if err := os.WriteFile(filepath.Join(dir, name), content, 0o640); err != nil {
 						t.Fatal(err)
 					}

@@ -1,4 +1,4 @@
-package provenance
+package model
 
 import (
 	"bytes"
@@ -10,13 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
-
-	"github.com/brainseg/brainseg/internal/build/modelcheck"
-	"github.com/brainseg/brainseg/internal/build/trainingjob"
-	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
-var models = filepath.Join("..", "..", "segmentation", "testdata", "models")
+var models = filepath.Join("..", "segmentation", "testdata", "models")
 
 func TestTheRecordComesBackAndTheTrainersWordsStay(t *testing.T) {
 	manifest, record, err := Read(filepath.Join(models, "threshold"))
@@ -28,16 +24,20 @@ func TestTheRecordComesBackAndTheTrainersWordsStay(t *testing.T) {
 	}
 	want := Record{
 		Tool:        "model-build test",
-		TrainingJob: &trainingjob.Job{Name: "job", ARN: "arn", Artifact: "s3://b/k", Hyperparameters: map[string]string{"network": "enet"}},
+		TrainingJob: &TrainingJob{Name: "job", ARN: "arn", Artifact: "s3://b/k", Hyperparameters: map[string]string{"network": "enet"}},
 		Artifact:    &Artifact{Source: "s3://b/k", VersionID: "3", SHA256: strings.Repeat("a", 64), Bytes: 5},
 		Steps:       []Step{{Name: "convert", SHA256: strings.Repeat("b", 64), Notes: []string{"as it was"}}},
 		Metrics:     map[string]any{"dice": map[string]any{"mean": []any{0.75, 0.9}}},
-		Verification: &modelcheck.Report{Golden: []modelcheck.Mask{{Slice: "a.png", Width: 1, Height: 1, Pixels: map[string]int{"below": 1}}},
-			Measured: &modelcheck.Measured{P50: 1.5}},
+		Verification: &Verification{Golden: []GoldenMask{{Slice: "a.png", Width: 1, Height: 1, Pixels: map[string]int{"below": 1}}},
+			Measured: &Measured{P50: 1.5}},
 	}
 	manifest.Normalisation.Low = 0 // the schema wants it nevertheless
 	dir := t.TempDir()
-	if err := Write(dir, manifest, want); err != nil {
+	first, err := Encode(manifest, want)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, ManifestName), first, 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	again, got, err := Read(dir)
@@ -51,12 +51,11 @@ func TestTheRecordComesBackAndTheTrainersWordsStay(t *testing.T) {
 		t.Errorf("the trainer's words are gone: %s", again.Provenance)
 	}
 	// Written once more it is the same to the byte.
-	first, _ := os.ReadFile(filepath.Join(dir, segmentation.ManifestName))
 	second, err := Encode(again, got)
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("written again it differs (%v):\n%s\n%s", err, first, second)
 	}
-	schema, err := jsonschema.NewCompiler().Compile(filepath.Join("..", "..", "..", "schemas", "model-manifest.schema.json"))
+	schema, err := jsonschema.NewCompiler().Compile(filepath.Join("..", "..", "schemas", "model-manifest.schema.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +69,7 @@ func TestTheRecordComesBackAndTheTrainersWordsStay(t *testing.T) {
 }
 
 func TestAManifestThatIsMissingOrWrongIsNamed(t *testing.T) {
-	if _, _, err := Read(t.TempDir()); !errors.Is(err, segmentation.ErrManifest) {
+	if _, _, err := Read(t.TempDir()); !errors.Is(err, ErrManifest) {
 		t.Errorf("none: error %v", err)
 	}
 	manifest, _, err := Read(filepath.Join(models, "values"))
@@ -80,7 +79,7 @@ func TestAManifestThatIsMissingOrWrongIsNamed(t *testing.T) {
 	for _, provenance := range []string{`[1]`, `"text"`, `{"modelBuild": 5}`} {
 		m := *manifest
 		m.Provenance = []byte(provenance)
-		if _, err := Of(&m); !errors.Is(err, segmentation.ErrManifest) {
+		if _, err := m.Record(); !errors.Is(err, ErrManifest) {
 			t.Errorf("%s: error %v", provenance, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package segmentation
+package model
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image/color"
 	"io"
 	"path/filepath"
 	"regexp"
@@ -55,7 +54,7 @@ type Input struct {
 // Normalisation says what the network must be told of an image's brightness.
 type Normalisation struct {
 	// Kind is none (the network takes the image as it is) or percentile-window
-	// (it also takes a Window, computed by PercentileWindow).
+	// (it also takes a window of grey values, which package segmentation computes).
 	Kind string `json:"kind"`
 	// Input names the graph input that takes the window: float32, two elements,
 	// low and high.
@@ -77,40 +76,20 @@ type Output struct {
 	Layout string `json:"layout"`
 }
 
-// Class is what a value of the mask means.
-type Class struct {
-	Value uint8  `json:"value"`
-	Name  string `json:"name"`
-	// Colour in overlays, #rrggbb.
-	Colour string `json:"colour"`
-}
-
 // The values of Input.Type, Output.Type, the layouts and Normalisation.Kind.
 const (
-	typeUint8            = "uint8"
-	typeFloat32          = "float32"
-	layoutNCHW           = "NCHW"
-	layoutNHW            = "NHW"
-	kindNone             = "none"
-	kindPercentileWindow = "percentile-window"
+	TypeUint8                     = "uint8"
+	TypeFloat32                   = "float32"
+	LayoutNCHW                    = "NCHW"
+	LayoutNHW                     = "NHW"
+	NormalisationNone             = "none"
+	NormalisationPercentileWindow = "percentile-window"
 )
 
 // maxSizeMultiple keeps the padding of a small image small.
 const maxSizeMultiple = 256
 
-var (
-	colourPattern  = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
-	versionPattern = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$`)
-)
-
-// RGBA returns the class' colour, opaque.
-func (c Class) RGBA() color.RGBA {
-	rgb := make([]byte, 3)
-	if len(c.Colour) == 7 {
-		hex.Decode(rgb, []byte(c.Colour[1:])) // ParseManifest has checked it
-	}
-	return color.RGBA{R: rgb[0], G: rgb[1], B: rgb[2], A: 0xff}
-}
+var versionPattern = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$`)
 
 // ParseManifest reads and checks a manifest. Fields that this version does not
 // know are refused: they might change what the mask means. An error wraps
@@ -173,9 +152,9 @@ func (i Input) check() error {
 	switch {
 	case i.Name == "":
 		return errors.New("input.name is missing")
-	case i.Type != typeUint8 && i.Type != typeFloat32:
+	case i.Type != TypeUint8 && i.Type != TypeFloat32:
 		return fmt.Errorf("input.type %q must be uint8 or float32", i.Type)
-	case i.Layout != layoutNCHW:
+	case i.Layout != LayoutNCHW:
 		return fmt.Errorf("input.layout %q must be NCHW", i.Layout)
 	case i.Channels != 1:
 		return fmt.Errorf("input.channels is %d, and only models of 1 channel can be run", i.Channels)
@@ -187,11 +166,11 @@ func (i Input) check() error {
 
 func (n Normalisation) check() error {
 	switch n.Kind {
-	case kindNone:
-		if n != (Normalisation{Kind: kindNone}) {
+	case NormalisationNone:
+		if n != (Normalisation{Kind: NormalisationNone}) {
 			return errors.New("normalisation of kind none takes no other fields")
 		}
-	case kindPercentileWindow:
+	case NormalisationPercentileWindow:
 		switch {
 		case n.Input == "":
 			return errors.New("normalisation.input is missing")
@@ -210,27 +189,8 @@ func (o Output) check() error {
 	switch {
 	case o.Name == "":
 		return errors.New("output.name is missing")
-	case o.Type == typeUint8 && o.Layout == layoutNHW, o.Type == typeFloat32 && o.Layout == layoutNCHW:
+	case o.Type == TypeUint8 && o.Layout == LayoutNHW, o.Type == TypeFloat32 && o.Layout == LayoutNCHW:
 		return nil
 	}
 	return fmt.Errorf("output is %q in layout %q and must be uint8 in NHW (a mask) or float32 in NCHW (scores)", o.Type, o.Layout)
-}
-
-func checkClasses(classes []Class) error {
-	if len(classes) < 2 || len(classes) > 256 {
-		return fmt.Errorf("there are %d classes and must be 2 to 256", len(classes))
-	}
-	names := make(map[string]bool)
-	for i, c := range classes {
-		switch {
-		case int(c.Value) != i:
-			return fmt.Errorf("classes[%d] has value %d; the values must be 0, 1, 2... in order", i, c.Value)
-		case c.Name == "" || names[c.Name]:
-			return fmt.Errorf("classes[%d] must have a name of its own, and has %q", i, c.Name)
-		case !colourPattern.MatchString(c.Colour):
-			return fmt.Errorf("classes[%d].colour %q must be #rrggbb", i, c.Colour)
-		}
-		names[c.Name] = true
-	}
-	return nil
 }
