@@ -126,7 +126,7 @@ $(NEWER_RUNTIME):
 	rm $(@D)/onnxruntime-node-$(NEWER).tgz
 
 .PHONY: bench-optimize
-bench-optimize: $(RUNTIME) $(NEWER_RUNTIME) ## the seed's ENet converted and optimised, on ONNX Runtime 1.24.3 and 1.30
+bench-optimize: $(RUNTIME) $(NEWER_RUNTIME) ## the ENet of 2018 converted and optimised, on ONNX Runtime 1.24.3 and 1.30
 	@for library in $(RUNTIME) $(NEWER_RUNTIME); do \
 		BRAINSEG_ONNXRUNTIME=$(CURDIR)/$$library go test ./internal/build/graphopt -run '^$$' -bench Enet -benchtime 200x | grep -E 'ENet,|ms|FAIL' | grep -v ns/op || exit 1; \
 	done

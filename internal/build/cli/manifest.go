@@ -55,7 +55,7 @@ func fillManifest(path, sum string) (*model.Manifest, error) {
 }
 
 // convertMXNet converts the model of a symbol. Its manifest is that of the
-// seed's kind: grey values 0 to 255 as they are, scores for each class.
+// kind of 2018: grey values 0 to 255 as they are, scores for each class.
 func convertMXNet(symbol, out string, o convertOptions) (*model.Manifest, []string, error) {
 	source, err := mxnet.Load(symbol)
 	if err != nil {
@@ -77,7 +77,7 @@ func convertMXNet(symbol, out string, o convertOptions) (*model.Manifest, []stri
 	if o.Manifest != "" {
 		manifest, err = fillManifest(o.Manifest, sum)
 	} else {
-		manifest, err = seedManifest(graph, report, sum)
+		manifest, err = classic2018Manifest(graph, report, sum)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -117,9 +117,9 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
-// seedManifest is the manifest of a converted model that keeps to what the seed's
-// have: one image of one channel in, scores of four classes out.
-func seedManifest(graph *onnxpb.ModelProto, report *mxnet.Report, sum string) (*model.Manifest, error) {
+// classic2018Manifest is the manifest of a converted model that keeps to what
+// those of 2018 have: one image of one channel in, scores of four classes out.
+func classic2018Manifest(graph *onnxpb.ModelProto, report *mxnet.Report, sum string) (*model.Manifest, error) {
 	const cure = "; give a manifest that fits by --manifest, or name the output by --output"
 	inputs, outputs := graph.GetGraph().GetInput(), graph.GetGraph().GetOutput()
 	if len(inputs) != 1 || len(outputs) != 1 {

@@ -38,7 +38,7 @@ type Options struct {
 	KeepFloats bool
 	// KeepPRelu leaves PRelu with several slopes as it is, where Layout has not
 	// rewritten it. Before ONNX Runtime 1.27 it takes less time than a product and a
-	// maximum: 1.6 ms instead of 2.2 in the seed's ENet on x86-64; from then on it
+	// maximum: 1.6 ms instead of 2.2 in the ENet of 2018 on x86-64; from then on it
 	// takes 13 on a real slice, and 6 on a pattern of which the processor can foretell
 	// the signs. Default: it is rewritten.
 	KeepPRelu bool

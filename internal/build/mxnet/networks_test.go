@@ -28,7 +28,7 @@ func input(image mxnettest.Array) onnxtest.Tensor {
 
 // The symbols were saved with target shapes for slices of 176 x 208, and the slices
 // here have other sizes.
-func TestTheSeedsNetworksComputeWhatMXNetComputes(t *testing.T) {
+func TestTheNetworksOf2018ComputeWhatMXNetComputes(t *testing.T) {
 	for _, network := range mxnettest.Networks(t, ".") {
 		t.Run(network.Name, func(t *testing.T) {
 			converted, report, err := network.Model.ToONNX(mxnet.Options{})
@@ -94,7 +94,7 @@ func classes(scores []float32) []uint8 {
 	return out
 }
 
-func TestTheSeedsNetworksSayWhatTheyTake(t *testing.T) {
+func TestTheNetworksOf2018SayWhatTheyTake(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		multiple   int

@@ -104,7 +104,7 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 func (w *worker) write(ctx context.Context, r request.Request, result *request.Result) error {
 	to := r.Output.To
 	switch {
-	case r.Seed:
+	case r.Classic2018:
 		bucket, key, _ := strings.Cut(strings.TrimPrefix(r.Image.S3, "s3://"), "/")
 		result.Bucket, result.Prefix = bucket, store.MaskKey(key)
 		to = "s3://" + bucket + "/" + result.Prefix

@@ -26,15 +26,15 @@ const (
 // Request asks for one image to be segmented.
 type Request struct {
 	// ID names the request in its result: 1 to MaxID bytes of UTF-8 without
-	// control characters. The seed's form may lack it; Parse leaves it empty then.
+	// control characters. The form of 2018 may lack it; Parse leaves it empty then.
 	ID string
 	// Image says where the image is.
 	Image Image
 	// Output says what to write, and where.
 	Output Output
-	// Seed is set where the request has the form of the 2018 system,
+	// Classic2018 is set where the request has the form of the 2018 system,
 	// {"bucket": b, "prefix": key}. Image and Output are filled in accordingly.
-	Seed bool
+	Classic2018 bool
 }
 
 // Image refers to an image. Exactly one member is set.
@@ -112,7 +112,7 @@ func Parse(document []byte) (Request, error) {
 		if wire.Bucket == nil || wire.Prefix == nil || wire.Image != nil || r.Output.To != "" {
 			return r, invalid("a request with bucket and prefix has both, and neither image nor output.to", nil)
 		}
-		r.Seed = true
+		r.Classic2018 = true
 		r.Image.S3 = "s3://" + *wire.Bucket + "/" + *wire.Prefix
 		return r, validReference("bucket and prefix", r.Image.S3)
 	}

@@ -51,9 +51,9 @@ var requests = []struct {
 	{"inline", `{"id":"a","image":{"base64":"aGVsbG8="}}`, Request{ID: "a", Image: Image{Inline: []byte("hello")}}, ""},
 	{"every output", `{"id":"ä","image":{"path":"x"},"output":{"to":"s3://b/m.png","overlay":true,"inline":true}}`,
 		Request{ID: "ä", Image: Image{Path: "x"}, Output: Output{To: "s3://b/m.png", Overlay: true, Inline: true}}, ""},
-	{"the seed's form", `{"bucket":"b","prefix":"in/a.png"}`, Request{Seed: true, Image: Image{S3: "s3://b/in/a.png"}}, ""},
-	{"the seed's form with an id", `{"id":"7","bucket":"b","prefix":"in/a.png","output":{"overlay":true}}`,
-		Request{ID: "7", Seed: true, Image: Image{S3: "s3://b/in/a.png"}, Output: Output{Overlay: true}}, ""},
+	{"the form of 2018", `{"bucket":"b","prefix":"in/a.png"}`, Request{Classic2018: true, Image: Image{S3: "s3://b/in/a.png"}}, ""},
+	{"the form of 2018 with an id", `{"id":"7","bucket":"b","prefix":"in/a.png","output":{"overlay":true}}`,
+		Request{ID: "7", Classic2018: true, Image: Image{S3: "s3://b/in/a.png"}, Output: Output{Overlay: true}}, ""},
 
 	{"nothing", ``, Request{}, "the request is not JSON"},
 	{"cut", `{"id":"a","ima`, Request{}, "the request is not JSON"},
@@ -78,7 +78,7 @@ var requests = []struct {
 	{"broken base64", `{"id":"a","image":{"base64":"%%%%"}}`, Request{ID: "a", Image: Image{Inline: []byte{}}}, "image.base64 is not standard base64"},
 	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a", Output: Output{To: "m.jpg"}}, "output.to must end in .png"},
 	{"bucket alone", `{"bucket":"b"}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to"},
-	{"the seed's form beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
+	{"the form of 2018 beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
 }
 
 func TestParseReadsRequestsAndNamesWhatIsWrong(t *testing.T) {
@@ -223,7 +223,7 @@ func FuzzParse(f *testing.F) {
 				set++
 			}
 		}
-		if set != 1 || (r.ID == "" && !r.Seed) || len(r.Image.Path) > MaxReference || len(r.Output.To) > MaxReference {
+		if set != 1 || (r.ID == "" && !r.Classic2018) || len(r.Image.Path) > MaxReference || len(r.Output.To) > MaxReference {
 			t.Errorf("accepted %+v", r)
 		}
 	})

@@ -22,7 +22,7 @@ type object = map[string]any
 
 // The component's own package runs what conversion and optimisation made, and its
 // masks are MXNet's.
-func TestTheComponentRunsTheSeedsNetworks(t *testing.T) {
+func TestTheComponentRunsTheNetworksOf2018(t *testing.T) {
 	library := filepath.Join("..", "..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
 	for _, network := range mxnettest.Networks(t, "..") {
 		for _, opts := range []graphopt.Options{{}, {KeepPRelu: true}, {Layout: true}} {
