@@ -9,18 +9,24 @@ import (
 	"archive/zip"
 	"bytes"
 	"crypto/sha256"
+	_ "embed" // the recipe
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 
+	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/recipe"
 )
 
 // The names of a package's files. On a device a zip is unpacked to a folder after
@@ -36,6 +42,14 @@ const AMD64Dir = "amd64"
 
 // amd64ZipName is the variant's.
 const amd64ZipName = "model-amd64.zip"
+
+// forAMD64 makes of the manifest for all that of the variant.
+var forAMD64 = strings.NewReplacer("/"+ZipName, "/"+amd64ZipName, "decompressedPath}/model ", "decompressedPath}/model-amd64 ")
+
+// template is the recipe before its artifact's place is known.
+//
+//go:embed recipe.yaml
+var template []byte
 
 // ErrPackage: a folder is not a package, or its recipe is not one.
 var ErrPackage = errors.New("not a package of a model component")
@@ -88,14 +102,12 @@ type Options struct {
 // nothing of the device.
 func Build(dir, out string, options Options) (*Package, error) {
 	doing := "package " + dir
-	recipe, err := ParseRecipe(template)
+	r, err := recipe.Parse(template)
+	if err == nil && options.Version != "" {
+		err = r.SetVersion(options.Version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	if options.Version != "" {
-		if err := recipe.SetVersion(options.Version); err != nil {
-			return nil, fmt.Errorf("%s: %w", doing, err)
-		}
 	}
 	files := make(map[string][]byte)
 	if files[ZipName], err = zipModel(dir); err != nil {
@@ -106,11 +118,11 @@ func Build(dir, out string, options Options) (*Package, error) {
 		if files[amd64ZipName], err = zipModel(variant); err != nil {
 			return nil, fmt.Errorf("package %s: %w", variant, err)
 		}
-		if err := recipe.addVariant("amd64", amd64ZipName); err != nil {
+		if err := r.AddVariant("amd64", forAMD64); err != nil {
 			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
 	}
-	files[RecipeName] = recipe.Bytes()
+	files[RecipeName] = r.Bytes()
 	if err := os.MkdirAll(out, 0o750); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -125,17 +137,17 @@ func Build(dir, out string, options Options) (*Package, error) {
 // Open returns the package in the folder dir.
 func Open(dir string) (*Package, error) {
 	p := &Package{Recipe: filepath.Join(dir, RecipeName)}
-	content, err := os.ReadFile(p.Recipe)
+	content, err := boundedfile.Read(p.Recipe, recipe.MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPackage, err)
 	}
-	recipe, err := ParseRecipe(content)
+	r, err := recipe.Parse(content)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", p.Recipe, err)
+		return nil, fmt.Errorf("read %s: %w: %w", p.Recipe, ErrPackage, err)
 	}
-	p.Component, p.Version = recipe.Component(), recipe.Version()
-	for _, name := range recipe.artifacts() {
-		a := Artifact{Path: filepath.Join(dir, name)}
+	p.Component, p.Version = r.Name, r.Version
+	for _, uri := range artifacts(r) {
+		a := Artifact{Path: filepath.Join(dir, path.Base(uri))}
 		if a.SHA256, err = model.FileSHA256(a.Path); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrPackage, err)
 		}
@@ -145,6 +157,20 @@ func Open(dir string) (*Package, error) {
 		return nil, fmt.Errorf("%w: %s has no artifacts", ErrPackage, p.Recipe)
 	}
 	return p, nil
+}
+
+// artifacts returns the places on S3, the last manifest's first: it is the one
+// for all processors.
+func artifacts(r *recipe.Recipe) []string {
+	var uris []string
+	for _, manifest := range slices.Backward(r.Manifests) {
+		for _, artifact := range manifest.Artifacts {
+			if strings.HasPrefix(artifact.URI, "s3://") {
+				uris = append(uris, artifact.URI)
+			}
+		}
+	}
+	return uris
 }
 
 // zipModel returns the zip of the model in the folder dir.

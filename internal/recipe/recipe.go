@@ -1,13 +1,14 @@
-// Package recipe holds Greengrass component recipes to the rules of both nuclei.
+// Package recipe reads, checks and changes the recipes of Greengrass components.
 //
 // The classic nucleus and nucleus lite read the same recipes differently. Lite
 // takes keys in one spelling only, has no shutdown and no recover, and cuts a
 // script at a brace that it does not know, without a word. Publishing finds none
-// of that; a device in the field does. Check finds it before.
+// of that; a device in the field does. Check finds it before. Its rules are
+// stricter than Greengrass where the project is: no root, no wildcard in a policy.
 //
-// The rules are stricter than Greengrass where the project is: no root, no
-// wildcard in a policy. The package deploys nothing, and does not ask whether
-// artifacts exist. Tests, and whoever writes a recipe, call it.
+// The package deploys nothing, and does not ask whether artifacts exist. Packages
+// modelpackage and publish call it to fill in versions and places; tests hold
+// every recipe of the repository to the rules.
 package recipe
 
 import (
@@ -23,10 +24,11 @@ import (
 // MaxBytes is the largest recipe that can be published.
 const MaxBytes = 16_000
 
-// ErrInvalid is wrapped by every error of Check and CheckTogether.
+// ErrInvalid is wrapped by every error of this package.
 var ErrInvalid = errors.New("recipe is not valid")
 
-// Recipe is a parsed recipe.
+// Recipe is a parsed recipe. Its fields say what is in it, and follow where a
+// method changes it.
 type Recipe struct {
 	Name    string
 	Version string
@@ -35,6 +37,9 @@ type Recipe struct {
 	Configuration map[string]any
 	Dependencies  map[string]Dependency
 	Manifests     []Manifest
+
+	tree yaml.Node // with the comments and in the order of the text
+	text []byte
 }
 
 // Dependency is another component that this one needs.
@@ -81,6 +86,8 @@ type LifecycleStep struct {
 	Timeout           int               `yaml:"Timeout"` // seconds; 0 for the nucleus' own, 120
 	Setenv            map[string]string `yaml:"Setenv"`
 	RequiresPrivilege bool              `yaml:"RequiresPrivilege"`
+
+	node *yaml.Node // as it is written; nil where it is a script alone
 }
 
 // UnmarshalYAML reads a step given as a script alone, too.
@@ -88,9 +95,12 @@ func (s *LifecycleStep) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode {
 		return node.Decode(&s.Script)
 	}
-	type plain LifecycleStep
-	return decodeStrictly(node, (*plain)(s))
+	s.node = node
+	return node.Decode((*plainStep)(s))
 }
+
+// plainStep is a LifecycleStep that is no yaml.Unmarshaler.
+type plainStep LifecycleStep
 
 // document is a recipe as it is written. Its keys are matched with their case,
 // as nucleus lite does.
@@ -108,18 +118,29 @@ type document struct {
 	Manifests []Manifest `yaml:"Manifests"`
 }
 
-// Check parses a recipe, YAML or JSON. The error, which wraps ErrInvalid, lists
-// everything that is wrong.
+// Parse reads a recipe, YAML or JSON, with a name and a version by Greengrass'
+// rules. Comments and order stay as they are. What it does not know it leaves
+// alone; see Check.
+func Parse(text []byte) (*Recipe, error) {
+	r := new(Recipe)
+	if err := yaml.Unmarshal(text, &r.tree); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return r, r.update()
+}
+
+// Check parses a recipe and holds it to the rules. The error lists everything
+// that is wrong.
 func Check(text []byte) (*Recipe, error) {
 	if len(text) > MaxBytes {
 		return nil, fmt.Errorf("%w: it has %d bytes, and %d can be published", ErrInvalid, len(text), MaxBytes)
 	}
-	var node yaml.Node
-	if err := yaml.Unmarshal(text, &node); err != nil {
+	var tree yaml.Node
+	if err := yaml.Unmarshal(text, &tree); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	var d document
-	if err := decodeStrictly(&node, &d); err != nil {
+	if err := decodeStrictly(&tree, &d); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	var c checks
@@ -127,10 +148,7 @@ func Check(text []byte) (*Recipe, error) {
 	if len(c.errs) > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(c.errs...))
 	}
-	return &Recipe{
-		Name: d.Name, Version: d.Version, Configuration: d.Configuration.Default,
-		Dependencies: d.Dependencies, Manifests: d.Manifests,
-	}, nil
+	return Parse(text)
 }
 
 // decodeStrictly refuses keys that the target does not have.
@@ -205,6 +223,10 @@ func policies(configuration map[string]any) []policy {
 
 var (
 	namePattern = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,128}$`)
-	// As semver.org has it.
-	versionPattern = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+	// As semver.org has it, in numbers that Greengrass takes.
+	versionPattern = regexp.MustCompile(`^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 )
+
+func validVersion(version string) bool {
+	return len(version) <= 64 && versionPattern.MatchString(version)
+}

@@ -40,7 +40,7 @@ func (c *checks) require(ok bool, format string, values ...any) {
 func (c *checks) document(d document) {
 	c.require(d.FormatVersion == "2020-01-25", "RecipeFormatVersion is %q and must be 2020-01-25", d.FormatVersion)
 	c.require(namePattern.MatchString(d.Name), "ComponentName %q must have 1 to 128 letters, digits, dots, hyphens and underscores", d.Name)
-	c.require(len(d.Version) <= 64 && versionPattern.MatchString(d.Version), "ComponentVersion %q must be a semantic version of at most 64 bytes", d.Version)
+	c.require(validVersion(d.Version), "ComponentVersion %q must be a semantic version of at most 64 bytes", d.Version)
 	for name, dependency := range d.Dependencies {
 		c.require(namePattern.MatchString(name), "the name of dependency %q must have 1 to 128 letters, digits, dots, hyphens and underscores", name)
 		c.require(dependency.VersionRequirement != "", "dependency %s has no VersionRequirement", name)
@@ -87,6 +87,11 @@ func (c *checks) manifest(m Manifest, configuration map[string]any) {
 		if !slices.Contains(steps, key) {
 			c.fail("%s is not done by both nuclei, which have %s, spelt so", where, strings.Join(steps, ", "))
 			continue
+		}
+		if step.node != nil {
+			if err := decodeStrictly(step.node, new(plainStep)); err != nil {
+				c.fail("%s: %w", where, err)
+			}
 		}
 		c.require(!step.RequiresPrivilege, "%s asks for root", where)
 		c.require(step.Timeout >= 0, "%s has a negative Timeout", where)

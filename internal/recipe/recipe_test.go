@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	root      = "../../.."
+	root      = "../.."
 	ownRecipe = "recipes/io.brainseg.BrainSegmentation.yaml"
 )
 
@@ -236,6 +236,9 @@ func FuzzCheck(f *testing.F) {
 		r, err := Check(text)
 		if err == nil && (r.Name == "" || len(r.Manifests) == 0) {
 			t.Errorf("accepted %+v", r)
+		}
+		if _, parseErr := Parse(text); err == nil && parseErr != nil {
+			t.Errorf("Check takes what Parse refuses: %v", parseErr)
 		}
 	})
 }
