@@ -153,6 +153,7 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 	if t.Request == t.Result || t.Request == t.Status || t.Result == t.Status {
 		r.fail("topics", t.Request, "the three topics must differ")
 	}
+	r.misplaced()
 	if len(r.errs) > 0 {
 		return Config{}, nil, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(r.errs...))
 	}
