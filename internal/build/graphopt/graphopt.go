@@ -73,34 +73,30 @@ type Rewrite struct {
 
 // Rewrites returns the rewrites that Optimise applies, in its order.
 func Rewrites(opts Options) []Rewrite {
-	rewrites := []Rewrite{
-		{"drop-identities", "nodes that pass their input on are left out", true, dropIdentity},
-		{"join-transposes", "padding between two transpositions pads the axes where they are", true, joinTransposes},
-		{"split-batch-norm", "normalisation of joined channels happens before they are joined", true, splitBatchNorm},
-		{"fold-batch-norm", "normalisation goes into the weights of the convolution before it", false, foldBatchNorm},
+	all := []struct {
+		wanted bool
+		Rewrite
+	}{
+		{true, Rewrite{"drop-identities", "nodes that pass their input on are left out", true, dropIdentity}},
+		{true, Rewrite{"join-transposes", "padding between two transpositions pads the axes where they are", true, joinTransposes}},
+		{true, Rewrite{"split-batch-norm", "normalisation of joined channels happens before they are joined", true, splitBatchNorm}},
+		{true, Rewrite{"fold-batch-norm", "normalisation goes into the weights of the convolution before it", false, foldBatchNorm}},
+		{!opts.KeepScores, Rewrite{"drop-softmax", "the largest score is the largest before softmax too", false, dropSoftmax}},
+		{true, Rewrite{"blocks-of-pixels", "a transposed convolution whose kernel is its stride is a convolution that gives blocks of pixels", false, blocksOfPixels}},
+		{!opts.KeepScores, Rewrite{"decide-classes", "the graph compares the scores and gives a mask of bytes", true, decideClasses}},
+		{!opts.KeepFloats, Rewrite{"take-bytes", "the graph takes grey values as bytes and normalises them", true, takeBytes(opts.Scale, opts.Offset)}},
+		{opts.Layout, Rewrite{"convolve-padding", "channels of zeros are added by a convolution", true, convolvePadding}},
+		{opts.Layout, Rewrite{"convolve-joins", "channels are joined by the sum of convolutions", false, convolveJoins}},
+		{opts.Layout, Rewrite{"convolve-prelu", "PRelu with a slope for each channel is a sum of convolutions of each channel", false, convolvePRelu}},
+		{true, Rewrite{"rewrite-prelu", "PRelu is written as LeakyRelu where its slopes are equal, as a maximum where none is above 1, and as a sum otherwise", true, rewritePRelu(opts.KeepPRelu)}},
 	}
-	if !opts.KeepScores {
-		rewrites = append(rewrites,
-			Rewrite{"drop-softmax", "the largest score is the largest before softmax too", false, dropSoftmax})
+	var rewrites []Rewrite
+	for _, r := range all {
+		if r.wanted {
+			rewrites = append(rewrites, r.Rewrite)
+		}
 	}
-	rewrites = append(rewrites,
-		Rewrite{"blocks-of-pixels", "a transposed convolution whose kernel is its stride is a convolution that gives blocks of pixels", false, blocksOfPixels})
-	if !opts.KeepScores {
-		rewrites = append(rewrites,
-			Rewrite{"decide-classes", "the graph compares the scores and gives a mask of bytes", true, decideClasses})
-	}
-	if !opts.KeepFloats {
-		rewrites = append(rewrites,
-			Rewrite{"take-bytes", "the graph takes grey values as bytes and normalises them", true, takeBytes(opts.Scale, opts.Offset)})
-	}
-	if opts.Layout {
-		rewrites = append(rewrites,
-			Rewrite{"convolve-padding", "channels of zeros are added by a convolution", true, convolvePadding},
-			Rewrite{"convolve-joins", "channels are joined by the sum of convolutions", false, convolveJoins},
-			Rewrite{"convolve-prelu", "PRelu with a slope for each channel is a sum of convolutions of each channel", false, convolvePRelu})
-	}
-	return append(rewrites,
-		Rewrite{"rewrite-prelu", "PRelu is written as LeakyRelu where its slopes are equal, as a maximum where none is above 1, and as a sum otherwise", true, rewritePRelu(opts.KeepPRelu)})
+	return rewrites
 }
 
 // Apply returns a copy of the model with the rewrite applied wherever it fits, and

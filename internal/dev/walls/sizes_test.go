@@ -27,7 +27,7 @@ var larger = map[string]int{
 	"ggipc":                   1700,
 	"internal/build/cli":      2000,
 	"internal/build/graphopt": 1250,
-	"internal/build/mxnet":    3300,
+	"internal/build/mxnet":    3400,
 	"internal/dev/nucleus":    2500,
 }
 
