@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
 )
@@ -24,9 +22,9 @@ type tensor struct {
 // err; a conversion may go on with zero values, and its result is not used.
 type call struct {
 	*attributes
-	c    *converter
-	node *Node
-	in   []tensor
+	graph *graph
+	name  string // of the node
+	in    []tensor
 }
 
 // tensor returns an input.
@@ -53,7 +51,7 @@ func (x *call) parameter(i int, n int64) []float32 {
 		x.unsupported("its input %q must be a parameter and is computed", t.name)
 		return nil
 	}
-	x.c.used[t.name] = true
+	x.graph.used[t.name] = true
 	if product(t.array.Shape...) != n {
 		x.inconsistent("the parameter %q has the shape %v and must have %d values", t.name, t.array.Shape, n)
 		return nil
@@ -74,9 +72,9 @@ func (x *call) addSeveral(operator string, attributes onnx.Attributes, shapes []
 	}
 	names := make([]string, len(inputs))
 	for i, in := range inputs {
-		names[i] = x.c.use(in)
+		names[i] = x.graph.use(in)
 	}
-	name := x.c.unique(x.node.Name + "/" + operator)
+	name := x.graph.unique(x.name + "/" + operator)
 	outputNames := make([]string, len(shapes))
 	for i, shape := range shapes {
 		outputNames[i] = name
@@ -85,29 +83,29 @@ func (x *call) addSeveral(operator string, attributes onnx.Attributes, shapes []
 		}
 		outputs[i] = tensor{name: outputNames[i], shape: shape}
 	}
-	x.c.graph.Node = append(x.c.graph.Node, onnx.NewNode(operator, name, names, outputNames, attributes))
+	x.graph.Node = append(x.graph.Node, onnx.NewNode(operator, name, names, outputNames, attributes))
 	return outputs
 }
 
 // floats adds a constant of this node's.
 func (x *call) floats(what string, dims []int64, values []float32) tensor {
-	name := x.c.unique(x.node.Name + "/" + what)
+	name := x.graph.unique(x.name + "/" + what)
 	if x.err == nil {
-		x.c.graph.Initializer = append(x.c.graph.Initializer, onnx.FloatTensor(name, dims, values))
+		x.graph.Initializer = append(x.graph.Initializer, onnx.FloatTensor(name, dims, values))
 	}
 	return tensor{name: name, shape: fixedDims(dims...)}
 }
 
 // scalar returns a constant without axes, shared with other nodes.
 func (x *call) scalar(value float32) tensor {
-	return x.c.constant(fmt.Sprint("constant/", value), func(name string) *onnxpb.TensorProto {
+	return x.graph.constant(fmt.Sprint("constant/", value), func(name string) *onnxpb.TensorProto {
 		return onnx.FloatTensor(name, nil, []float32{value})
 	})
 }
 
 // ints returns a constant vector, shared with other nodes.
 func (x *call) ints(values ...int64) tensor {
-	return x.c.constant(fmt.Sprint("constant/", values), func(name string) *onnxpb.TensorProto {
+	return x.graph.constant(fmt.Sprint("constant/", values), func(name string) *onnxpb.TensorProto {
 		return onnx.IntTensor(name, []int64{int64(len(values))}, values)
 	})
 }
@@ -149,56 +147,4 @@ func (x *call) reduce(operator string, t tensor, axes []int64, keep bool) tensor
 	}
 	attributes["axes"] = axes
 	return x.add(operator, attributes, shape, t)
-}
-
-// unique returns name, or, where that is taken, name with a number.
-func (c *converter) unique(name string) string {
-	candidate := name
-	for i := 1; c.names[candidate]; i++ {
-		candidate = fmt.Sprint(name, "_", i)
-	}
-	c.names[candidate] = true
-	return candidate
-}
-
-func (c *converter) constant(key string, build func(name string) *onnxpb.TensorProto) tensor {
-	t, ok := c.constants[key]
-	if !ok {
-		proto := build(c.unique(key))
-		c.graph.Initializer = append(c.graph.Initializer, proto)
-		t = tensor{name: proto.GetName(), shape: fixedDims(proto.Dims...)}
-		c.constants[key] = t
-	}
-	return t
-}
-
-// use returns the name of a tensor in the ONNX graph, and adds a parameter to it
-// where this is its first use.
-func (c *converter) use(t tensor) string {
-	if t.array == nil || c.stored[t.name] {
-		return t.name
-	}
-	c.used[t.name], c.stored[t.name] = true, true
-	c.graph.Initializer = append(c.graph.Initializer, onnx.FloatTensor(t.name, t.array.Shape, t.array.Floats()))
-	return t.name
-}
-
-// rename renames what a node after the first ones made, and its uses there.
-func (c *converter) rename(first int, from, to string) (renamed bool) {
-	for _, node := range c.graph.Node[first:] {
-		for i, name := range node.Output {
-			if name == from {
-				node.Output[i], renamed = to, true
-				if len(node.Output) == 1 {
-					node.Name = proto.String(to)
-				}
-			}
-		}
-		for i, name := range node.Input {
-			if name == from {
-				node.Input[i] = to
-			}
-		}
-	}
-	return renamed
 }

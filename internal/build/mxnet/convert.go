@@ -72,7 +72,7 @@ func (m *Model) ToONNX(opts Options) (*onnxpb.ModelProto, *Report, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("convert the MXNet model: %w", err)
 	}
-	model := onnx.NewModel(c.graph, "brainseg model-build", opts.Version)
+	model := onnx.NewModel(c.graph.GraphProto, "brainseg model-build", opts.Version)
 	if err := onnx.Check(model); err != nil {
 		return nil, nil, fmt.Errorf("convert the MXNet model: %w", err)
 	}
@@ -86,29 +86,19 @@ type converter struct {
 	opts    Options
 	dynamic bool
 	report  *Report
-	graph   *onnxpb.GraphProto
+	graph   *graph
 
-	names     map[string]bool   // of everything in the graph
-	constants map[string]tensor // shared ones
-	used      map[string]bool   // parameters that were read
-	stored    map[string]bool   // parameters that are in the graph
-	image     []int64           // height and width of the first image input
-	multiple  int64
+	image    []int64 // height and width of the first image input
+	multiple int64
 }
 
 func (m *Model) convert(opts Options, dynamic bool) (*converter, error) {
 	c := &converter{
 		model: m, opts: opts, dynamic: dynamic,
-		report:    &Report{Operators: make(map[string]int), Dynamic: dynamic},
-		graph:     new(onnxpb.GraphProto),
-		names:     make(map[string]bool),
-		constants: make(map[string]tensor),
-		used:      make(map[string]bool),
-		stored:    make(map[string]bool),
-		multiple:  1,
+		report:   &Report{Operators: make(map[string]int), Dynamic: dynamic},
+		graph:    newGraph("mxnet"),
+		multiple: 1,
 	}
-	name := "mxnet"
-	c.graph.Name = &name
 	heads, err := c.heads()
 	if err != nil {
 		return nil, err
@@ -217,13 +207,13 @@ func (s *Symbol) reachable(heads []Edge) []bool {
 
 // variable makes a parameter or an input of a node without operator.
 func (c *converter) variable(node *Node) (tensor, error) {
-	if c.names[node.Name] || node.Name == "" {
+	if c.graph.names[node.Name] || node.Name == "" {
 		return tensor{}, fmt.Errorf("%w: two variables are called %q, or one has no name", ErrModel, node.Name)
 	}
-	c.names[node.Name] = true
+	c.graph.names[node.Name] = true
 	t := tensor{name: node.Name}
 	if array := c.model.Params[node.Name]; array != nil {
-		if array.data == nil {
+		if array.Empty() {
 			return t, fmt.Errorf("%w: the parameter %q has no values", ErrModel, node.Name)
 		}
 		t.array, t.shape = array, fixedDims(array.Shape...)
@@ -261,7 +251,7 @@ func (c *converter) node(node *Node, values [][]tensor) ([]tensor, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no conversion of this operator", ErrUnsupported)
 	}
-	x := &call{attributes: newAttributes(node.Attrs), c: c, node: node}
+	x := &call{attributes: newAttributes(node.Attrs), graph: c.graph, name: node.Name}
 	for _, in := range node.Inputs {
 		outputs := values[in.Node]
 		if in.Output >= len(outputs) {
@@ -294,10 +284,10 @@ func (c *converter) node(node *Node, values [][]tensor) ([]tensor, error) {
 		if len(outputs) > 1 {
 			name = fmt.Sprint(name, i)
 		}
-		if name = c.unique(name); c.rename(first, out.name, name) {
+		if name = c.graph.unique(name); c.graph.rename(first, out.name, name) {
 			outputs[i].name = name
 		} else {
-			delete(c.names, name)
+			delete(c.graph.names, name)
 		}
 	}
 	if len(c.graph.Node) == first {
@@ -332,14 +322,14 @@ func (c *converter) outputs(heads []Edge, values [][]tensor) error {
 			}
 		}
 		if t.name != name || inputs[name] || t.array != nil || taken[name] {
-			name = c.unique(name)
+			name = c.graph.unique(name)
 			// A head that is an identity gives its name to what it is of.
-			if t.array != nil || inputs[t.name] || taken[t.name] || !c.rename(0, t.name, name) {
-				identity := &call{attributes: newAttributes(nil), c: c, node: &Node{Name: name}}
+			if t.array != nil || inputs[t.name] || taken[t.name] || !c.graph.rename(0, t.name, name) {
+				identity := &call{attributes: newAttributes(nil), graph: c.graph, name: name}
 				out := identity.add("Identity", nil, t.shape, t)
-				c.rename(len(c.graph.Node)-1, out.name, name)
+				c.graph.rename(len(c.graph.Node)-1, out.name, name)
 			} else {
-				delete(c.names, t.name)
+				delete(c.graph.names, t.name)
 				for _, outputs := range values {
 					for i := range outputs {
 						if outputs[i].name == t.name {
@@ -378,7 +368,7 @@ func (c *converter) finishReport(fixedBecause string) {
 	r.Dynamic, r.FixedBecause = c.image != nil, fixedBecause
 	r.SizeMultiple = int(c.multiple)
 	for _, name := range slices.Sorted(maps.Keys(c.model.Params)) {
-		if c.used[name] {
+		if c.graph.used[name] {
 			r.Parameters += product(c.model.Params[name].Shape...)
 		} else {
 			r.UnusedParameters = append(r.UnusedParameters, name)
