@@ -125,14 +125,6 @@ func norm(x *call) []tensor {
 	return []tensor{x.whole(x.reduce(operator, data, axes, keep))}
 }
 
-// whole gives a tensor without axes the one that it has in MXNet.
-func (x *call) whole(t tensor) tensor {
-	if x.err != nil || len(t.shape) > 0 {
-		return t
-	}
-	return x.add("Reshape", nil, fixedDims(1), t, x.ints(1))
-}
-
 // axes reads axes to reduce: all where there are none, or with exclude the others.
 func (x *call) axes(key string, rank int, exclude bool) []int64 {
 	given := x.tuple(key)

@@ -17,10 +17,12 @@ type attributes struct {
 	err    error
 }
 
+// newAttributes reads those of a node.
 func newAttributes(values map[string]string) *attributes {
 	return &attributes{values: values, read: make(map[string]bool)}
 }
 
+// get returns a value as it is written.
 func (a *attributes) get(key string) (string, bool) {
 	a.read[key] = true
 	value, ok := a.values[key]

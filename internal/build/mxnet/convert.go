@@ -247,7 +247,10 @@ func (c *converter) variable(node *Node) (tensor, error) {
 
 // node converts one node and returns its outputs.
 func (c *converter) node(node *Node, values [][]tensor) ([]tensor, error) {
-	operator, ok := operators[node.Op]
+	operator, ok := computeOperators[node.Op]
+	if !ok {
+		operator, ok = arrangeOperators[node.Op]
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no conversion of this operator", ErrUnsupported)
 	}

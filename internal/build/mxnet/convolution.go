@@ -30,19 +30,6 @@ func (x *call) window(data tensor) window {
 	return w
 }
 
-// perAxis reads a tuple of n numbers that is all otherwise where it is left out.
-func (x *call) perAxis(key string, n int, otherwise int64) []int64 {
-	values := x.tuple(key)
-	if len(values) == 0 {
-		return slices.Repeat([]int64{otherwise}, n)
-	}
-	if len(values) != n {
-		x.inconsistent("%s %v must have %d numbers", key, values, n)
-		return slices.Repeat([]int64{otherwise}, n)
-	}
-	return values
-}
-
 // channelsFirst requires the layout that models have unless they ask for another.
 func (x *call) channelsFirst() {
 	x.choice("layout", "None", "NCHW", "NCW", "NCDHW")

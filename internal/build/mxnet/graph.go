@@ -2,9 +2,11 @@ package mxnet
 
 import (
 	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
-	"google.golang.org/protobuf/proto"
 )
 
 // graph is the ONNX graph that grows node by node.
@@ -16,6 +18,7 @@ type graph struct {
 	stored    map[string]bool   // parameters that are in it
 }
 
+// newGraph returns an empty one.
 func newGraph(name string) *graph {
 	return &graph{
 		GraphProto: &onnxpb.GraphProto{Name: &name}, names: make(map[string]bool),

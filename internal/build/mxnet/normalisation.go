@@ -57,14 +57,6 @@ func (x *call) atAxis1(data tensor, axis int, convert func(tensor) tensor) tenso
 	return x.permute(convert(x.permute(data, swapped)), swapped)
 }
 
-func (x *call) permute(t tensor, order []int64) tensor {
-	shape := make([]dim, len(order))
-	for i, from := range order {
-		shape[i] = t.shape[from]
-	}
-	return x.add("Transpose", onnx.Attributes{"perm": order}, shape, t)
-}
-
 func instanceNorm(x *call) []tensor {
 	data := x.tensor(0)
 	epsilon := x.number("eps", 1e-3)

@@ -14,11 +14,6 @@ func flatten(x *call) []tensor {
 	return []tensor{x.flat(data)}
 }
 
-// flat makes all axes but the first one.
-func (x *call) flat(t tensor) tensor {
-	return x.add("Flatten", onnx.Attributes{"axis": 1}, []dim{t.shape[0], merged(t.shape[1:])}, t)
-}
-
 // reshape has numbers for sizes and, below 1, codes: 0 keeps an axis, -1 is what
 // is left, -2 keeps all axes that follow, -3 merges two, -4 splits one into the
 // two numbers behind it.

@@ -15,8 +15,10 @@ type dim struct {
 	merged   int // how many dynamic axes this one was made of, 0 for one
 }
 
+// fixed is an axis of the same size for every image.
 func fixed(size int64) dim { return dim{size: size, num: 1, den: 1} }
 
+// fixedDims are axes of the same sizes for every image.
 func fixedDims(sizes ...int64) []dim {
 	dims := make([]dim, len(sizes))
 	for i, size := range sizes {
@@ -37,6 +39,7 @@ func (d dim) scaled(size, num, den int64) dim {
 	return d
 }
 
+// gcd is the greatest common divisor.
 func gcd(a, b int64) int64 {
 	for b != 0 {
 		a, b = b, a%b
@@ -44,6 +47,7 @@ func gcd(a, b int64) int64 {
 	return a
 }
 
+// sizes of axes, at the shape that the model was saved with.
 func sizes(dims []dim) []int64 {
 	out := make([]int64, len(dims))
 	for i, d := range dims {
@@ -124,14 +128,18 @@ func (x *call) rank(t tensor, atLeast int) bool {
 // errFixed says that a graph can be converted for one size of image only.
 type errFixed struct{ reason string }
 
+// Error returns the reason.
 func (e *errFixed) Error() string { return e.reason }
 
+// needFixed says why the graph can take one size of image only.
 func (x *call) needFixed(reason string) { x.fault(&errFixed{reason}) }
 
+// inconsistent says how the model contradicts itself.
 func (x *call) inconsistent(format string, args ...any) {
 	x.fault(fmt.Errorf("%w: %s", ErrModel, fmt.Sprintf(format, args...)))
 }
 
+// unsupported says what has no conversion.
 func (x *call) unsupported(format string, args ...any) {
 	x.fault(fmt.Errorf("%w: %s", ErrUnsupported, fmt.Sprintf(format, args...)))
 }

@@ -12,44 +12,6 @@ func concat(x *call) []tensor {
 	return x.concatenate(x.integer("dim", 1), x.all())
 }
 
-func (x *call) all() []tensor {
-	tensors := make([]tensor, len(x.in))
-	for i := range x.in {
-		tensors[i] = x.tensor(i)
-	}
-	return tensors
-}
-
-func (x *call) concatenate(along int64, tensors []tensor) []tensor {
-	first := tensors[0].shape
-	axis := x.axis(along, len(first))
-	for _, t := range tensors {
-		if len(t.shape) != len(first) {
-			x.inconsistent("its inputs have %d and %d axes", len(first), len(t.shape))
-		}
-	}
-	if x.err != nil {
-		return nil
-	}
-	shape := slices.Clone(first)
-	for _, t := range tensors[1:] {
-		for i, d := range t.shape {
-			switch {
-			case i == axis:
-				shape[i] = dim{size: shape[i].size + d.size, dynamic: shape[i].dynamic || d.dynamic, num: 1, den: 1}
-			case d.size != shape[i].size:
-				x.inconsistent("the shapes %v and %v differ in axis %d", sizes(first), sizes(t.shape), i)
-			case d.dynamic != shape[i].dynamic:
-				x.needFixed("it joins axes of a size that depends on the image's with axes of a fixed one")
-			}
-		}
-	}
-	if len(tensors) == 1 {
-		return tensors
-	}
-	return []tensor{x.add("Concat", onnx.Attributes{"axis": axis}, shape, tensors...)}
-}
-
 // stack joins tensors along a new axis.
 func stack(x *call) []tensor {
 	tensors := x.all()

@@ -1,24 +1,11 @@
 package mxnet
 
-import "math"
-
-// operator is how a node of one kind is converted.
-type operator struct {
-	// min and max number of inputs.
-	min, max int
-	// convert adds to the ONNX graph what computes the node's outputs, and returns
-	// those.
-	convert func(*call) []tensor
-}
-
-// unlimited is a number of inputs without a bound.
-const unlimited = math.MaxInt
-
-// operators by MXNet's names; several names for one are those of its versions.
-var operators map[string]operator
+// computeOperators are those that compute, by MXNet's names; several names for one
+// are those of its versions.
+var computeOperators map[string]operator
 
 func init() {
-	operators = map[string]operator{
+	computeOperators = map[string]operator{
 		"BatchNorm": {5, 5, batchNorm}, "BatchNorm_v1": {5, 5, batchNorm}, "CuDNNBatchNorm": {5, 5, batchNorm},
 		"Convolution": {2, 3, convolution}, "Convolution_v1": {2, 3, convolution}, "Deconvolution": {2, 3, deconvolution},
 		"FullyConnected": {2, 3, fullyConnected},
@@ -40,21 +27,12 @@ func init() {
 		"identity": {1, 1, identity}, "_copy": {1, 1, identity}, "Dropout": {1, 1, dropout}, "Custom": {1, unlimited, custom},
 		"Cast": {1, 1, castFloat}, "cast": {1, 1, castFloat}, "amp_cast": {1, 1, castFloat},
 
-		"Reshape": {1, 1, reshape}, "reshape": {1, 1, reshape}, "Flatten": {1, 1, flatten}, "flatten": {1, 1, flatten},
-		"transpose": {1, 1, transpose}, "SwapAxis": {1, 1, swapAxis}, "swapaxes": {1, 1, swapAxis},
-		"expand_dims": {1, 1, expandDims}, "squeeze": {1, 1, squeeze},
-		"depth_to_space": {1, 1, blocks("DepthToSpace")}, "space_to_depth": {1, 1, blocks("SpaceToDepth")},
-
-		"Concat": {1, unlimited, concat}, "concat": {1, unlimited, concat}, "stack": {1, unlimited, stack},
-		"SliceChannel": {1, 1, split}, "split": {1, 1, split}, "slice_axis": {1, 1, sliceAxis}, "slice": {1, 1, slice}, "crop": {1, 1, slice},
-		"slice_like": {2, 2, sliceLike}, "Crop": {1, 2, crop}, "Pad": {1, 1, pad}, "pad": {1, 1, pad},
-
 		"argmax": {1, 1, argument("ArgMax")}, "argmin": {1, 1, argument("ArgMin")}, "argmax_channel": {1, 1, argmaxChannel},
 		"norm": {1, 1, norm},
 	}
 	several := func(o operator, names ...string) {
 		for _, name := range names {
-			operators[name] = o
+			computeOperators[name] = o
 		}
 	}
 	for operatorName, names := range map[string][]string{
@@ -102,8 +80,8 @@ func init() {
 		"abs": "Abs", "negative": "Neg", "_Negative": "Neg", "reciprocal": "Reciprocal", "floor": "Floor", "ceil": "Ceil", "erf": "Erf",
 		"sin": "Sin", "cos": "Cos", "sign": "Sign",
 	} {
-		operators[name] = operator{1, 1, unary(operatorName)}
+		computeOperators[name] = operator{1, 1, unary(operatorName)}
 	}
-	operators["square"] = operator{1, 1, square}
-	operators["rsqrt"] = operator{1, 1, reciprocalRoot}
+	computeOperators["square"] = operator{1, 1, square}
+	computeOperators["rsqrt"] = operator{1, 1, reciprocalRoot}
 }
