@@ -11,6 +11,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/build/mxnet"
+	"github.com/brainseg/brainseg/internal/build/mxnet/toonnx"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
 	"github.com/brainseg/brainseg/internal/model"
@@ -61,7 +62,7 @@ func convertMXNet(symbol, out string, o convertOptions) (*model.Manifest, []stri
 	if err != nil {
 		return nil, nil, err
 	}
-	graph, report, err := source.ToONNX(mxnet.Options{Outputs: o.Outputs, Version: Version})
+	graph, report, err := toonnx.Convert(source, toonnx.Options{Outputs: o.Outputs, Version: Version})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,7 +87,7 @@ func convertMXNet(symbol, out string, o convertOptions) (*model.Manifest, []stri
 }
 
 // conversionNotes say what was done, for people.
-func conversionNotes(report *mxnet.Report) []string {
+func conversionNotes(report *toonnx.Report) []string {
 	from := "MXNet"
 	if report.MXNetVersion != "" {
 		from += " " + report.MXNetVersion
@@ -119,7 +120,7 @@ func some(names []string) string {
 
 // classic2018Manifest is the manifest of a converted model that keeps to what
 // those of 2018 have: one image of one channel in, scores of four classes out.
-func classic2018Manifest(graph *onnxpb.ModelProto, report *mxnet.Report, sum string) (*model.Manifest, error) {
+func classic2018Manifest(graph *onnxpb.ModelProto, report *toonnx.Report, sum string) (*model.Manifest, error) {
 	const cure = "; give a manifest that fits by --manifest, or name the output by --output"
 	inputs, outputs := graph.GetGraph().GetInput(), graph.GetGraph().GetOutput()
 	if len(inputs) != 1 || len(outputs) != 1 {

@@ -73,29 +73,24 @@ type Rewrite struct {
 
 // Rewrites returns the rewrites that Optimise applies, in its order.
 func Rewrites(opts Options) []Rewrite {
-	all := []struct {
-		wanted bool
-		Rewrite
-	}{
-		{true, Rewrite{"drop-identities", "nodes that pass their input on are left out", true, dropIdentity}},
-		{true, Rewrite{"join-transposes", "padding between two transpositions pads the axes where they are", true, joinTransposes}},
-		{true, Rewrite{"split-batch-norm", "normalisation of joined channels happens before they are joined", true, splitBatchNorm}},
-		{true, Rewrite{"fold-batch-norm", "normalisation goes into the weights of the convolution before it", false, foldBatchNorm}},
-		{!opts.KeepScores, Rewrite{"drop-softmax", "the largest score is the largest before softmax too", false, dropSoftmax}},
-		{true, Rewrite{"blocks-of-pixels", "a transposed convolution whose kernel is its stride is a convolution that gives blocks of pixels", false, blocksOfPixels}},
-		{!opts.KeepScores, Rewrite{"decide-classes", "the graph compares the scores and gives a mask of bytes", true, decideClasses}},
-		{!opts.KeepFloats, Rewrite{"take-bytes", "the graph takes grey values as bytes and normalises them", true, takeBytes(opts.Scale, opts.Offset)}},
-		{opts.Layout, Rewrite{"convolve-padding", "channels of zeros are added by a convolution", true, convolvePadding}},
-		{opts.Layout, Rewrite{"convolve-joins", "channels are joined by the sum of convolutions", false, convolveJoins}},
-		{opts.Layout, Rewrite{"convolve-prelu", "PRelu with a slope for each channel is a sum of convolutions of each channel", false, convolvePRelu}},
-		{true, Rewrite{"rewrite-prelu", "PRelu is written as LeakyRelu where its slopes are equal, as a maximum where none is above 1, and as a sum otherwise", true, rewritePRelu(opts.KeepPRelu)}},
-	}
 	var rewrites []Rewrite
-	for _, r := range all {
-		if r.wanted {
-			rewrites = append(rewrites, r.Rewrite)
+	add := func(wanted bool, r Rewrite) {
+		if wanted {
+			rewrites = append(rewrites, r)
 		}
 	}
+	add(true, Rewrite{"drop-identities", "nodes that pass their input on are left out", true, dropIdentity})
+	add(true, Rewrite{"join-transposes", "padding between two transpositions pads the axes where they are", true, joinTransposes})
+	add(true, Rewrite{"split-batch-norm", "normalisation of joined channels happens before they are joined", true, splitBatchNorm})
+	add(true, Rewrite{"fold-batch-norm", "normalisation goes into the weights of the convolution before it", false, foldBatchNorm})
+	add(!opts.KeepScores, Rewrite{"drop-softmax", "the largest score is the largest before softmax too", false, dropSoftmax})
+	add(true, Rewrite{"blocks-of-pixels", "a transposed convolution whose kernel is its stride is a convolution that gives blocks of pixels", false, blocksOfPixels})
+	add(!opts.KeepScores, Rewrite{"decide-classes", "the graph compares the scores and gives a mask of bytes", true, decideClasses})
+	add(!opts.KeepFloats, Rewrite{"take-bytes", "the graph takes grey values as bytes and normalises them", true, takeBytes(opts.Scale, opts.Offset)})
+	add(opts.Layout, Rewrite{"convolve-padding", "channels of zeros are added by a convolution", true, convolvePadding})
+	add(opts.Layout, Rewrite{"convolve-joins", "channels are joined by the sum of convolutions", false, convolveJoins})
+	add(opts.Layout, Rewrite{"convolve-prelu", "PRelu with a slope for each channel is a sum of convolutions of each channel", false, convolvePRelu})
+	add(true, Rewrite{"rewrite-prelu", "PRelu is written as LeakyRelu where its slopes are equal, as a maximum where none is above 1, and as a sum otherwise", true, rewritePRelu(opts.KeepPRelu)})
 	return rewrites
 }
 
@@ -156,13 +151,11 @@ func Optimise(model *onnxpb.ModelProto, opts Options) (*onnxpb.ModelProto, []Ste
 }
 
 // TakesBytes tells whether the model's first input is of type uint8.
-func TakesBytes(model *onnxpb.ModelProto) bool {
-	in := model.GetGraph().GetInput()
-	return len(in) > 0 && in[0].GetType().GetTensorType().GetElemType() == onnx.Uint8
-}
+func TakesBytes(model *onnxpb.ModelProto) bool { return bytesFirst(model.GetGraph().GetInput()) }
 
 // GivesMask tells whether the model's first output is of type uint8.
-func GivesMask(model *onnxpb.ModelProto) bool {
-	out := model.GetGraph().GetOutput()
-	return len(out) > 0 && out[0].GetType().GetTensorType().GetElemType() == onnx.Uint8
+func GivesMask(model *onnxpb.ModelProto) bool { return bytesFirst(model.GetGraph().GetOutput()) }
+
+func bytesFirst(values []*onnxpb.ValueInfoProto) bool {
+	return len(values) > 0 && values[0].GetType().GetTensorType().GetElemType() == onnx.Uint8
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/build/graphopt"
-	"github.com/brainseg/brainseg/internal/build/mxnet"
 	"github.com/brainseg/brainseg/internal/build/mxnet/mxnettest"
+	"github.com/brainseg/brainseg/internal/build/mxnet/toonnx"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -27,7 +27,7 @@ func TestTheComponentRunsTheNetworksOf2018(t *testing.T) {
 	for _, network := range mxnettest.Networks(t, "..") {
 		for _, opts := range []graphopt.Options{{}, {KeepPRelu: true}, {Layout: true}} {
 			t.Run(network.Name, func(t *testing.T) {
-				converted, report, err := network.Model.ToONNX(mxnet.Options{})
+				converted, report, err := toonnx.Convert(network.Model, toonnx.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}

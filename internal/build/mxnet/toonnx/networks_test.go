@@ -1,4 +1,4 @@
-package mxnet_test
+package toonnx_test
 
 import (
 	"math"
@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/brainseg/brainseg/internal/build/mxnet"
 	"github.com/brainseg/brainseg/internal/build/mxnet/mxnettest"
+	"github.com/brainseg/brainseg/internal/build/mxnet/toonnx"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxtest"
 )
@@ -29,9 +29,9 @@ func input(image mxnettest.Array) onnxtest.Tensor {
 // The symbols were saved with target shapes for slices of 176 x 208, and the slices
 // here have other sizes.
 func TestTheNetworksOf2018ComputeWhatMXNetComputes(t *testing.T) {
-	for _, network := range mxnettest.Networks(t, ".") {
+	for _, network := range mxnettest.Networks(t, "..") {
 		t.Run(network.Name, func(t *testing.T) {
-			converted, report, err := network.Model.ToONNX(mxnet.Options{})
+			converted, report, err := toonnx.Convert(network.Model, toonnx.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestTheNetworksOf2018SayWhatTheyTake(t *testing.T) {
 	}{{"enet-trained", 8, 363152 + 8348 - 8348/2}, {"unet-random", 16, 0}} {
 		network := find(t, test.name)
 		for _, fixed := range []bool{false, true} {
-			converted, report, err := network.Model.ToONNX(mxnet.Options{FixedSize: fixed})
+			converted, report, err := toonnx.Convert(network.Model, toonnx.Options{FixedSize: fixed})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,7 +131,7 @@ func TestTheNetworksOf2018SayWhatTheyTake(t *testing.T) {
 
 func find(t testing.TB, name string) mxnettest.Network {
 	t.Helper()
-	for _, network := range mxnettest.Networks(t, ".") {
+	for _, network := range mxnettest.Networks(t, "..") {
 		if network.Name == name {
 			return network
 		}

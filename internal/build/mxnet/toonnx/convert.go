@@ -1,4 +1,13 @@
-package mxnet
+// Package toonnx converts a model that package mxnet has read to ONNX.
+//
+//	model, err := mxnet.Load("unpacked")
+//	converted, report, err := toonnx.Convert(model, toonnx.Options{})
+//
+// The result computes what MXNet computes at inference. Operators and attributes
+// that nobody knows are named and refused; nothing is guessed. The package walks
+// over the nodes and names inputs and outputs; packages compute and arrange know
+// the operators. It is called by model-build.
+package toonnx
 
 import (
 	"errors"
@@ -7,11 +16,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/brainseg/brainseg/internal/build/mxnet"
+	"github.com/brainseg/brainseg/internal/build/mxnet/arrange"
+	"github.com/brainseg/brainseg/internal/build/mxnet/compute"
+	"github.com/brainseg/brainseg/internal/build/mxnet/conversion"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
 )
 
-// Options are the settings of ToONNX. The zero value is ready to use.
+// Options are the settings of Convert. The zero value is ready to use.
 type Options struct {
 	// Shapes of the inputs by name. Default: those in the model's shapes file.
 	Shapes map[string][]int64
@@ -28,7 +41,7 @@ type Options struct {
 	Version string
 }
 
-// Report says what ToONNX has done.
+// Report says what Convert has done.
 type Report struct {
 	// MXNetVersion that saved the model, as in 1.9.1; "" where it does not say.
 	MXNetVersion string
@@ -49,9 +62,9 @@ type Report struct {
 	SizeMultiple int
 }
 
-// ToONNX converts the model. An error that wraps ErrUnsupported or ErrModel names
+// Convert converts the model. An error that wraps ErrUnsupported or ErrModel names
 // the operator and the node.
-func (m *Model) ToONNX(opts Options) (*onnxpb.ModelProto, *Report, error) {
+func Convert(m *mxnet.Model, opts Options) (*onnxpb.ModelProto, *Report, error) {
 	if opts.Batch <= 0 {
 		opts.Batch = 1
 	}
@@ -59,15 +72,15 @@ func (m *Model) ToONNX(opts Options) (*onnxpb.ModelProto, *Report, error) {
 		opts.Shapes = m.Shapes
 	}
 	for name, shape := range opts.Shapes {
-		if err := checkInputShape(shape); err != nil {
-			return nil, nil, fmt.Errorf("%w: input %q: %w", ErrModel, name, err)
+		if err := mxnet.CheckInputShape(shape); err != nil {
+			return nil, nil, fmt.Errorf("%w: input %q: %w", mxnet.ErrModel, name, err)
 		}
 	}
-	c, err := m.convert(opts, !opts.FixedSize)
+	c, err := walk(m, opts, !opts.FixedSize)
 	reason := ""
-	if dynamic := new(errFixed); errors.As(err, &dynamic) {
+	if dynamic := new(conversion.ErrFixed); errors.As(err, &dynamic) {
 		reason = err.Error()
-		c, err = m.convert(opts, false)
+		c, err = walk(m, opts, false)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("convert the MXNet model: %w", err)
@@ -82,42 +95,42 @@ func (m *Model) ToONNX(opts Options) (*onnxpb.ModelProto, *Report, error) {
 
 // converter makes one ONNX graph of a symbol.
 type converter struct {
-	model   *Model
+	model   *mxnet.Model
 	opts    Options
 	dynamic bool
 	report  *Report
-	graph   *graph
+	graph   *conversion.Graph
 
 	image    []int64 // height and width of the first image input
 	multiple int64
 }
 
-func (m *Model) convert(opts Options, dynamic bool) (*converter, error) {
+func walk(m *mxnet.Model, opts Options, dynamic bool) (*converter, error) {
 	c := &converter{
 		model: m, opts: opts, dynamic: dynamic,
 		report:   &Report{Operators: make(map[string]int), Dynamic: dynamic},
-		graph:    newGraph("mxnet"),
+		graph:    conversion.NewGraph("mxnet"),
 		multiple: 1,
 	}
 	heads, err := c.heads()
 	if err != nil {
 		return nil, err
 	}
-	wanted := m.Symbol.reachable(heads)
+	wanted := reachable(m.Symbol, heads)
 	// Variables first: what the nodes make must not take their names.
-	values := make([][]tensor, len(m.Symbol.Nodes))
+	values := make([][]conversion.Tensor, len(m.Symbol.Nodes))
 	for i, node := range m.Symbol.Nodes {
-		if wanted[i] && node.Op == variable {
+		if wanted[i] && node.Op == mxnet.Variable {
 			value, err := c.variable(&node)
 			if err != nil {
 				return nil, err
 			}
-			values[i] = []tensor{value}
+			values[i] = []conversion.Tensor{value}
 		}
 	}
 	for i := range m.Symbol.Nodes {
 		node := m.Symbol.Nodes[i]
-		if !wanted[i] || node.Op == variable {
+		if !wanted[i] || node.Op == mxnet.Variable {
 			continue
 		}
 		if node.Name == "" {
@@ -149,9 +162,9 @@ func (c *converter) dropInputs() {
 var losses = map[string]bool{"MakeLoss": true, "make_loss": true, "softmax_cross_entropy": true}
 
 // heads returns the outputs to convert.
-func (c *converter) heads() ([]Edge, error) {
+func (c *converter) heads() ([]mxnet.Edge, error) {
 	symbol := c.model.Symbol
-	var kept []Edge
+	var kept []mxnet.Edge
 	if len(c.opts.Outputs) == 0 {
 		for _, head := range symbol.Heads {
 			if !losses[symbol.Nodes[head.Node].Op] {
@@ -169,7 +182,7 @@ func (c *converter) heads() ([]Edge, error) {
 		return kept, nil
 	}
 	for _, name := range c.opts.Outputs {
-		found := slices.IndexFunc(symbol.Heads, func(head Edge) bool {
+		found := slices.IndexFunc(symbol.Heads, func(head mxnet.Edge) bool {
 			node := symbol.Nodes[head.Node].Name
 			return name == node || name == node+"_output" || name == fmt.Sprint(node, "_output", head.Output)
 		})
@@ -178,19 +191,19 @@ func (c *converter) heads() ([]Edge, error) {
 			for _, head := range symbol.Heads {
 				names = append(names, symbol.Nodes[head.Node].Name)
 			}
-			return nil, fmt.Errorf("%w: it has no output %q, but %s", ErrModel, name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("%w: it has no output %q, but %s", mxnet.ErrModel, name, strings.Join(names, ", "))
 		}
 		kept = append(kept, symbol.Heads[found])
 	}
 	return kept, nil
 }
 
-func (c *converter) drop(node *Node) {
+func (c *converter) drop(node *mxnet.Node) {
 	c.report.Dropped = append(c.report.Dropped, fmt.Sprintf("%s (%s)", node.Name, node.Op))
 }
 
 // reachable tells which nodes the heads need.
-func (s *Symbol) reachable(heads []Edge) []bool {
+func reachable(s *mxnet.Symbol, heads []mxnet.Edge) []bool {
 	wanted := make([]bool, len(s.Nodes))
 	for _, head := range heads {
 		wanted[head.Node] = true
@@ -206,91 +219,91 @@ func (s *Symbol) reachable(heads []Edge) []bool {
 }
 
 // variable makes a parameter or an input of a node without operator.
-func (c *converter) variable(node *Node) (tensor, error) {
-	if c.graph.names[node.Name] || node.Name == "" {
-		return tensor{}, fmt.Errorf("%w: two variables are called %q, or one has no name", ErrModel, node.Name)
+func (c *converter) variable(node *mxnet.Node) (conversion.Tensor, error) {
+	if c.graph.Names[node.Name] || node.Name == "" {
+		return conversion.Tensor{}, fmt.Errorf("%w: two variables are called %q, or one has no name", mxnet.ErrModel, node.Name)
 	}
-	c.graph.names[node.Name] = true
-	t := tensor{name: node.Name}
+	c.graph.Names[node.Name] = true
+	t := conversion.Tensor{Name: node.Name}
 	if array := c.model.Params[node.Name]; array != nil {
 		if array.Empty() {
-			return t, fmt.Errorf("%w: the parameter %q has no values", ErrModel, node.Name)
+			return t, fmt.Errorf("%w: the parameter %q has no values", mxnet.ErrModel, node.Name)
 		}
-		t.array, t.shape = array, fixedDims(array.Shape...)
+		t.Array, t.Shape = array, conversion.FixedDims(array.Shape...)
 		return t, nil
 	}
 	shape, ok := c.opts.Shapes[node.Name]
 	if !ok {
-		t.missing = true
+		t.Missing = true
 		return t, nil
 	}
-	t.shape = fixedDims(shape...)
+	t.Shape = conversion.FixedDims(shape...)
 	if len(shape) > 1 {
-		t.shape[0] = fixed(c.opts.Batch)
+		t.Shape[0] = conversion.Fixed(c.opts.Batch)
 	}
 	info := make([]onnx.Dim, len(shape))
-	for i, d := range t.shape {
-		info[i] = onnx.Dim{Size: d.size}
+	for i, d := range t.Shape {
+		info[i] = onnx.Dim{Size: d.Size}
 	}
 	if len(shape) == 4 && c.dynamic {
 		if c.image == nil {
 			c.image = shape[2:]
 		}
 		if slices.Equal(c.image, shape[2:]) {
-			t.shape[2].dynamic, t.shape[3].dynamic = true, true
+			t.Shape[2].Dynamic, t.Shape[3].Dynamic = true, true
 			info[2], info[3] = onnx.Dim{Name: "height"}, onnx.Dim{Name: "width"}
 		}
 	}
-	c.graph.Input = append(c.graph.Input, onnx.ValueInfo(t.name, onnx.Float, info))
+	c.graph.Input = append(c.graph.Input, onnx.ValueInfo(t.Name, onnx.Float, info))
 	return t, nil
 }
 
 // node converts one node and returns its outputs.
-func (c *converter) node(node *Node, values [][]tensor) ([]tensor, error) {
-	operator, ok := computeOperators[node.Op]
+func (c *converter) node(node *mxnet.Node, values [][]conversion.Tensor) ([]conversion.Tensor, error) {
+	operator, ok := compute.Operators[node.Op]
 	if !ok {
-		operator, ok = arrangeOperators[node.Op]
+		operator, ok = arrange.Operators[node.Op]
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: there is no conversion of this operator", ErrUnsupported)
+		return nil, fmt.Errorf("%w: there is no conversion of this operator", mxnet.ErrUnsupported)
 	}
-	x := &call{attributes: newAttributes(node.Attrs), graph: c.graph, name: node.Name}
+	x := conversion.NewCall(c.graph, node.Name, node.Attrs)
 	for _, in := range node.Inputs {
 		outputs := values[in.Node]
 		if in.Output >= len(outputs) {
-			return nil, fmt.Errorf("%w: it uses output %d of node %q, which only training has", ErrUnsupported, in.Output, c.model.Symbol.Nodes[in.Node].Name)
+			return nil, fmt.Errorf("%w: it uses output %d of node %q, which only training has", mxnet.ErrUnsupported, in.Output, c.model.Symbol.Nodes[in.Node].Name)
 		}
-		x.in = append(x.in, outputs[in.Output])
+		x.In = append(x.In, outputs[in.Output])
 	}
-	if n := len(x.in); n < operator.min || n > operator.max {
-		return nil, fmt.Errorf("%w: it has %d inputs and must have %d to %d", ErrModel, n, operator.min, operator.max)
+	if n := len(x.In); n < operator.Min || n > operator.Max {
+		return nil, fmt.Errorf("%w: it has %d inputs and must have %d to %d", mxnet.ErrModel, n, operator.Min, operator.Max)
 	}
 	first := len(c.graph.Node)
-	outputs := operator.convert(x)
-	x.rest()
-	if x.err != nil {
-		return nil, x.err
+	outputs := operator.Convert(x)
+	x.Rest()
+	if x.Err != nil {
+		return nil, x.Err
 	}
 	for i, out := range outputs {
-		if len(out.shape) > maxAxes || product(sizes(out.shape)...) > 1<<40 {
-			return nil, fmt.Errorf("%w: its output of shape %v is too large", ErrModel, sizes(out.shape))
+		if len(out.Shape) > mxnet.MaxAxes || conversion.Product(conversion.Sizes(out.Shape)...) > 1<<40 {
+			return nil, fmt.Errorf("%w: its output of shape %v is too large", mxnet.ErrModel, conversion.Sizes(out.Shape))
 		}
-		for _, d := range out.shape {
-			if d.size < 1 {
-				return nil, fmt.Errorf("%w: its output has the shape %v", ErrModel, sizes(out.shape))
+		for _, d := range out.Shape {
+			if d.Size < 1 {
+				return nil, fmt.Errorf("%w: its output has the shape %v", mxnet.ErrModel, conversion.Sizes(out.Shape))
 			}
-			if d.dynamic {
-				c.multiple = d.den / gcd(c.multiple, d.den) * c.multiple
+			if d.Dynamic {
+				c.multiple = d.Den / conversion.GCD(c.multiple, d.Den) * c.multiple
 			}
 		}
 		name := node.Name + "_output"
 		if len(outputs) > 1 {
 			name = fmt.Sprint(name, i)
 		}
-		if name = c.graph.unique(name); c.graph.rename(first, out.name, name) {
-			outputs[i].name = name
+		if name = c.graph.Unique(name); c.graph.Rename(first, out.Name, name) {
+			outputs[i].Name = name
 		} else {
-			delete(c.graph.names, name)
+			delete(c.graph.Names, name)
 		}
 	}
 	if len(c.graph.Node) == first {
@@ -302,7 +315,7 @@ func (c *converter) node(node *Node, values [][]tensor) ([]tensor, error) {
 }
 
 // outputs names the outputs of the graph as MXNet does, and describes them.
-func (c *converter) outputs(heads []Edge, values [][]tensor) error {
+func (c *converter) outputs(heads []mxnet.Edge, values [][]conversion.Tensor) error {
 	inputs := make(map[string]bool)
 	for _, in := range c.graph.Input {
 		inputs[in.GetName()] = true
@@ -311,43 +324,42 @@ func (c *converter) outputs(heads []Edge, values [][]tensor) error {
 	for _, head := range heads {
 		node := c.model.Symbol.Nodes[head.Node]
 		if head.Output >= len(values[head.Node]) {
-			return fmt.Errorf("%w: output %d of node %q is of use in training only", ErrUnsupported, head.Output, node.Name)
+			return fmt.Errorf("%w: output %d of node %q is of use in training only", mxnet.ErrUnsupported, head.Output, node.Name)
 		}
 		t := values[head.Node][head.Output]
-		if t.missing {
-			return fmt.Errorf("%w: the output %q is an input without a shape", ErrModel, t.name)
+		if t.Missing {
+			return fmt.Errorf("%w: the output %q is an input without a shape", mxnet.ErrModel, t.Name)
 		}
 		name := node.Name
-		if node.Op != variable {
+		if node.Op != mxnet.Variable {
 			name += "_output"
 			if len(values[head.Node]) > 1 {
 				name = fmt.Sprint(name, head.Output)
 			}
 		}
-		if t.name != name || inputs[name] || t.array != nil || taken[name] {
-			name = c.graph.unique(name)
+		if t.Name != name || inputs[name] || t.Array != nil || taken[name] {
+			name = c.graph.Unique(name)
 			// A head that is an identity gives its name to what it is of.
-			if t.array != nil || inputs[t.name] || taken[t.name] || !c.graph.rename(0, t.name, name) {
-				identity := &call{attributes: newAttributes(nil), graph: c.graph, name: name}
-				out := identity.add("Identity", nil, t.shape, t)
-				c.graph.rename(len(c.graph.Node)-1, out.name, name)
+			if t.Array != nil || inputs[t.Name] || taken[t.Name] || !c.graph.Rename(0, t.Name, name) {
+				out := conversion.NewCall(c.graph, name, nil).Add("Identity", nil, t.Shape, t)
+				c.graph.Rename(len(c.graph.Node)-1, out.Name, name)
 			} else {
-				delete(c.graph.names, t.name)
+				delete(c.graph.Names, t.Name)
 				for _, outputs := range values {
 					for i := range outputs {
-						if outputs[i].name == t.name {
-							outputs[i].name = name
+						if outputs[i].Name == t.Name {
+							outputs[i].Name = name
 						}
 					}
 				}
 			}
 		}
 		taken[name] = true
-		info := make([]onnx.Dim, len(t.shape))
-		for i, d := range t.shape {
-			info[i] = onnx.Dim{Size: d.size}
-			if d.dynamic {
-				info[i] = onnx.Dim{Name: c.dimName(d, i, len(t.shape), name)}
+		info := make([]onnx.Dim, len(t.Shape))
+		for i, d := range t.Shape {
+			info[i] = onnx.Dim{Size: d.Size}
+			if d.Dynamic {
+				info[i] = onnx.Dim{Name: c.dimName(d, i, len(t.Shape), name)}
 			}
 		}
 		c.graph.Output = append(c.graph.Output, onnx.ValueInfo(name, onnx.Float, info))
@@ -356,8 +368,8 @@ func (c *converter) outputs(heads []Edge, values [][]tensor) error {
 }
 
 // dimName says height and width of axes that are as long as the image's.
-func (c *converter) dimName(d dim, axis, axes int, output string) string {
-	if axes == 4 && axis >= 2 && d.merged < 2 && d.num == d.den && d.size == c.image[axis-2] {
+func (c *converter) dimName(d conversion.Dim, axis, axes int, output string) string {
+	if axes == 4 && axis >= 2 && d.Merged < 2 && d.Num == d.Den && d.Size == c.image[axis-2] {
 		return []string{"height", "width"}[axis-2]
 	}
 	return fmt.Sprintf("%s_axis%d", output, axis)
@@ -371,8 +383,8 @@ func (c *converter) finishReport(fixedBecause string) {
 	r.Dynamic, r.FixedBecause = c.image != nil, fixedBecause
 	r.SizeMultiple = int(c.multiple)
 	for _, name := range slices.Sorted(maps.Keys(c.model.Params)) {
-		if c.graph.used[name] {
-			r.Parameters += product(c.model.Params[name].Shape...)
+		if c.graph.Used[name] {
+			r.Parameters += conversion.Product(c.model.Params[name].Shape...)
 		} else {
 			r.UnusedParameters = append(r.UnusedParameters, name)
 		}

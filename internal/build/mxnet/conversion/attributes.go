@@ -1,4 +1,4 @@
-package mxnet
+package conversion
 
 import (
 	"fmt"
@@ -7,44 +7,46 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/brainseg/brainseg/internal/build/mxnet"
 )
 
 // attributes reads the parameters of a node in MXNet's spelling. The first one
 // that is wrong is kept; those after it read as their defaults.
 type attributes struct {
-	values map[string]string
+	Values map[string]string
 	read   map[string]bool
-	err    error
+	Err    error
 }
 
 // newAttributes reads those of a node.
 func newAttributes(values map[string]string) *attributes {
-	return &attributes{values: values, read: make(map[string]bool)}
+	return &attributes{Values: values, read: make(map[string]bool)}
 }
 
-// get returns a value as it is written.
-func (a *attributes) get(key string) (string, bool) {
+// Get returns a value as it is written.
+func (a *attributes) Get(key string) (string, bool) {
 	a.read[key] = true
-	value, ok := a.values[key]
+	value, ok := a.Values[key]
 	return strings.TrimSpace(value), ok
 }
 
 func (a *attributes) fail(key, want string) {
-	if a.err == nil {
-		a.err = fmt.Errorf("%w: attribute %s is %q and must be %s", ErrUnsupported, key, a.values[key], want)
+	if a.Err == nil {
+		a.Err = fmt.Errorf("%w: attribute %s is %q and must be %s", mxnet.ErrUnsupported, key, a.Values[key], want)
 	}
 }
 
 // text returns a name.
 func (a *attributes) text(key, otherwise string) string {
-	if value, ok := a.get(key); ok {
+	if value, ok := a.Get(key); ok {
 		return value
 	}
 	return otherwise
 }
 
-// choice returns one of the names given; the first is the default.
-func (a *attributes) choice(key string, choices ...string) string {
+// Choice returns one of the names given; the first is the default.
+func (a *attributes) Choice(key string, choices ...string) string {
 	value := a.text(key, choices[0])
 	if !slices.Contains(choices, value) {
 		a.fail(key, strings.Join(choices, " or "))
@@ -53,9 +55,9 @@ func (a *attributes) choice(key string, choices ...string) string {
 	return value
 }
 
-// flag returns a truth value.
-func (a *attributes) flag(key string, otherwise bool) bool {
-	value, ok := a.get(key)
+// Flag returns a truth value.
+func (a *attributes) Flag(key string, otherwise bool) bool {
+	value, ok := a.Get(key)
 	if !ok {
 		return otherwise
 	}
@@ -69,9 +71,9 @@ func (a *attributes) flag(key string, otherwise bool) bool {
 	return otherwise
 }
 
-// integer returns a whole number of at most 31 bits.
-func (a *attributes) integer(key string, otherwise int64) int64 {
-	value, ok := a.get(key)
+// Integer returns a whole number of at most 31 bits.
+func (a *attributes) Integer(key string, otherwise int64) int64 {
+	value, ok := a.Get(key)
 	if !ok {
 		return otherwise
 	}
@@ -83,9 +85,9 @@ func (a *attributes) integer(key string, otherwise int64) int64 {
 	return n
 }
 
-// count returns a whole number above zero that must be given.
-func (a *attributes) count(key string) int64 {
-	n := a.integer(key, 0)
+// Count returns a whole number above zero that must be given.
+func (a *attributes) Count(key string) int64 {
+	n := a.Integer(key, 0)
 	if n < 1 {
 		a.fail(key, "a whole number above 0")
 		return 1
@@ -93,17 +95,17 @@ func (a *attributes) count(key string) int64 {
 	return n
 }
 
-// optional is integer for those that may be None.
-func (a *attributes) optional(key string) (n int64, given bool) {
-	if value, ok := a.get(key); !ok || value == "None" || value == "" {
+// Optional is integer for those that may be None.
+func (a *attributes) Optional(key string) (n int64, given bool) {
+	if value, ok := a.Get(key); !ok || value == "None" || value == "" {
 		return 0, false
 	}
-	return a.integer(key, 0), true
+	return a.Integer(key, 0), true
 }
 
-// number returns a real number.
-func (a *attributes) number(key string, otherwise float64) float64 {
-	value, ok := a.get(key)
+// Number returns a real number.
+func (a *attributes) Number(key string, otherwise float64) float64 {
+	value, ok := a.Get(key)
 	if !ok {
 		return otherwise
 	}
@@ -115,9 +117,9 @@ func (a *attributes) number(key string, otherwise float64) float64 {
 	return f
 }
 
-// tuple returns whole numbers, nil where there are none.
-func (a *attributes) tuple(key string) []int64 {
-	numbers, none := a.optionals(key)
+// Tuple returns whole numbers, nil where there are none.
+func (a *attributes) Tuple(key string) []int64 {
+	numbers, none := a.Optionals(key)
 	if slices.Contains(none, true) {
 		a.fail(key, "whole numbers in brackets")
 		return nil
@@ -125,9 +127,9 @@ func (a *attributes) tuple(key string) []int64 {
 	return numbers
 }
 
-// optionals is tuple for elements that may be None.
-func (a *attributes) optionals(key string) (numbers []int64, none []bool) {
-	value, ok := a.get(key)
+// Optionals is tuple for elements that may be None.
+func (a *attributes) Optionals(key string) (numbers []int64, none []bool) {
+	value, ok := a.Get(key)
 	if !ok || value == "None" {
 		return nil, nil
 	}
@@ -144,7 +146,7 @@ func (a *attributes) optionals(key string) (numbers []int64, none []bool) {
 			continue
 		}
 		n, err := parseInteger(field)
-		if err != nil || len(numbers) >= 2*maxAxes {
+		if err != nil || len(numbers) >= 2*mxnet.MaxAxes {
 			a.fail(key, "whole numbers in brackets")
 			return nil, nil
 		}
@@ -168,16 +170,16 @@ var ignored = map[string]bool{
 	"cudnn_algo_bwd_data": true, "cudnn_algo_bwd_filter": true, "cudnn_tensor_core_only": true, "forward_stype": true,
 }
 
-// rest fails where the node has attributes that nobody has asked for and that
+// Rest fails where the node has attributes that nobody has asked for and that
 // may matter.
-func (a *attributes) rest() {
-	for _, key := range slices.Sorted(maps.Keys(a.values)) {
+func (a *attributes) Rest() {
+	for _, key := range slices.Sorted(maps.Keys(a.Values)) {
 		switch {
 		case a.read[key] || ignored[key] || strings.HasPrefix(key, "__") && strings.HasSuffix(key, "__"):
 		case strings.HasSuffix(key, "_lr_mult") || strings.HasSuffix(key, "_wd_mult"):
 		default:
-			if a.err == nil {
-				a.err = fmt.Errorf("%w: attribute %s = %q is not known", ErrUnsupported, key, a.values[key])
+			if a.Err == nil {
+				a.Err = fmt.Errorf("%w: attribute %s = %q is not known", mxnet.ErrUnsupported, key, a.Values[key])
 			}
 			return
 		}

@@ -1,4 +1,4 @@
-package mxnet_test
+package toonnx_test
 
 import (
 	"fmt"
@@ -13,10 +13,11 @@ import (
 
 	"github.com/brainseg/brainseg/internal/build/mxnet"
 	"github.com/brainseg/brainseg/internal/build/mxnet/mxnettest"
+	"github.com/brainseg/brainseg/internal/build/mxnet/toonnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxtest"
 )
 
-var reference = filepath.Join("testdata", "reference")
+var reference = filepath.Join("..", "testdata", "reference")
 
 // operatorCase is what MXNet computed for a small graph.
 type operatorCase struct {
@@ -56,7 +57,7 @@ func operatorCases(t testing.TB) []operatorCase {
 	return cases
 }
 
-func (c *operatorCase) model(t testing.TB) (*mxnet.Model, mxnet.Options) {
+func (c *operatorCase) model(t testing.TB) (*mxnet.Model, toonnx.Options) {
 	t.Helper()
 	model := new(mxnet.Model)
 	var err error
@@ -67,7 +68,7 @@ func (c *operatorCase) model(t testing.TB) (*mxnet.Model, mxnet.Options) {
 		t.Fatal(err)
 	}
 	model.Shapes = make(map[string][]int64)
-	opts := mxnet.Options{Version: "test"}
+	opts := toonnx.Options{Version: "test"}
 	for name, in := range c.inputs {
 		model.Shapes[name] = in.Dims
 		opts.Batch = in.Dims[0]
@@ -82,7 +83,7 @@ func TestEveryOperatorComputesWhatMXNetComputes(t *testing.T) {
 	for _, c := range operatorCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			model, opts := c.model(t)
-			converted, _, err := model.ToONNX(opts)
+			converted, _, err := toonnx.Convert(model, opts)
 			if err != nil {
 				t.Fatal(err)
 			}

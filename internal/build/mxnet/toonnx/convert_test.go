@@ -1,4 +1,4 @@
-package mxnet_test
+package toonnx_test
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/brainseg/brainseg/internal/build/mxnet"
+	"github.com/brainseg/brainseg/internal/build/mxnet/toonnx"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxtest"
 )
@@ -74,7 +75,7 @@ func TestWhatCannotBeConvertedIsNamed(t *testing.T) {
 		{"a target shape that is too large", graph(node("null", "w", nil), node("Deconvolution", "d", attrs{"kernel": "(1, 1)", "num_filter": "1", "target_shape": "(99, 99)"}, 0, 1)), mxnet.ErrModel, "its weight"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, _, err := test.model.ToONNX(mxnet.Options{})
+			_, _, err := toonnx.Convert(test.model, toonnx.Options{})
 			if !errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.says) {
 				t.Fatalf("error %v, want %q that says %q", err, test.kind, test.says)
 			}
@@ -111,7 +112,7 @@ func TestHeightAndWidthAreDynamicWhereTheGraphAllows(t *testing.T) {
 		{"as channels", graph(node("transpose", "x", attrs{"axes": "(0, 2, 1, 3)"}, 0), node("SliceChannel", "z", attrs{"num_outputs": "2"}, 1)), "depends on the image's size", []onnx.Dim{{Size: 1}, {Size: 4}, {Size: 2}, {Size: 6}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			converted, report, err := test.model.ToONNX(mxnet.Options{})
+			converted, report, err := toonnx.Convert(test.model, toonnx.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +152,7 @@ func TestOutputsAreChosenByName(t *testing.T) {
 		{[]string{"b_output", "a_output"}, []string{"b_output", "a_output"}},
 		{[]string{"loss"}, []string{"loss_output"}},
 	} {
-		converted, _, err := model.ToONNX(mxnet.Options{Outputs: test.outputs})
+		converted, _, err := toonnx.Convert(model, toonnx.Options{Outputs: test.outputs})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +170,7 @@ func TestOutputsAreChosenByName(t *testing.T) {
 			}
 		}
 	}
-	if _, _, err := model.ToONNX(mxnet.Options{Outputs: []string{"c"}}); !errors.Is(err, mxnet.ErrModel) || !strings.Contains(err.Error(), "a, b, loss") {
+	if _, _, err := toonnx.Convert(model, toonnx.Options{Outputs: []string{"c"}}); !errors.Is(err, mxnet.ErrModel) || !strings.Contains(err.Error(), "a, b, loss") {
 		t.Errorf("error %v, want one that lists the outputs", err)
 	}
 }
@@ -177,7 +178,7 @@ func TestOutputsAreChosenByName(t *testing.T) {
 func TestLabelsAreNoInputs(t *testing.T) {
 	model := graph(node("null", "label", nil), node("SoftmaxOutput", "s", attrs{"multi_output": "True"}, 0, 1))
 	model.Shapes["label"] = []int64{1, 8, 6}
-	converted, _, err := model.ToONNX(mxnet.Options{})
+	converted, _, err := toonnx.Convert(model, toonnx.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +203,7 @@ func FuzzAttributes(f *testing.F) {
 			key = keys[len(key)/2%len(keys)]
 		}
 		n.Attrs[key] = value
-		if _, _, err := model.ToONNX(opts); err != nil && !errors.Is(err, mxnet.ErrUnsupported) && !errors.Is(err, mxnet.ErrModel) {
+		if _, _, err := toonnx.Convert(model, opts); err != nil && !errors.Is(err, mxnet.ErrUnsupported) && !errors.Is(err, mxnet.ErrModel) {
 			t.Fatalf("error of no kind: %v", err)
 		}
 	})
