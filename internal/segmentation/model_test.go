@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/brainseg/brainseg/internal/model"
 )
 
@@ -202,7 +204,7 @@ func TestSegmentStopsWhenItsContextEndsAndWorksAgain(t *testing.T) {
 
 func TestWorkersShareAModel(t *testing.T) {
 	m := open(t, "threshold", Options{})
-	before := runtime.NumGoroutine()
+	before := goleak.IgnoreCurrent()
 	var workers sync.WaitGroup
 	for worker := range 4 {
 		workers.Go(func() {
@@ -219,8 +221,8 @@ func TestWorkersShareAModel(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	if after := runtime.NumGoroutine(); after > before {
-		t.Errorf("%d goroutines before, %d after", before, after)
+	if err := goleak.Find(before); err != nil {
+		t.Errorf("the runs have left %v", err)
 	}
 	if n := len(m.cache.free); n > maxCachedTensors || m.cache.bytes > maxCachedBytes {
 		t.Errorf("the cache keeps %d tensors of %d bytes", n, m.cache.bytes)
@@ -247,10 +249,17 @@ func TestCloseWaitsForRunsAndIsFinal(t *testing.T) {
 	m := open(t, "threshold", Options{})
 	slice := randomSlice(rand.New(rand.NewPCG(1, 2)), 700, 700)
 	var workers sync.WaitGroup
+	running := make(chan struct{}, 4)
 	for range 4 {
 		workers.Go(func() {
 			mask := make([]uint8, 700*700)
-			for {
+			for first := true; ; first = false {
+				if !first {
+					select {
+					case running <- struct{}{}:
+					default:
+					}
+				}
 				if err := m.Segment(t.Context(), slice, mask); err != nil {
 					if !errors.Is(err, ErrClosed) {
 						t.Error(err)
@@ -260,7 +269,9 @@ func TestCloseWaitsForRunsAndIsFinal(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(20 * time.Millisecond)
+	for range 4 {
+		<-running
+	}
 	for range 2 {
 		if err := m.Close(); err != nil {
 			t.Error(err)

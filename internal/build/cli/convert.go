@@ -115,6 +115,9 @@ func (s *settings) convert(path string, origin pulled, out string, o convertOpti
 	if err != nil {
 		return err
 	}
+	task := s.console.display.Begin()
+	defer task.End()
+	task.Spin("converting")
 	step := model.Step{Name: "convert"}
 	var manifest *model.Manifest
 	if kind == kindMXNet {

@@ -95,6 +95,9 @@ func (s *settings) optimiseFor(ctx context.Context, folder, out string, o optimi
 	if err != nil {
 		return "", fmt.Errorf("optimise: %w", err)
 	}
+	task := s.console.display.Begin()
+	defer task.End()
+	task.Spin("rewriting, and comparing masks")
 	network := filepath.Join(folder, manifest.File)
 	step := model.Step{Name: "optimise"}
 	if manifest, step.Notes, err = rewrite(ctx, folder, out, *manifest, o, amd64); err != nil {
