@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/brainseg/brainseg/internal/build/workfolder"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
 	"github.com/brainseg/brainseg/internal/model"
 )
@@ -273,14 +274,14 @@ func TestAModelBelowTheLeastDiceIsNotPackaged(t *testing.T) {
 func TestTwoRunsInOneWorkFolderDoNotMeet(t *testing.T) {
 	s := newSite(t)
 	job := s.train(t, tarGz(t, modelFiles(t, "threshold")))
-	p, err := openPipeline(console{progress: &bytes.Buffer{}}, filepath.Join(s.dir, "a-work"))
+	p, err := workfolder.Open(filepath.Join(s.dir, "a-work"), "test", t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if o := run(t, s.all("a", "--training-job", job)...); o.code != ExitFailed || !strings.Contains(o.stderr, "another model-build works in") {
 		t.Errorf("exit code %d\n%s", o.code, o.stderr)
 	}
-	if err := p.close(); err != nil {
+	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
 	mustRun(t, s.all("a", "--training-job", job)...)

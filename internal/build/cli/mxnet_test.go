@@ -132,11 +132,3 @@ func TestAnAMD64VariantGoesIntoTheSameComponent(t *testing.T) {
 	}
 	checkMasks(t, filepath.Join(s.dir, "a-work", "verify", "amd64"), network.Slices)
 }
-
-func TestPReluIsKeptForTheVersionsThatRunItFast(t *testing.T) {
-	for version, want := range map[string]bool{"1.24.3": true, "1.26.0": true, "1.27.0": false, "1.30.1": false, "2.1.0": false, "": false, "nonsense": false} {
-		if got := fastPRelu(version); got != want {
-			t.Errorf("%q: %v", version, got)
-		}
-	}
-}

@@ -2,19 +2,15 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/build/modelfolder"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
-	"github.com/brainseg/brainseg/internal/model"
 )
-
-// errAgreement: the rewritten model gives other masks.
-var errAgreement = errors.New("the optimised model does not give the same masks")
 
 // optimiseOptions are the flags of optimize.
 type optimiseOptions struct {
@@ -91,25 +87,10 @@ func (s *settings) optimise(ctx context.Context, folder, out string, o optimiseO
 
 // optimiseFor returns the digest of the network that it writes.
 func (s *settings) optimiseFor(ctx context.Context, folder, out string, o optimiseOptions, amd64 bool) (string, error) {
-	manifest, record, err := model.Read(folder)
-	if err != nil {
-		return "", fmt.Errorf("optimise: %w", err)
-	}
 	task := s.console.display.Begin()
 	defer task.End()
 	task.Spin("rewriting, and comparing masks")
-	network := filepath.Join(folder, manifest.File)
-	step := model.Step{Name: "optimise"}
-	if manifest, step.Notes, err = rewrite(ctx, folder, out, *manifest, o, amd64); err != nil {
-		return "", fmt.Errorf("optimise %s: %w", network, err)
-	}
-	if err := copyDocuments(folder, out); err != nil {
-		return "", err
-	}
-	step.SHA256 = manifest.SHA256
-	record.Tool, record.Steps = tool(), append(record.Steps, step)
-	for _, note := range step.Notes {
-		s.console.say("  %s", note)
-	}
-	return manifest.SHA256, writeManifest(out, manifest, record)
+	return modelfolder.Optimise(ctx, folder, out, modelfolder.OptimiseOptions{
+		Golden: o.Golden, Library: findLibrary(o.Library), MinAgreement: o.MinAgreement, AMD64: amd64, Tool: tool(), Say: s.console.say,
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
+	"github.com/brainseg/brainseg/internal/build/workfolder"
 	"github.com/brainseg/brainseg/internal/model"
 )
 
@@ -33,7 +34,7 @@ func packageCommand(s *settings) *cobra.Command {
 			case out != "":
 				return fill(out, func(dir string) error { return s.makePackage(folder, dir, options) })
 			}
-			work, err := os.MkdirTemp("", temporaryPrefix)
+			work, err := os.MkdirTemp("", workfolder.TemporaryPrefix)
 			if err != nil {
 				return fmt.Errorf("package: %w", err)
 			}

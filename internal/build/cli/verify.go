@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/modelcheck"
+	"github.com/brainseg/brainseg/internal/build/modelfolder"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -108,38 +106,15 @@ func (s *settings) verify(ctx context.Context, folder string, o verifyOptions) e
 		return measureErr
 	}
 	task.End()
-	printReport(s.console.progress, report)
+	modelcheck.Print(s.console.progress, report)
 	record.Tool, record.Verification = tool(), report
-	if writeErr := writeManifest(folder, manifest, record); writeErr != nil {
+	if writeErr := modelfolder.WriteManifest(folder, manifest, record); writeErr != nil {
 		return writeErr
 	}
 	if err != nil {
 		return err
 	}
 	return modelcheck.WriteSelfTest(ctx, folder, findLibrary(o.Library))
-}
-
-func printReport(w io.Writer, r *model.Verification) {
-	if m := r.Measured; m != nil {
-		fmt.Fprintf(w, "  %d x %d slice in one thread: p50 %.2f ms, p90 %.2f ms, processor time %.2f ms; peak memory %.0f MB (ONNX Runtime %s, %s)\n",
-			m.Width, m.Height, m.P50, m.P90, m.CPU, m.PeakMemory, m.ONNXRuntime, m.Processor)
-	}
-	if len(r.Golden) > 0 {
-		compared := 0
-		for _, mask := range r.Golden {
-			if mask.Agreement != nil {
-				compared++
-			}
-		}
-		fmt.Fprintf(w, "  golden slices: %d run, %d compared with their masks\n", len(r.Golden), compared)
-	}
-	if a := r.Accuracy; a != nil {
-		fmt.Fprintf(w, "  Dice on %d slices of %d images:", a.Slices, a.Images)
-		for _, name := range slices.Sorted(maps.Keys(a.Dice)) {
-			fmt.Fprintf(w, " %s %.3f,", name, a.Dice[name])
-		}
-		fmt.Fprintf(w, " mean %.3f, worst image %.3f\n", a.MeanDice, a.WorstImage)
-	}
 }
 
 // findLibrary adds the repository's own ONNX Runtime to the places where the

@@ -25,7 +25,6 @@ const (
 // larger are the packages that may have more: each waits to be parted.
 var larger = map[string]int{
 	"ggipc":                1700,
-	"internal/build/cli":   2000,
 	"internal/dev/nucleus": 2500,
 }
 

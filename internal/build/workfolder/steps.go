@@ -1,4 +1,4 @@
-package cli
+package workfolder
 
 import (
 	"context"
@@ -17,18 +17,21 @@ import (
 	"github.com/brainseg/brainseg/internal/model"
 )
 
-// pipeline takes steps one after the other in a work folder. Each has a folder
+// Pipeline takes steps one after the other in a work folder. Each has a folder
 // of its own and a stamp beside it, which says from what the folder was made and
-// what is in it: a step is taken again only where one of the two has changed.
-type pipeline struct {
-	console console
+// what is in it: a step is taken again only where one of the two has changed. Its
+// methods must not be called concurrently.
+type Pipeline struct {
 	work    string
+	tool    string
+	say     func(format string, a ...any)
 	program string // digest of the program itself
 	lock    *os.File
 
 	previous string // digest of what the step before left
-	taken    int
-	skipped  int
+
+	// Taken and Skipped are the numbers of steps up to now.
+	Taken, Skipped int
 }
 
 // stamp is the form of a step's <name>.json.
@@ -39,8 +42,9 @@ type stamp struct {
 	Files map[string]string `json:"files"`
 }
 
-// openPipeline makes the work folder and keeps other processes out of it.
-func openPipeline(c console, work string) (*pipeline, error) {
+// Open makes the work folder and keeps other processes out of it. tool names the
+// program and its version, of which every step depends; say is told what is done.
+func Open(work, tool string, say func(format string, a ...any)) (*Pipeline, error) {
 	const doing = "open the work folder"
 	if err := os.MkdirAll(work, 0o750); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
@@ -54,12 +58,12 @@ func openPipeline(c console, work string) (*pipeline, error) {
 		return nil, fmt.Errorf("%s: another model-build works in %s; wait for it, or name another by --work", doing, work)
 	}
 	// What a run that was killed has left.
-	if rests, err := filepath.Glob(filepath.Join(work, temporaryPrefix+"*")); err == nil {
+	if rests, err := filepath.Glob(filepath.Join(work, TemporaryPrefix+"*")); err == nil {
 		for _, rest := range rests {
 			os.RemoveAll(rest)
 		}
 	}
-	p := &pipeline{console: c, work: work, lock: lock}
+	p := &Pipeline{work: work, tool: tool, say: say, lock: lock}
 	// Another program may do another thing with the same input.
 	if executable, err := os.Executable(); err == nil {
 		p.program, err = model.FileSHA256(executable)
@@ -71,32 +75,33 @@ func openPipeline(c console, work string) (*pipeline, error) {
 	return p, nil
 }
 
-func (p *pipeline) close() error { return p.lock.Close() }
+// Close lets other processes in.
+func (p *Pipeline) Close() error { return p.lock.Close() }
 
-// step takes the step called name unless nothing has changed, and returns its
+// Step takes the step called name unless nothing has changed, and returns its
 // folder. inputs is everything that the step depends on besides what the step
 // before left.
-func (p *pipeline) step(ctx context.Context, name string, inputs any, run func(dir string) error) (string, error) {
+func (p *Pipeline) Step(ctx context.Context, name string, inputs any, run func(dir string) error) (string, error) {
 	dir := filepath.Join(p.work, name)
 	key, err := p.key(name, inputs)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	if files, ok := p.upToDate(dir, key); ok {
-		p.console.say("%s: up to date", name)
-		p.skipped++
+		p.say("%s: up to date", name)
+		p.Skipped++
 		p.previous = digestOf(files)
 		return dir, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return "", context.Cause(ctx)
 	}
-	p.console.say("%s", name)
-	p.taken++
-	if err := p.forget(name); err != nil {
+	p.say("%s", name)
+	p.Taken++
+	if err := p.Forget(name); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
-	if err := fill(dir, run); err != nil {
+	if err := Fill(dir, run); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	files, err := digests(dir)
@@ -114,14 +119,14 @@ func (p *pipeline) step(ctx context.Context, name string, inputs any, run func(d
 	return dir, nil
 }
 
-// forget removes what a step left.
-func (p *pipeline) forget(name string) error {
+// Forget removes what a step left.
+func (p *Pipeline) Forget(name string) error {
 	dir := filepath.Join(p.work, name)
 	return errors.Join(remove(dir+".json"), os.RemoveAll(dir))
 }
 
-func (p *pipeline) key(name string, inputs any) (string, error) {
-	document, err := json.Marshal(map[string]any{"step": name, "tool": tool(), "program": p.program, "previous": p.previous, "inputs": inputs})
+func (p *Pipeline) key(name string, inputs any) (string, error) {
+	document, err := json.Marshal(map[string]any{"step": name, "tool": p.tool, "program": p.program, "previous": p.previous, "inputs": inputs})
 	if err != nil {
 		return "", err
 	}
@@ -130,7 +135,7 @@ func (p *pipeline) key(name string, inputs any) (string, error) {
 }
 
 // upToDate compares the stamp with the key and with what is in the folder.
-func (p *pipeline) upToDate(dir, key string) (map[string]string, bool) {
+func (p *Pipeline) upToDate(dir, key string) (map[string]string, bool) {
 	document, err := os.ReadFile(dir + ".json")
 	var s stamp
 	if err != nil || json.Unmarshal(document, &s) != nil || s.Key != key {
@@ -141,30 +146,6 @@ func (p *pipeline) upToDate(dir, key string) (map[string]string, bool) {
 		return nil, false
 	}
 	return files, true
-}
-
-// digests returns those of the files below dir, by path.
-func digests(dir string) (map[string]string, error) {
-	files := make(map[string]string)
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		relative, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		files[filepath.ToSlash(relative)], err = model.FileSHA256(path)
-		return err
-	})
-	return files, err
-}
-
-// digestOf is that of a whole folder.
-func digestOf(files map[string]string) string {
-	document, _ := json.Marshal(files) // texts, in order of the keys
-	sum := sha256.Sum256(document)
-	return hex.EncodeToString(sum[:])
 }
 
 func remove(path string) error {

@@ -1,4 +1,4 @@
-package cli
+package modelfolder
 
 import (
 	"encoding/json"
@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/build/mxnet"
 	"github.com/brainseg/brainseg/internal/build/mxnet/toonnx"
@@ -16,18 +14,6 @@ import (
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
 	"github.com/brainseg/brainseg/internal/model"
 )
-
-// writeManifest puts manifest and record into the folder dir, whole or not at all.
-func writeManifest(dir string, manifest *model.Manifest, record model.Record) error {
-	document, err := model.Encode(manifest, record)
-	if err != nil {
-		return err
-	}
-	if err := renameio.WriteFile(filepath.Join(dir, model.ManifestName), document, 0o640); err != nil {
-		return fmt.Errorf("write the manifest: %w", err)
-	}
-	return nil
-}
 
 // fillManifest reads a manifest that somebody wrote for a network with the digest
 // sum.
@@ -57,12 +43,12 @@ func fillManifest(path, sum string) (*model.Manifest, error) {
 
 // convertMXNet converts the model of a symbol. Its manifest is that of the
 // kind of 2018: grey values 0 to 255 as they are, scores for each class.
-func convertMXNet(symbol, out string, o convertOptions) (*model.Manifest, []string, error) {
+func convertMXNet(symbol, out string, o ConvertOptions) (*model.Manifest, []string, error) {
 	source, err := mxnet.Load(symbol)
 	if err != nil {
 		return nil, nil, err
 	}
-	graph, report, err := toonnx.Convert(source, toonnx.Options{Outputs: o.Outputs, Version: Version})
+	graph, report, err := toonnx.Convert(source, toonnx.Options{Outputs: o.Outputs, Version: o.Version})
 	if err != nil {
 		return nil, nil, err
 	}

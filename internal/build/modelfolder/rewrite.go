@@ -1,7 +1,8 @@
-package cli
+package modelfolder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,12 +14,54 @@ import (
 	"github.com/brainseg/brainseg/internal/model"
 )
 
+// ErrAgreement: the rewritten model gives other masks.
+var ErrAgreement = errors.New("the optimised model does not give the same masks")
+
+// OptimiseOptions are the settings of Optimise.
+type OptimiseOptions struct {
+	// Golden is a folder of slices to compare on besides made ones; default none.
+	Golden string
+	// Library is as segmentation.Options have it.
+	Library string
+	// MinAgreement is the least share of pixels that must keep their class.
+	MinAgreement float64
+	// AMD64 adds the rewrites that are of use on x86-64 alone.
+	AMD64 bool
+	// Tool names the program in the record.
+	Tool string
+	// Say is told what was done, for people; required.
+	Say func(format string, a ...any)
+}
+
+// Optimise writes the model in the folder from, made faster, to the folder to, and
+// returns the digest of the network there.
+func Optimise(ctx context.Context, from, to string, o OptimiseOptions) (string, error) {
+	manifest, record, err := model.Read(from)
+	if err != nil {
+		return "", fmt.Errorf("optimise: %w", err)
+	}
+	network := filepath.Join(from, manifest.File)
+	step := model.Step{Name: "optimise"}
+	if manifest, step.Notes, err = rewrite(ctx, from, to, *manifest, o); err != nil {
+		return "", fmt.Errorf("optimise %s: %w", network, err)
+	}
+	if err := copyDocuments(from, to); err != nil {
+		return "", err
+	}
+	step.SHA256 = manifest.SHA256
+	record.Tool, record.Steps = o.Tool, append(record.Steps, step)
+	for _, note := range step.Notes {
+		o.Say("  %s", note)
+	}
+	return manifest.SHA256, WriteManifest(to, manifest, record)
+}
+
 // rewriter optimises a network and proves each rewrite on the spot: it opens what
 // was there before and what is there after as the component would, and compares
 // their masks.
 type rewriter struct {
 	ctx      context.Context
-	options  optimiseOptions
+	options  OptimiseOptions
 	manifest model.Manifest
 	work     string
 	before   string // folder of the model before the rewrite at hand
@@ -27,24 +70,23 @@ type rewriter struct {
 }
 
 // rewrite writes the model in the folder from, made faster, to the folder to. It
-// returns the manifest in line with it and what was done, for people. amd64 adds
-// the rewrites that are of use on x86-64 alone.
-func rewrite(ctx context.Context, from, to string, manifest model.Manifest, o optimiseOptions, amd64 bool) (*model.Manifest, []string, error) {
+// returns the manifest in line with it and what was done, for people.
+func rewrite(ctx context.Context, from, to string, manifest model.Manifest, o OptimiseOptions) (*model.Manifest, []string, error) {
 	graph, err := onnx.Read(filepath.Join(from, manifest.File))
 	if err != nil {
 		return nil, nil, err
 	}
-	version, err := modelcheck.RuntimeVersion(from, findLibrary(o.Library))
+	version, err := modelcheck.RuntimeVersion(from, o.Library)
 	if err != nil {
 		return nil, nil, fmt.Errorf("try it before anything is changed: %w", err)
 	}
-	work, err := os.MkdirTemp("", temporaryPrefix)
+	work, err := os.MkdirTemp("", "model-build-")
 	if err != nil {
 		return nil, nil, err
 	}
 	defer os.RemoveAll(work)
 	r := &rewriter{ctx: ctx, options: o, manifest: manifest, work: work, before: from}
-	after, steps, err := graphopt.Optimise(graph, graphopt.Options{Layout: amd64, KeepPRelu: fastPRelu(version), AfterStep: r.prove})
+	after, steps, err := graphopt.Optimise(graph, graphopt.Options{Layout: o.AMD64, KeepPRelu: fastPRelu(version), AfterStep: r.prove})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,15 +117,15 @@ func (r *rewriter) prove(step graphopt.Step, _, graph *onnxpb.ModelProto) error 
 	if err != nil {
 		return err
 	}
-	if err := writeManifest(after, manifest, model.Record{}); err != nil {
+	if err := WriteManifest(after, manifest, model.Record{}); err != nil {
 		return err
 	}
-	c, err := modelcheck.Compare(r.ctx, r.before, after, r.options.Golden, findLibrary(r.options.Library))
+	c, err := modelcheck.Compare(r.ctx, r.before, after, r.options.Golden, r.options.Library)
 	if err != nil {
 		return fmt.Errorf("compare the masks before and after: %w", err)
 	}
 	if c.Agreement() < r.options.MinAgreement {
-		return fmt.Errorf("%w: %d of %d pixels on %d slices have another class", errAgreement, c.Different, c.Pixels, c.Slices)
+		return fmt.Errorf("%w: %d of %d pixels on %d slices have another class", ErrAgreement, c.Different, c.Pixels, c.Slices)
 	}
 	places := "1 place"
 	if step.Changed != 1 {
