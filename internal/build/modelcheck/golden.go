@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -109,8 +109,11 @@ func pngs(dir string) ([]string, error) {
 	return paths, err
 }
 
+// maxPictureBytes is far above any slice or mask.
+const maxPictureBytes = 64 << 20
+
 func readPNG(path string) (*image.Gray, error) {
-	content, err := os.ReadFile(path)
+	content, err := boundedfile.Read(path, maxPictureBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,9 @@ const (
 
 // larger are the packages that may have more: each waits to be parted.
 var larger = map[string]int{
-	"ggipc":                1700,
-	"internal/dev/nucleus": 2500,
+	"ggipc":                  1700,
+	"internal/device/engine": 1500,
+	"internal/dev/nucleus":   2500,
 }
 
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)

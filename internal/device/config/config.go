@@ -167,6 +167,15 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 	return c, r.unknown(), nil
 }
 
+// Default is the configuration of a deployment that sets nothing.
+func Default() Config {
+	c, _, err := Parse([]byte("{}"))
+	if err != nil {
+		panic(err) // the defaults are constants
+	}
+	return c
+}
+
 // checkLoopback refuses an address that others could reach: the endpoint has no
 // access control.
 func checkLoopback(address string) error {
