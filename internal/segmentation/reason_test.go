@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 func TestNoMessageNamesASourceFileOfONNXRuntime(t *testing.T) {
@@ -22,7 +24,7 @@ func TestNoMessageNamesASourceFileOfONNXRuntime(t *testing.T) {
 	}
 	network[1] = 99 // no such version
 	var manifest map[string]any
-	document, err := os.ReadFile(filepath.Join("testdata", "models", "threshold", ManifestName))
+	document, err := os.ReadFile(filepath.Join("testdata", "models", "threshold", model.ManifestName))
 	if err == nil {
 		err = json.Unmarshal(document, &manifest)
 	}
@@ -34,13 +36,13 @@ func TestNoMessageNamesASourceFileOfONNXRuntime(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for name, content := range map[string][]byte{"model.onnx": network, ManifestName: document} {
+	for name, content := range map[string][]byte{"model.onnx": network, model.ManifestName: document} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_, err = Open(dir, Options{Library: library(t)})
-	if !errors.Is(err, ErrModel) || !strings.Contains(err.Error(), "Unsupported model IR version") || strings.Contains(err.Error(), ".cc") || strings.Contains(err.Error(), "::") {
+	if !errors.Is(err, model.ErrNetwork) || !strings.Contains(err.Error(), "Unsupported model IR version") || strings.Contains(err.Error(), ".cc") || strings.Contains(err.Error(), "::") {
 		t.Errorf("error %v", err)
 	}
 }

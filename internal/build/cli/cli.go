@@ -19,6 +19,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/build/artifactcache"
+	"github.com/brainseg/brainseg/internal/build/workfolder"
 	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
 )
@@ -100,14 +102,6 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return ExitFailed
 }
 
-func defaultCache() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return filepath.Join(os.TempDir(), "brainseg-model-build")
-	}
-	return filepath.Join(dir, "brainseg", "model-build")
-}
-
 // noSuchCommand makes a word that is no command a usage error.
 func noSuchCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
@@ -167,7 +161,7 @@ func (s *settings) accessFlags(cmd *cobra.Command) {
 
 // cacheFlag adds --cache.
 func (s *settings) cacheFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.cache, "cache", defaultCache(), "folder that keeps fetched artifacts")
+	cmd.Flags().StringVar(&s.cache, "cache", artifactcache.DefaultFolder(), "folder that keeps fetched artifacts")
 }
 
 // libraryFlag adds --library.
@@ -187,6 +181,15 @@ func defaultGolden() string {
 		return samples
 	}
 	return ""
+}
+
+// fill is workfolder.Fill for a folder that the user has named.
+func fill(out string, make func(dir string) error) error {
+	err := workfolder.Fill(out, make)
+	if errors.Is(err, workfolder.ErrNotEmpty) {
+		return usagef("the folder %s is not empty; remove it, or name another by --out", out)
+	}
+	return err
 }
 
 // tool names the program in a model's provenance.

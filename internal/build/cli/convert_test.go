@@ -11,7 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/brainseg/brainseg/internal/build/provenance"
+	"github.com/brainseg/brainseg/internal/build/workfolder"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 func TestConvertIgnoresAndNamesWhatOtherProgramsLeft(t *testing.T) {
@@ -61,7 +62,10 @@ func TestTheShapeOfAnInputCanBeGiven(t *testing.T) {
 	if o := convert("--input-shape", "data=1,1,176,208"); o.code != ExitOK {
 		t.Errorf("with one: %d, %s", o.code, o.stderr)
 	}
-	for _, wrong := range []string{"data", "data=", "data=1,1,x", "data=1,0", "=1,1,8,8", "image=1,1,176,208"} {
+	if o := convert("--input-shape", "image=1,1,176,208"); o.code != ExitFailed || !strings.Contains(o.stderr, "no input of that name") {
+		t.Errorf("of no input: %d, %s", o.code, o.stderr)
+	}
+	for _, wrong := range []string{"data", "data=", "data=1,1,x", "data=1,0", "=1,1,8,8"} {
 		if o := convert("--input-shape", wrong); o.code != ExitUsage || !strings.Contains(o.stderr, "--input-shape") {
 			t.Errorf("%s: %d, %s", wrong, o.code, o.stderr)
 		}
@@ -75,11 +79,11 @@ func TestAConvertedModelHasTheColoursOfATrainedOne(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "out")
 	mustRun(t, "convert", "--file", folder, "--out", out)
-	converted, _, err := provenance.Read(out)
+	converted, _, err := model.Read(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trained, _, err := provenance.Read(filepath.Join("..", "..", "..", "artifacts", "model"))
+	trained, _, err := model.Read(filepath.Join("..", "..", "..", "artifacts", "model"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +120,7 @@ func TestMessagesOfConvertNameCausesAndNothingThatIsGone(t *testing.T) {
 		artifact := filepath.Join(dir, "model.tar.gz")
 		writeFile(t, artifact, tarGz(t, tt.files))
 		o := run(t, "convert", "--file", artifact, "--out", filepath.Join(dir, "out"))
-		if want := strings.ReplaceAll(tt.want, "DIR/", dir+"/"); o.code != ExitFailed || !strings.Contains(o.stderr, want) || strings.Contains(o.stderr, temporaryPrefix) {
+		if want := strings.ReplaceAll(tt.want, "DIR/", dir+"/"); o.code != ExitFailed || !strings.Contains(o.stderr, want) || strings.Contains(o.stderr, workfolder.TemporaryPrefix) {
 			t.Errorf("%s: %d, %q, want %q", tt.name, o.code, o.stderr, want)
 		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {

@@ -19,8 +19,9 @@ import (
 	"github.com/brainseg/brainseg/internal/build/archive"
 	"github.com/brainseg/brainseg/internal/build/artifactcache"
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
-	"github.com/brainseg/brainseg/internal/build/provenance"
+	"github.com/brainseg/brainseg/internal/build/modelfolder"
 	"github.com/brainseg/brainseg/internal/build/trainingjob"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/progress"
 )
 
@@ -33,8 +34,8 @@ const (
 
 // pulled is the form of pulled.json.
 type pulled struct {
-	TrainingJob *trainingjob.Job     `json:"trainingJob,omitempty"`
-	Artifact    *provenance.Artifact `json:"artifact"`
+	TrainingJob *model.TrainingJob `json:"trainingJob,omitempty"`
+	Artifact    *model.Artifact    `json:"artifact"`
 }
 
 // source is where an artifact comes from, and what it may be.
@@ -69,13 +70,6 @@ func unpackArchive(ctx context.Context, source, path, dir string, limits archive
 		return contents, fmt.Errorf("unpack %s: %w", source, err)
 	}
 	return contents, nil
-}
-
-// sayLitter names what is ignored.
-func (c console) sayLitter(names []string) {
-	if len(names) > 0 {
-		c.say("  ignored, left by other programs: %s", some(names))
-	}
 }
 
 func (s *source) check() error {
@@ -183,7 +177,7 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 	if a.CheckedBy == artifactcache.BySize && src.sha256 == "" {
 		s.console.say("S3 keeps no checksum of this object; --sha256 would hold it to a digest")
 	}
-	origin.Artifact = &provenance.Artifact{Source: a.Source, VersionID: a.VersionID, SHA256: a.SHA256, Bytes: a.Size, CheckedBy: a.CheckedBy}
+	origin.Artifact = &model.Artifact{Source: a.Source, VersionID: a.VersionID, SHA256: a.SHA256, Bytes: a.Size, CheckedBy: a.CheckedBy}
 	return a, origin, nil
 }
 
@@ -194,7 +188,7 @@ func (s *settings) unpack(ctx context.Context, a artifactcache.Artifact, origin 
 		return err
 	}
 	s.console.say("  unpacked %d files", len(contents.Files))
-	s.console.sayLitter(contents.Litter)
+	modelfolder.SayLitter(s.console.say, contents.Litter)
 	document, err := json.MarshalIndent(origin, "", "  ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, pulledName), document, 0o640)

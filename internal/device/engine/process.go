@@ -12,6 +12,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -103,7 +104,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 // write stores mask and overlay and notes them in the result.
 func (w *worker) write(ctx context.Context, images Store, r request.Request, result *request.Result) error {
 	maskTo, overlayTo := r.Destinations()
-	if r.Seed {
+	if r.Classic2018 {
 		result.Bucket, result.Prefix, _ = strings.Cut(strings.TrimPrefix(maskTo, "s3://"), "/")
 	}
 	options := store.WriteOptions{Source: reference(r), Overwrite: r.Output.Overwrite}
@@ -140,7 +141,7 @@ func reference(r request.Request) store.Reference {
 }
 
 // tissues counts the classes of a mask.
-func tissues(m *segmentation.Manifest, mask []uint8) []request.Tissue {
+func tissues(m *model.Manifest, mask []uint8) []request.Tissue {
 	counts := segmentation.Counts(mask)
 	inside := len(mask) - counts[0]
 	list := make([]request.Tissue, 0, len(m.Classes))
@@ -154,7 +155,7 @@ func tissues(m *segmentation.Manifest, mask []uint8) []request.Tissue {
 	return list
 }
 
-func palette(m *segmentation.Manifest) imaging.Palette {
+func palette(m *model.Manifest) imaging.Palette {
 	p := make(imaging.Palette, len(m.Classes))
 	for _, class := range m.Classes {
 		if class.Value != 0 {

@@ -14,7 +14,9 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/selftest"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/outputs"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -126,7 +128,7 @@ func openStore(cfg config.Config) (Store, error) {
 	}
 	images, err := store.New(store.Options{
 		InputRoots: cfg.Images.Roots, OutputRoot: cfg.Output.Root, MaxBytes: cfg.Images.MaxBytes,
-		Retention: store.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes},
+		Retention: outputs.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes},
 		S3: store.S3Options{
 			AllowedBuckets: cfg.S3.Buckets, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
 			PathStyle: cfg.S3.PathStyle, Timeout: cfg.S3.Timeout,
@@ -159,7 +161,7 @@ func (e *PartError) Error() string { return e.Err.Error() }
 func (e *PartError) Unwrap() error { return e.Err }
 
 func modelSummary(err error) string {
-	for _, sentinel := range []error{segmentation.ErrManifest, segmentation.ErrChecksum, segmentation.ErrRuntime, segmentation.ErrModel, selftest.ErrFailed} {
+	for _, sentinel := range []error{model.ErrManifest, model.ErrChecksum, segmentation.ErrRuntime, model.ErrNetwork, selftest.ErrFailed} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
 		}

@@ -24,7 +24,7 @@ const maxFileName = 255
 // Output.To, give names of which no two are the same.
 func (r Request) Destinations() (mask, overlay string) {
 	switch {
-	case r.Seed:
+	case r.Classic2018:
 		bucket, key, _ := strings.Cut(strings.TrimPrefix(r.Image.S3, "s3://"), "/")
 		mask = "s3://" + bucket + "/" + MaskKey(key)
 	case r.Output.To != "":

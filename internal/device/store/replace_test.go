@@ -189,7 +189,7 @@ func TestWritersToOneNameLeaveOneWholeOutput(t *testing.T) {
 func TestFileAndFoldersAreSyncedBeforeWriteReturns(t *testing.T) {
 	store, folder := oneFolder(t)
 	synced := make(map[string]bool) // names that were in a folder when it was flushed
-	store.outputs.sync = func(f *os.File) error {
+	store.output.sync = func(f *os.File) error {
 		names, err := f.Readdirnames(-1)
 		for _, name := range names {
 			synced[name] = true
@@ -211,7 +211,7 @@ func TestFileAndFoldersAreSyncedBeforeWriteReturns(t *testing.T) {
 	if !synced["m.png"] || synced["p1"] {
 		t.Errorf("flushed in the second write: %v", synced)
 	}
-	store.outputs.sync = func(*os.File) error { return os.ErrDeadlineExceeded }
+	store.output.sync = func(*os.File) error { return os.ErrDeadlineExceeded }
 	if _, err := store.Write(t.Context(), "late.png", []byte("mask"), WriteOptions{}); err == nil {
 		t.Error("a name that was not flushed is told as written")
 	}

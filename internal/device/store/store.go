@@ -20,6 +20,8 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/brainseg/brainseg/internal/device/store/outputs"
 )
 
 // DefaultMaxBytes is the default of Options.MaxBytes.
@@ -38,7 +40,7 @@ type Options struct {
 	OutputRoot string
 	// Retention says for how long results stay in the output root; by default
 	// for ever.
-	Retention Retention
+	Retention outputs.Retention
 	// MaxBytes is the largest image read, in bytes; default 16 MiB.
 	MaxBytes int64
 	// S3 configures access to S3; off by default.
@@ -102,8 +104,8 @@ type Written struct {
 // Store reads and writes images. It is safe for use by several goroutines.
 type Store struct {
 	inputs   []folder
-	outputs  outputs
-	sweeper  *sweeper // nil where nothing may be written
+	output   outputFolder
+	sweeper  *outputs.Sweeper // nil where nothing may be written
 	maxBytes int64
 	objects  *objectStore
 }
@@ -113,7 +115,7 @@ type Store struct {
 // to nothing: the S3 client is built when the first s3:// reference comes. Its
 // errors name the configured folders.
 func New(options Options) (*Store, error) {
-	s := &Store{maxBytes: options.MaxBytes, outputs: outputs{sync: syncFolder}}
+	s := &Store{maxBytes: options.MaxBytes, output: outputFolder{sync: syncFolder}}
 	if s.maxBytes <= 0 {
 		s.maxBytes = DefaultMaxBytes
 	}
@@ -125,18 +127,18 @@ func New(options Options) (*Store, error) {
 		s.inputs = append(s.inputs, f)
 	}
 	if options.OutputRoot != "" {
-		if err := s.outputs.open(options.OutputRoot); err != nil {
+		if err := s.output.open(options.OutputRoot); err != nil {
 			return nil, fmt.Errorf("output folder: %w; let the component's user write there, or change the configured folder", err)
 		}
 	}
-	if options.Retention.on() {
-		if err := s.outputs.checkMarks(); err != nil {
+	if options.Retention.On() {
+		if err := outputs.CheckMarks(string(s.output.folder)); err != nil {
 			return nil, fmt.Errorf("output folder: retention: %w", err)
 		}
 	}
 	s.objects = newObjectStore(options.S3, s.maxBytes)
 	if options.OutputRoot != "" {
-		s.sweeper = sweep(s.outputs.folder, options.Retention)
+		s.sweeper = outputs.Sweep(string(s.output.folder), options.Retention)
 	}
 	return s, nil
 }
@@ -145,7 +147,7 @@ func New(options Options) (*Store, error) {
 // Store must not be in use.
 func (s *Store) Close() error {
 	if s.sweeper != nil {
-		s.sweeper.close()
+		s.sweeper.Close()
 	}
 	s.objects.close()
 	return nil
@@ -224,7 +226,7 @@ func (s *Store) Write(ctx context.Context, destination string, data []byte, opti
 	var err error
 	switch {
 	case !isObject(destination):
-		location, err = s.outputs.write(destination, data, func() fs.FileInfo { return s.identify(options.Source) }, options.Overwrite)
+		location, err = s.output.write(destination, data, func() fs.FileInfo { return s.identify(options.Source) }, options.Overwrite)
 	case options.Source.Inline == nil && options.Source.Location == destination:
 		err = failure{kind: ErrIsSource}
 	default:

@@ -8,9 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/brainseg/brainseg/internal/device/store/outputs"
 )
 
 // eventually waits for a state that some goroutine brings about.
@@ -35,6 +38,11 @@ func names(t *testing.T, folder string) []string {
 		list = append(list, entry.Name())
 	}
 	return list
+}
+
+// isTemporary reports whether a name is one of outputs.TemporaryName.
+func isTemporary(name string) bool {
+	return len(name) == len(outputs.TemporaryName()) && strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp") && name == strings.ToUpper(name[:27])+".tmp"
 }
 
 // leaveVariable makes this program one that is killed while it writes.
@@ -72,7 +80,7 @@ func TestTemporaryFilesOfAKilledProcessAreRemovedAtStart(t *testing.T) {
 	var half string
 	eventually(t, "the writer is in the middle of a file", func() bool {
 		writer.Process.Signal(syscall.SIGSTOP)
-		if found := slices.IndexFunc(names(t, folder), leftover.MatchString); found >= 0 {
+		if found := slices.IndexFunc(names(t, folder), isTemporary); found >= 0 {
 			half = filepath.Join(folder, names(t, folder)[found])
 			if info, err := os.Stat(half); err == nil && info.Size() > 0 {
 				return true
@@ -96,7 +104,7 @@ func TestTemporaryFilesOfAKilledProcessAreRemovedAtStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer store.Close()
-		<-store.sweeper.done
+		<-store.sweeper.Done()
 	}
 	open()
 	if got := names(t, folder); len(got) != others {
@@ -108,18 +116,18 @@ func TestTemporaryFilesOfAKilledProcessAreRemovedAtStart(t *testing.T) {
 	if err := os.MkdirAll(sub, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	put(t, filepath.Join(sub, temporaryName()), "half a ma")
+	put(t, filepath.Join(sub, outputs.TemporaryName()), "half a ma")
 	if err := os.Chtimes(filepath.Join(sub, names(t, sub)[0]), old, old); err != nil {
 		t.Fatal(err)
 	}
 	outside := t.TempDir()
-	put(t, filepath.Join(outside, temporaryName()), "not ours")
+	put(t, filepath.Join(outside, outputs.TemporaryName()), "not ours")
 	if err := os.Chtimes(filepath.Join(outside, names(t, outside)[0]), old, old); err != nil {
 		t.Fatal(err)
 	}
 	link(t, outside, filepath.Join(folder, "out"))
 	open()
-	if got := names(t, folder); len(got) != others+1 || slices.ContainsFunc(got, leftover.MatchString) { // less one, and p1 and out
+	if got := names(t, folder); len(got) != others+1 || slices.ContainsFunc(got, isTemporary) { // less one, and p1 and out
 		t.Errorf("left: %q", got)
 	}
 	if len(names(t, sub)) != 0 || len(names(t, outside)) != 1 {
@@ -130,7 +138,7 @@ func TestTemporaryFilesOfAKilledProcessAreRemovedAtStart(t *testing.T) {
 func TestOutputsBeyondTheirAgeAreRemovedAndNothingElse(t *testing.T) {
 	store, folder := oneFolder(t)
 	old := time.Now().Add(-48 * time.Hour)
-	for _, name := range []string{"old.png", "p1/old.png", "young.png"} {
+	for _, name := range []string{"old.png", "p1/old.png", "young.png", "timeless.png"} {
 		if _, err := store.Write(t.Context(), name, []byte("mask"), WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -138,13 +146,14 @@ func TestOutputsBeyondTheirAgeAreRemovedAndNothingElse(t *testing.T) {
 	for _, name := range []string{"old.png", "p1/old.png", "scan-7.png"} {
 		makeOld(t, filepath.Join(folder, name), old)
 	}
-	kept, err := New(Options{OutputRoot: folder, Retention: Retention{MaxAge: 24 * time.Hour}})
+	makeOld(t, filepath.Join(folder, "timeless.png"), time.Unix(100, 0))
+	kept, err := New(Options{OutputRoot: folder, Retention: outputs.Retention{MaxAge: 24 * time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer kept.Close()
 	eventually(t, "the old ones are gone", func() bool {
-		return slices.Equal(names(t, folder), []string{"p1", "scan-7.png", "young.png"}) && len(names(t, filepath.Join(folder, "p1"))) == 0
+		return slices.Equal(names(t, folder), []string{"p1", "scan-7.png", "timeless.png", "young.png"}) && len(names(t, filepath.Join(folder, "p1"))) == 0
 	})
 }
 
@@ -156,7 +165,7 @@ func makeOld(t *testing.T, path string, when time.Time) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	was := marked(root, filepath.Base(path))
+	was := outputs.Marked(root, filepath.Base(path))
 	if err := os.Chtimes(path, when, when); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +175,7 @@ func makeOld(t *testing.T, path string, when time.Time) {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		mark(file)
+		outputs.Mark(file)
 	}
 }
 
@@ -180,7 +189,7 @@ func TestTheOldestOutputsAreRemovedWhenAllAreTooLarge(t *testing.T) {
 		}
 		makeOld(t, filepath.Join(folder, name), time.Now().Add(-time.Duration(100-i)*time.Minute))
 	}
-	kept, err := New(Options{OutputRoot: folder, Retention: Retention{MaxBytes: 3500, Interval: 10 * time.Millisecond}})
+	kept, err := New(Options{OutputRoot: folder, Retention: outputs.Retention{MaxBytes: 3500, Interval: 10 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,13 +206,13 @@ func TestTheOldestOutputsAreRemovedWhenAllAreTooLarge(t *testing.T) {
 }
 
 func TestClosingEndsTheSweeper(t *testing.T) {
-	store, err := New(Options{OutputRoot: t.TempDir(), Retention: Retention{MaxAge: time.Hour}})
+	store, err := New(Options{OutputRoot: t.TempDir(), Retention: outputs.Retention{MaxAge: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	store.Close()
 	select {
-	case <-store.sweeper.done:
+	case <-store.sweeper.Done():
 	default:
 		t.Error("it runs on")
 	}

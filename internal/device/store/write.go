@@ -1,7 +1,6 @@
 package store
 
 import (
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,17 +9,19 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/brainseg/brainseg/internal/device/store/outputs"
 )
 
-// outputs is the folder for results.
-type outputs struct {
+// outputFolder is the folder for results.
+type outputFolder struct {
 	folder folder // "" where nothing may be written
 	// sync makes the names in an open folder durable; a test looks on.
 	sync func(*os.File) error
 }
 
 // open makes the folder where it is missing.
-func (o *outputs) open(path string) (err error) {
+func (o *outputFolder) open(path string) (err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
@@ -36,7 +37,7 @@ func (o *outputs) open(path string) (err error) {
 // paths would step around. source looks at the image that data was made from;
 // it gives nil where that is no file, and is asked only where something may be
 // replaced.
-func (o *outputs) write(path string, data []byte, source func() fs.FileInfo, overwrite bool) (string, error) {
+func (o *outputFolder) write(path string, data []byte, source func() fs.FileInfo, overwrite bool) (string, error) {
 	if err := checkPath(path); err != nil {
 		return "", err
 	}
@@ -80,7 +81,7 @@ func (o *outputs) write(path string, data []byte, source func() fs.FileInfo, ove
 }
 
 // makeRoot makes a folder with all above it, durably.
-func (o *outputs) makeRoot(path string) error {
+func (o *outputFolder) makeRoot(path string) error {
 	err := os.Mkdir(path, folderMode)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := o.makeRoot(filepath.Dir(path)); err != nil {
@@ -103,7 +104,7 @@ func (o *outputs) makeRoot(path string) error {
 }
 
 // openFolder opens a folder below root, made durably where it is missing.
-func (o *outputs) openFolder(root *os.Root, name string) (*os.Root, error) {
+func (o *outputFolder) openFolder(root *os.Root, name string) (*os.Root, error) {
 	opened, err := root.OpenRoot(name)
 	if err == nil {
 		return opened, nil
@@ -134,7 +135,7 @@ func (o *outputs) openFolder(root *os.Root, name string) (*os.Root, error) {
 	return root.OpenRoot(name)
 }
 
-func (o *outputs) syncFolder(root *os.Root, name string) error {
+func (o *outputFolder) syncFolder(root *os.Root, name string) error {
 	folder, err := root.Open(name)
 	if err != nil {
 		return err
@@ -155,7 +156,7 @@ func syncFolder(folder *os.File) error {
 // put writes a temporary file, flushes it to the disk, gives it its name and
 // flushes the folder: a name that is lost with the power would be of a mask that
 // an answer has told of.
-func (o *outputs) put(root *os.Root, name string, data []byte, source func() fs.FileInfo, overwrite bool) error {
+func (o *outputFolder) put(root *os.Root, name string, data []byte, source func() fs.FileInfo, overwrite bool) error {
 	folder, err := root.Open(".")
 	if err != nil {
 		return err
@@ -164,7 +165,7 @@ func (o *outputs) put(root *os.Root, name string, data []byte, source func() fs.
 	if _, err := o.occupied(root, name, source, overwrite); err != nil {
 		return err // before anything is written
 	}
-	temporary := temporaryName()
+	temporary := outputs.TemporaryName()
 	file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
@@ -181,21 +182,18 @@ func (o *outputs) put(root *os.Root, name string, data []byte, source func() fs.
 	return o.sync(folder)
 }
 
-// temporaryName returns a name as leftover matches it.
-func temporaryName() string { return "." + rand.Text() + ".tmp" }
-
 func fillFile(file *os.File, data []byte) error {
 	if _, err := file.Write(data); err != nil {
 		return err
 	}
-	mark(file)
+	outputs.Mark(file)
 	return file.Sync()
 }
 
 // place gives the file temporary its name. What appears under that name between
 // the look at it and the rename is looked at again; only where an output or,
 // with overwrite, anything is to be replaced does the rename go unguarded.
-func (o *outputs) place(root *os.Root, folder *os.File, temporary, name string, source func() fs.FileInfo, overwrite bool) error {
+func (o *outputFolder) place(root *os.Root, folder *os.File, temporary, name string, source func() fs.FileInfo, overwrite bool) error {
 	for attempt := 0; ; attempt++ {
 		occupied, err := o.occupied(root, name, source, overwrite)
 		if err != nil {
