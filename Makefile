@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/cli.Version=$(VERSION)
 SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
-REQUIREMENTS := internal/nucleus/testdata/sdk/requirements.txt internal/awstest/requirements.txt
+REQUIREMENTS := internal/nucleus/testdata/sdk/requirements.txt internal/awstest/requirements.txt internal/volume/requirements.txt
 VERSITYGW := .cache/bin/versitygw
 
 .PHONY: help
