@@ -22,10 +22,17 @@ var Planes = []Plane{Sagittal, Coronal, Axial}
 // String returns the plane's name in lower case.
 func (p Plane) String() string { return [...]string{"sagittal", "coronal", "axial"}[p] }
 
-// Grey returns the values as 8-bit grey, with the smallest at 0 and the 99.9th
-// percentile at 255, as the training code does. What is not finite is black.
-func (v *Volume) Grey() []uint8 {
+// Grey returns the values as 8-bit grey: as they are where asIs tells that they
+// are bytes, else with the smallest at 0 and the 99.9th percentile at 255, as the
+// training code does. What is not finite is black.
+func (v *Volume) Grey(asIs bool) []uint8 {
 	grey := make([]uint8, len(v.Values))
+	if asIs {
+		for i, value := range v.Values {
+			grey[i] = uint8(value)
+		}
+		return grey
+	}
 	sorted := make([]float32, 0, len(v.Values))
 	for _, value := range v.Values {
 		if !math.IsNaN(float64(value)) && !math.IsInf(float64(value), 0) {

@@ -145,9 +145,7 @@ func (c *catalogue) read(ctx context.Context, options volume.Options) (*volume.S
 	for i, w := range scan.Warnings {
 		scan.Warnings[i].Text = c.names.hide(w.Text)
 	}
-	warnings, err := scan.CheckSignal()
-	scan.Warnings = append(scan.Warnings, warnings...)
-	return scan, err
+	return scan, nil
 }
 
 // named hides the patient's name in the file name of a refusal.

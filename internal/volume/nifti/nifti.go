@@ -87,9 +87,7 @@ func Read(ctx context.Context, path string, options volume.Options) (*volume.Sca
 	if err := source.voxels(scan, h, l, read, wanted); err != nil {
 		return nil, nil, err
 	}
-	warnings, err := scan.CheckSignal()
-	scan.Warnings = append(scan.Warnings, warnings...)
-	return scan, h, err
+	return scan, h, nil
 }
 
 // pair returns the files of the header and of the voxels; image is "" where path
