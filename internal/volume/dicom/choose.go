@@ -22,7 +22,7 @@ func (o *object) isMR() bool {
 }
 
 // notAnImage says why the object is no image of a scan; "" if it is one, be it
-// damaged.
+// damaged or, which it then notes, without its pixels.
 func (o *object) notAnImage() string {
 	within := func(class string) bool { return o.sopClass == class || strings.HasPrefix(o.sopClass, class+".") }
 	switch {
@@ -34,9 +34,15 @@ func (o *object) notAnImage() string {
 		return ""
 	case o.floatPixels:
 		return "a map of floating-point numbers, not a scan"
-	case !o.hasPixels && !o.isMR() && !within(classCT) && o.rows == 0:
+	case o.hasPixels && o.pixelLength != 0:
+		return ""
+	case o.sopClass == "":
+		o.err = volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short and ends before it says what it is", "copy or export it again")
+		return ""
+	case !o.isMR() && !within(classCT) && o.rows == 0:
 		return "no image (report, presentation state, document or the like)"
 	}
+	o.err = volume.Refuse(volume.CodeNoImage, "it has no pixel data: there is no image in it", "copy or export the file again")
 	return ""
 }
 
@@ -102,7 +108,7 @@ func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, 
 	// A file that is too damaged to tell its series may be a slice of any.
 	for _, o := range c.objects {
 		if o.err != nil && o.series == "" {
-			return nil, o.err
+			return nil, o.err.In(o.file.name)
 		}
 	}
 	chosen, why := best(list)

@@ -39,13 +39,13 @@ func (f *frame) differs(g *frame) bool {
 // check refuses a series of which the images are no one volume, before their
 // places are looked at.
 func (s *series) check() error {
+	if !slices.ContainsFunc(s.objects, func(o *object) bool { return o.err == nil || o.err.Code != volume.CodeNoImage }) {
+		return volume.Refuse(volume.CodeNoImage, "no file of the series has pixel data: there is no image in it", "export the images, not their headers alone")
+	}
 	for _, o := range s.objects {
 		if o.err != nil {
 			return o.err.In(o.file.name)
 		}
-	}
-	if !slices.ContainsFunc(s.objects, func(o *object) bool { return o.hasPixels && o.pixelLength != 0 }) {
-		return volume.Refuse(volume.CodeNoImage, "no file of the series has pixel data: there is no image in it", "export the images, not their headers alone")
 	}
 	first := s.objects[0]
 	for _, o := range s.objects {
@@ -86,8 +86,6 @@ func (o *object) check() *volume.Refusal {
 		return volume.Refuse(volume.CodeMosaic, "the image is a mosaic: many slices in one picture, whose places are told only by the maker's private header", "export the series as one image for each slice, or as enhanced MR")
 	case o.samples != 1 || o.photometric != "" && !strings.HasPrefix(o.photometric, "MONOCHROME"):
 		return volume.Refuse(volume.CodeColour, fmt.Sprintf("the image is in colour (PhotometricInterpretation %s)", knownPhotometric(o.photometric)), cure)
-	case !o.hasPixels || o.pixelLength == 0:
-		return volume.Refuse(volume.CodeNoImage, "it has no pixel data", "export the series again")
 	case o.rows < 1 || o.columns < 1:
 		return volume.Refuse(volume.CodeBadHeader, "Rows (0028,0010) or Columns (0028,0011) is missing or 0", "export the series again")
 	case o.modalityLUT:

@@ -83,7 +83,7 @@ func parse(in *input) (*object, *stream, error) {
 	body := raw
 	head, _ := raw.Peek(8)
 	seen, changed := o.syntax.observed(head)
-	if o.syntax.deflated && !(seen.explicit && o.plain(head)) {
+	if o.syntax.deflated && !plain(head) {
 		body = bufio.NewReaderSize(io.LimitReader(inflate(raw), maxInflated), 16<<10)
 		head, _ = body.Peek(8)
 		seen, changed = o.syntax.observed(head)
@@ -103,9 +103,11 @@ func parse(in *input) (*object, *stream, error) {
 	return o, s, err
 }
 
-// plain tells whether b begins a data set that is not compressed.
-func (o *object) plain(b []byte) bool {
-	return len(b) >= 4 && (b[0] == 8 && b[1] == 0 || b[0] == 0 && b[1] == 8)
+// plain tells whether b begins a data set that is not compressed: with group 8,
+// where deflate would begin a block that is stored, of which the length follows
+// twice, once inverted.
+func plain(b []byte) bool {
+	return len(b) >= 5 && (b[0] == 8 && b[1] == 0 || b[0] == 0 && b[1] == 8) && (b[1] != ^b[3] || b[2] != ^b[4])
 }
 
 // inflate undoes deflate, with or without a zlib header.

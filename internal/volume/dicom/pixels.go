@@ -144,7 +144,11 @@ func (c *catalogue) decode(ctx context.Context, o *object, use func(index int, s
 		if o.syntax.codec != codecNative && int64(o.pixelLength) != o.nativeBytes() && int64(o.pixelLength) != o.nativeBytes()+1 {
 			return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its %v is a compressed one, but its pixel data are not in fragments", o.syntax), "export the series again")
 		}
-		return asRefusal(o.native(d, use))
+		err := o.native(d, use)
+		if err == nil && o.syntax.deflated {
+			_, err = io.Copy(io.Discard, d.in) // to see that the file is whole
+		}
+		return asRefusal(err)
 	}
 	return asRefusal(o.encapsulated(ctx, d, use))
 }

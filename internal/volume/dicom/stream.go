@@ -134,7 +134,11 @@ func (s *stream) settle(e element) {
 	}
 	s.odd = true
 	b, err := s.in.Peek(9)
-	if err != nil || s.plausible(b, e.tag) || !s.plausible(b[1:], e.tag) {
+	if err != nil || !s.plausible(b[1:], e.tag) {
+		return
+	}
+	// Without a VR both may be plausible; the byte makes the group larger.
+	if s.plausible(b, e.tag) && (s.explicit || s.order.Uint16(b) <= s.order.Uint16(b[1:])) {
 		return
 	}
 	s.in.Discard(1)
