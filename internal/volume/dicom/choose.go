@@ -15,20 +15,23 @@ const (
 	classCT        = "1.2.840.10008.5.1.4.1.1.2"
 	classSegments  = "1.2.840.10008.5.1.4.1.1.66" // and what is below it
 	classDose      = "1.2.840.10008.5.1.4.1.1.481"
+	classCapture   = "1.2.840.10008.5.1.4.1.1.7" // and what is below it: screenshots
 )
 
-func (o *object) isMR() bool {
-	return o.modality == "MR" || o.sopClass == classMR || strings.HasPrefix(o.sopClass, classMR+".")
+// within tells whether the object's class is this one or below it.
+func (o *object) within(class string) bool {
+	return o.sopClass == class || strings.HasPrefix(o.sopClass, class+".")
 }
+
+func (o *object) isMR() bool { return o.modality == "MR" || o.within(classMR) }
 
 // notAnImage says why the object is no image of a scan; "" if it is one, be it
 // damaged or, which it then notes, without its pixels.
 func (o *object) notAnImage() string {
-	within := func(class string) bool { return o.sopClass == class || strings.HasPrefix(o.sopClass, class+".") }
 	switch {
 	case o.sopClass == classDirectory:
 		return "DICOMDIR"
-	case within(classSegments), within(classDose), o.modality == "SEG":
+	case o.within(classSegments), o.within(classDose), o.modality == "SEG":
 		return "a segmentation, raw data or a dose, not a scan"
 	case o.err != nil:
 		return ""
@@ -39,7 +42,7 @@ func (o *object) notAnImage() string {
 	case o.sopClass == "":
 		o.err = volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short and ends before it says what it is", "copy or export it again")
 		return ""
-	case !o.isMR() && !within(classCT) && o.rows == 0:
+	case !o.isMR() && !o.within(classCT) && o.rows == 0:
 		return "no image (report, presentation state, document or the like)"
 	}
 	o.err = volume.Refuse(volume.CodeNoImage, "it has no pixel data: there is no image in it", "copy or export the file again")
@@ -89,6 +92,7 @@ func showableUID(uid string) string {
 
 // choose picks the series to read, and tells if there was a choice.
 func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, error) {
+	c.dropCaptures()
 	list := c.bySeries()
 	if len(list) == 0 {
 		return nil, c.nothing()
@@ -118,6 +122,21 @@ func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, 
 	scan.Warn("series-chosen", "there are %d series; %s was chosen because it is %s (--series chooses another)", len(list), chosen.uid, why)
 	c.leave(list, chosen)
 	return chosen, nil
+}
+
+// dropCaptures leaves out screenshots that were stored into a series of MR images.
+func (c *catalogue) dropCaptures() {
+	scanned := make(map[string]bool)
+	for _, o := range c.objects {
+		scanned[o.series] = scanned[o.series] || o.within(classMR)
+	}
+	c.objects = slices.DeleteFunc(c.objects, func(o *object) bool {
+		captured := o.within(classCapture) && scanned[o.series]
+		if captured {
+			c.left.add("a screenshot (secondary capture) among the images", o.file.name)
+		}
+		return captured
+	})
 }
 
 // leave tells that the other series were left out.

@@ -33,6 +33,10 @@ const (
 	maxNesting    = 1 << 15   // of sequences that are skipped
 	maxInflated   = 2 << 30   // bytes of a deflated object or of all a zip's entries
 	maxCompressed = 256 << 20 // bytes of one object's compressed pixels
+	// What expands to more than harmless bytes and bombRatio times its size is no
+	// scan.
+	harmless  = 64 << 20
+	bombRatio = 250
 )
 
 // Read reads the volume in the folder, zip or file at path. What is wrong with it
@@ -63,6 +67,7 @@ type catalogue struct {
 	source  *source
 	objects []*object // images, whole or damaged
 	left    leftOut
+	foreign int64 // bytes read of files in a zip that are not DICOM
 	names   patientWords
 }
 
@@ -99,7 +104,7 @@ func (c *catalogue) examine(ctx context.Context, f *sourceFile) (*object, error)
 	o, _, err := parse(in)
 	if errors.Is(err, errNotDICOM) {
 		c.left.add(o.foreign, f.name)
-		return nil, nil
+		return nil, c.checksum(f, in)
 	}
 	if err == nil && f.entry != nil {
 		// To the end, where a zip checks its checksum.
@@ -118,6 +123,20 @@ func (c *catalogue) examine(ctx context.Context, f *sourceFile) (*object, error)
 		return nil, nil
 	}
 	return o, nil
+}
+
+// checksum reads what a zip holds beside DICOM files, up to a bound, to see that it
+// is not a DICOM file whose beginning is damaged.
+func (c *catalogue) checksum(f *sourceFile, in *input) error {
+	if f.entry == nil || c.foreign >= harmless {
+		return nil
+	}
+	n, err := io.CopyN(io.Discard, in.rest(), harmless-c.foreign)
+	c.foreign += n
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return inFile(asRefusal(err), f.name)
 }
 
 // read builds the volume.

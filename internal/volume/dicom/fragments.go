@@ -12,13 +12,16 @@ import (
 
 // fragments reads the fragments of compressed pixels and joins them to frames.
 func (o *object) fragments(d *stream) ([][]byte, error) {
-	table, err := o.offsetTable(d)
+	var list [][]byte
+	var starts []uint64 // of the fragments, from the first one's
+	table, first, err := o.offsetTable(d)
 	if err != nil {
 		return nil, err
 	}
-	var list [][]byte
-	var starts []uint64 // of the fragments, from the first one's
 	total := uint64(0)
+	if first != nil {
+		list, starts, total = append(list, first), append(starts, 0), uint64(len(first))+8
+	}
 	for {
 		e, err := d.next()
 		if errors.Is(err, io.ErrUnexpectedEOF) && len(list) > 0 {
@@ -40,33 +43,39 @@ func (o *object) fragments(d *stream) ([][]byte, error) {
 		if err != nil {
 			return nil, truncatedPixels(err)
 		}
-		list, starts = append(list, fragment), append(starts, total)
+		if len(fragment) > 0 {
+			list, starts = append(list, fragment), append(starts, total)
+		}
 		total += uint64(e.length) + 8
 	}
 	return o.join(list, starts, table)
 }
 
-// offsetTable reads the item before the fragments: where each frame begins.
-func (o *object) offsetTable(d *stream) ([]uint64, error) {
+// offsetTable reads the item before the fragments: where each frame begins. Some
+// writers leave it out; then it returns the first fragment.
+func (o *object) offsetTable(d *stream) (table []uint64, first []byte, err error) {
 	e, err := d.next()
 	if err != nil {
-		return nil, truncatedPixels(err)
+		return nil, nil, truncatedPixels(err)
 	}
-	if e.tag != tagItem || e.length > 4*maxFrames {
-		return nil, volume.Refuse(volume.CodeDamaged, "its pixel data do not begin with an offset table", "export the series again")
+	if e.tag != tagItem || e.length > maxCompressed {
+		return nil, nil, volume.Refuse(volume.CodeDamaged, "its pixel data do not begin with an offset table", "export the series again")
 	}
-	raw, err := d.value(e, 4*maxFrames)
+	raw, err := d.fragment(int64(e.length))
 	if err != nil {
-		return nil, truncatedPixels(err)
+		return nil, nil, truncatedPixels(err)
 	}
-	var table []uint64
+	if begins(raw) {
+		o.noteTable()
+		return nil, raw, nil
+	}
 	for ; len(raw) >= 4; raw = raw[4:] {
 		table = append(table, uint64(d.order.Uint32(raw)))
 	}
 	if len(table) == 0 {
 		table = o.offsets
 	}
-	return table, nil
+	return table, nil, nil
 }
 
 // fragment reads n bytes, taking memory as they come.

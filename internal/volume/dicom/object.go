@@ -84,7 +84,7 @@ func parse(in *input) (*object, *stream, error) {
 	head, _ := raw.Peek(8)
 	seen, changed := o.syntax.observed(head)
 	if o.syntax.deflated && !plain(head) {
-		body = bufio.NewReaderSize(io.LimitReader(inflate(raw), maxInflated), 16<<10)
+		body = bufio.NewReaderSize(io.LimitReader(inflate(raw), min(maxInflated, max(harmless, bombRatio*in.size))), 16<<10)
 		head, _ = body.Peek(8)
 		seen, changed = o.syntax.observed(head)
 	}
@@ -122,7 +122,10 @@ func inflate(in *bufio.Reader) io.Reader {
 // in explicit VR little endian; its stated length is not needed.
 func (o *object) meta(in *bufio.Reader) (dataset, error) {
 	meta := dataset{order: binary.LittleEndian, elements: make(map[tag]stored)}
-	head, _ := in.Peek(132)
+	head, err := in.Peek(132)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return meta, err
+	}
 	switch {
 	case len(head) == 132 && bytes.Equal(head[128:], []byte("DICM")):
 		in.Discard(132)

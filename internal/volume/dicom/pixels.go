@@ -257,6 +257,9 @@ func (o *object) encapsulated(ctx context.Context, d *stream, use func(index int
 	case codecProgram:
 		return o.byProgram(ctx, use)
 	}
+	if o.syntax.codec == codecNative && o.syntax.uid != uidUncompressedFragments {
+		return volume.Refuse(volume.CodeUnsupportedSyntax, fmt.Sprintf("its %v is an uncompressed one, but its pixel data are in fragments, as compressed ones are", o.syntax), "export the series again")
+	}
 	frames, err := o.fragments(d)
 	if err != nil {
 		return err

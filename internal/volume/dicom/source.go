@@ -39,6 +39,7 @@ type sourceFile struct {
 type input struct {
 	io.Reader
 	closer   io.Closer
+	size     int64         // in the file system or zip
 	buffered *bufio.Reader // what the parser took from it
 }
 
@@ -65,13 +66,17 @@ func (f *sourceFile) open(ctx context.Context) (*input, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &input{Reader: contextReader{ctx, file}, closer: file}, nil
+		size := int64(0)
+		if info, err := file.Stat(); err == nil {
+			size = info.Size()
+		}
+		return &input{Reader: contextReader{ctx, file}, closer: file, size: size}, nil
 	}
 	in, err := f.entry.Open()
 	if err != nil {
 		return nil, asRefusal(err)
 	}
-	return &input{Reader: contextReader{ctx, in}, closer: in}, nil
+	return &input{Reader: contextReader{ctx, in}, closer: in, size: int64(f.entry.UncompressedSize64)}, nil
 }
 
 func openSource(path string) (*source, error) {
@@ -193,14 +198,19 @@ func openZip(path string) (*source, error) {
 		return nil, volume.Refuse(volume.CodeArchive, "the zip is damaged or truncated: its list of entries cannot be read", "copy or make the zip again")
 	}
 	s := &source{close: archive.Close}
-	if err := s.entries(archive.File); err != nil {
+	size := int64(0)
+	if info, err := os.Stat(path); err == nil {
+		size = info.Size()
+	}
+	if err := s.entries(archive.File, size); err != nil {
 		archive.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *source) entries(files []*zip.File) error {
+// entries takes over the entries of a zip of some size.
+func (s *source) entries(files []*zip.File, size int64) error {
 	if len(files) > maxFiles {
 		return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("the zip holds more than %d files", maxFiles), "make a zip of the series alone")
 	}
@@ -224,6 +234,9 @@ func (s *source) entries(files []*zip.File) error {
 		}
 		extents = append(extents, extent{from, from + int64(f.CompressedSize64)})
 		s.files = append(s.files, sourceFile{name: showable(f.Name), entry: f})
+	}
+	if total > harmless && total > bombRatio*uint64(size) {
+		return volume.Refuse(volume.CodeArchive, fmt.Sprintf("the zip expands to more than %d times its size, which only a hostile archive does: the ratio is too large (no DICOM image of it was read)", bombRatio), "do not open it")
 	}
 	slices.SortFunc(extents, func(a, b extent) int {
 		if a.from != b.from {
@@ -272,7 +285,7 @@ func asRefusal(err error) error {
 	case errors.Is(err, zip.ErrAlgorithm):
 		return volume.Refuse(volume.CodeArchive, "this zip entry is packed by a method that is not supported", "unpack the zip and give the folder")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short and ends unexpectedly", cure)
+		return volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short, or an element's length is wrong, and ends unexpectedly", cure)
 	case errors.As(err, &corrupt):
 		return volume.Refuse(volume.CodeDamaged, "the deflated data are damaged or truncated", cure)
 	}

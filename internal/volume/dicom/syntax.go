@@ -28,13 +28,16 @@ type syntax struct {
 	codec     codec
 }
 
+// uidUncompressedFragments is the one syntax in which fragments are as they are.
+const uidUncompressedFragments = "1.2.840.10008.1.2.1.98"
+
 // syntaxes are the transfer syntaxes that have a name here. All that are not in
 // the list are taken as explicit VR little endian, as the compressed ones are.
 var syntaxes = func() map[string]syntax {
 	list := []syntax{
 		{uid: "1.2.840.10008.1.2", name: "Implicit VR Little Endian"},
 		{uid: "1.2.840.10008.1.2.1", name: "Explicit VR Little Endian", explicit: true},
-		{uid: "1.2.840.10008.1.2.1.98", name: "Encapsulated Uncompressed Explicit VR Little Endian", explicit: true},
+		{uid: uidUncompressedFragments, name: "Encapsulated Uncompressed Explicit VR Little Endian", explicit: true},
 		{uid: "1.2.840.10008.1.2.1.99", name: "Deflated Explicit VR Little Endian", explicit: true, deflated: true},
 		{uid: "1.2.840.10008.1.2.2", name: "Explicit VR Big Endian", explicit: true, order: binary.BigEndian},
 		{uid: "1.2.840.10008.1.2.5", name: "RLE Lossless", codec: codecRLE},
@@ -93,7 +96,7 @@ func (s syntax) String() string {
 	if s.uid == "" {
 		return "transfer syntax (not stated)"
 	}
-	return fmt.Sprintf("transfer syntax %s (%s)", s.name, printable(s.uid))
+	return fmt.Sprintf("transfer syntax %s (%s)", s.name, showableUID(s.uid))
 }
 
 // unsupported refuses the syntax.
