@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -398,5 +399,24 @@ func TestTheT1LikeSeriesIsChosenByStatedRules(t *testing.T) {
 	}
 	if _, err := dicom.Read(t.Context(), folder(t, files(mprage, explicitLE)), volume.Options{Series: "1.9"}); err == nil {
 		t.Error("a series that is not there was read")
+	}
+}
+
+func TestNothingIsAllocatedThatTheFilesCannotFill(t *testing.T) {
+	list := all(stack(4), image{rows: 8000, columns: 4000, pixelData: nil})
+	named := make(map[string][]byte)
+	for k, i := range list {
+		named[fmt.Sprint(k)] = append(i.file(explicitLE), explicitLE.header(pixelData, "OW", 2*8000*4000, nil)...)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+	runtime.ReadMemStats(&after)
+	var r *volume.Refusal
+	if !errors.As(err, &r) || r.Code != volume.CodeDamaged {
+		t.Errorf("%v", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 4<<20 {
+		t.Errorf("%d MB were allocated", took>>20)
 	}
 }

@@ -41,6 +41,7 @@ type object struct {
 	hasPixels   bool
 	pixelVR     string
 	pixelLength uint32
+	fileSize    int64 // of the whole file
 
 	frames []frame
 }
@@ -71,7 +72,7 @@ func (o *object) note(name, text string) {
 // parse reads an object up to its pixels, which are next in the stream. The
 // object holds what could be read even if there is an error.
 func parse(in *input) (*object, *stream, error) {
-	o := &object{frameCount: 1}
+	o := &object{frameCount: 1, fileSize: in.size}
 	raw := bufio.NewReaderSize(in, 16<<10)
 	in.buffered = raw
 	meta, err := o.meta(raw)

@@ -1,7 +1,6 @@
 package dicom
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -51,11 +50,10 @@ func (o *object) byProgram(ctx context.Context, use func(index int, samples []in
 		}
 		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data (%v) could not be decompressed by %s", o.syntax, decoderProgram), "copy or export the file again")
 	}
-	file, err := os.Open(plain)
+	in, err := (&sourceFile{path: plain}).open(ctx)
 	if err != nil {
 		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data (%v) could not be decompressed by %s", o.syntax, decoderProgram), "copy or export the file again")
 	}
-	in := &input{Reader: contextReader{ctx, file}, closer: file, buffered: bufio.NewReader(nil)}
 	defer in.Close()
 	decoded, d, err := parse(in)
 	if err != nil {
