@@ -1,0 +1,81 @@
+"""Writes series by pydicom, which nobody here wrote, and what pydicom reads of them.
+
+usage: pydicom_judge.py DIR
+
+Each folder DIR/NAME is a series in one encoding, in random order of names; DIR/NAME.json has the
+affine from index (column, row, slice) to mm RAS and the scaled values, slice after slice.
+"""
+import json, os, random, sys
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, generate_uid
+
+COLUMNS, ROWS, SLICES = 9, 7, 5
+rng, shuffle = np.random.default_rng(7), random.Random(7)
+
+
+def orientations():
+    a, b, c = 0.3, -0.5, 1.1
+    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    yield "axial", np.eye(3)
+    yield "coronal", np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]).T
+    yield "sagittal", np.array([[0, 1, 0], [0, 0, -1], [-1, 0, 0]]).T
+    yield "oblique", turn
+    yield "upside", turn @ np.diag([-1, -1, 1])
+
+
+def series(folder, name, axes, syntax, dtype, stored, slope):
+    os.makedirs(os.path.join(folder, name))
+    signed = np.dtype(dtype).kind == "i"
+    row, column, normal = axes[:, 0], axes[:, 1], np.cross(axes[:, 0], axes[:, 1])
+    origin, spacing, step = np.array([-30.5, 12.25, 7]), (1.5, 0.75), 2.5
+    uid, values = generate_uid(), []
+    names = shuffle.sample(range(100), SLICES)
+    for k in range(SLICES):
+        top = 1 << (stored - signed)
+        pixels = rng.integers(-top if signed else 0, top, (ROWS, COLUMNS)).astype(dtype)
+        d = Dataset()
+        d.file_meta = FileMetaDataset()
+        d.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+        d.SOPClassUID = d.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+        d.SOPInstanceUID = d.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        d.PatientName, d.PatientID, d.Modality, d.SeriesInstanceUID, d.StudyInstanceUID = "QXMARK", "1", "MR", uid, uid
+        d.InstanceNumber = shuffle.randrange(1000)
+        d.ReferencedImageSequence = Sequence([Dataset(), Dataset()])
+        d.ReferencedImageSequence[0].Rows = 3
+        d.ImageOrientationPatient = ["%.10g" % v for v in (*row, *column)]
+        d.ImagePositionPatient = ["%.10g" % v for v in origin + k * step * normal]
+        d.PixelSpacing, d.FrameOfReferenceUID = ["%g" % v for v in spacing], uid
+        d.Rows, d.Columns, d.SamplesPerPixel, d.PhotometricInterpretation = ROWS, COLUMNS, 1, "MONOCHROME2"
+        d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = pixels.dtype.itemsize * 8, stored, stored - 1, int(signed)
+        d.RescaleSlope, d.RescaleIntercept = "%g" % slope, "-3"
+        big = syntax == ExplicitVRBigEndian
+        raw = pixels.astype(pixels.dtype.newbyteorder(">" if big else "<")).tobytes()
+        d.PixelData = raw + b"\0" * (len(raw) % 2)
+        d["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
+        if syntax == RLELossless:
+            d.compress(RLELossless)
+        path = os.path.join(folder, name, "%02d" % names[k])
+        d.save_as(path, enforce_file_format=True)
+        again = pydicom.dcmread(path)
+        values += (again.pixel_array.astype(np.float64) * float(again.RescaleSlope) + float(again.RescaleIntercept)).ravel().tolist()
+    lps = np.column_stack([row * spacing[1], column * spacing[0], normal * step, origin])
+    affine = np.diag([-1, -1, 1]) @ lps
+    with open(os.path.join(folder, name + ".json"), "w") as f:
+        json.dump({"affine": affine.tolist(), "shape": [COLUMNS, ROWS, SLICES], "values": values}, f)
+
+
+def main(folder):
+    kinds = [(np.uint8, 8), (np.uint16, 16), (np.int16, 16), (np.uint16, 12), (np.int16, 12), (np.int8, 8)]
+    syntaxes = {"implicit": ImplicitVRLittleEndian, "explicit": ExplicitVRLittleEndian, "deflated": DeflatedExplicitVRLittleEndian, "big": ExplicitVRBigEndian, "rle": RLELossless}
+    n = 0
+    for syntax in syntaxes:
+        for plane, axes in orientations():
+            dtype, stored = kinds[n % len(kinds)]
+            series(folder, "%s-%s-%s-%d" % (syntax, plane, np.dtype(dtype).name, stored), axes, syntaxes[syntax], dtype, stored, (1, 2.5, -0.5)[n % 3])
+            n += 1
+
+
+main(sys.argv[1])
