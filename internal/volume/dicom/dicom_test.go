@@ -189,6 +189,9 @@ func TestAFileThatIsCutIsNeverLeftOut(t *testing.T) {
 		whole := named["IM3"]
 		dir := folder(t, named)
 		for n := 1; n < len(whole); n++ {
+			if (e != explicitLE || n < 132) && n%7 != 0 {
+				continue
+			}
 			if err := os.WriteFile(filepath.Join(dir, "IM3"), whole[:n], 0o600); err != nil {
 				t.Fatal(err)
 			}
