@@ -1,0 +1,236 @@
+// Package engine is the component without Greengrass. It opens what a
+// configuration names, carries requests through their life (accepted, read,
+// decoded, segmented, encoded, written, answered) and goes over to another
+// configuration while it works.
+//
+// Everything that takes requests stands on it: package greengrass (messages from
+// other components), package httpapi (the endpoint of the 2018 system), the
+// command segment, the benchmark and their tests.
+//
+// A request that was submitted is answered exactly once, whatever happens to it:
+// an error, a panic, a full queue and the end of the engine are answers too. A
+// configuration that cannot be used changes nothing; one that can is in effect
+// for the next request, and those in work keep the one that they began with.
+//
+// The package publishes nothing and reads no configuration documents; status
+// messages go to a function that its owner gives it.
+package engine
+
+import (
+	"context"
+	"errors"
+	"image"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/segmentation"
+)
+
+// Model segments slices; see segmentation.Model.
+type Model interface {
+	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
+	Manifest() *segmentation.Manifest
+	Close() error
+}
+
+// Store reads images and writes results; see store.Store.
+type Store interface {
+	Read(ctx context.Context, ref store.Reference) ([]byte, error)
+	Write(ctx context.Context, destination string, data []byte) (store.Written, error)
+	Close() error
+}
+
+// Deps is what an engine is given beside its configuration. The zero value works.
+type Deps struct {
+	// Thing is the core device's thing name, for results and status. Default "".
+	Thing string
+	// Status takes status messages, in order for each request. It must not
+	// block. Default: none.
+	Status func(request.Status)
+	// Logger gets the fate of requests by number; ids and causes, which may name
+	// a patient or a file, at debug level only. Default: none.
+	Logger *zap.Logger
+	// OpenModel opens and tests the model that a configuration names. Default:
+	// the real one.
+	OpenModel func(context.Context, config.Config, *zap.Logger) (Model, error)
+	// OpenStore opens the folders and buckets that a configuration names.
+	// Default: the real ones.
+	OpenStore func(config.Config) (Store, error)
+	// Timeout bounds the work on one request, from its decoding to its files.
+	// Default 60 s.
+	Timeout time.Duration
+	// ReadTimeout bounds the read of an image from a file. Default 30 s.
+	ReadTimeout time.Duration
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Status == nil {
+		d.Status = func(request.Status) {}
+	}
+	if d.Logger == nil {
+		d.Logger = zap.NewNop()
+	}
+	if d.OpenModel == nil {
+		d.OpenModel = openModel
+	}
+	if d.OpenStore == nil {
+		d.OpenStore = openStore
+	}
+	if d.Timeout <= 0 {
+		d.Timeout = 60 * time.Second
+	}
+	if d.ReadTimeout <= 0 {
+		d.ReadTimeout = 30 * time.Second
+	}
+	return d
+}
+
+// Engine works on requests. Its methods may be called concurrently.
+type Engine struct {
+	deps   Deps
+	queue  Queue
+	intake *intake
+	ctx    context.Context // ends the work in progress
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // the taker and the workers
+	count  atomic.Uint64  // requests that were given a number
+	busy   atomic.Int64   // requests accepted and not answered
+
+	applying sync.Mutex // held by Apply, Attach and Close
+	parts    []Part     // guarded by applying
+
+	mu      sync.Mutex
+	current *setup // guarded by mu; nil once the engine is closed
+}
+
+// Open opens model and folders, tests the model and starts the workers. Where
+// the configuration cannot be used the error is a *PartError.
+func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
+	deps = deps.withDefaults()
+	first, err := newSetup(ctx, cfg, nil, deps)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), current: first}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.intake = newIntake(e)
+	e.wg.Go(e.intake.run)
+	e.startWorkers(cfg.Service.Workers)
+	e.status(request.Status{Message: request.MessageModelLoaded, State: request.StateStarting})
+	return e, nil
+}
+
+// startWorkers has n workers, no more and no fewer, once those that are too many
+// have finished what they are at.
+func (e *Engine) startWorkers(n int) {
+	for range e.intake.employ(n) {
+		e.wg.Go(e.work)
+	}
+}
+
+// Close refuses new requests, works off those that were accepted until ctx ends,
+// and answers the rest with request.CodeStopping. It waits for everything but
+// reads and writes that do not come back. The error is the context's where that
+// ended first.
+func (e *Engine) Close(ctx context.Context) error {
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	e.queue.Close()
+	finished := make(chan struct{})
+	go func() { e.wg.Wait(); close(finished) }()
+	var err error
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		err = ctx.Err()
+		e.cancel()
+		select {
+		case <-finished:
+		case <-time.After(stuckGrace):
+			e.giveUpStuck()
+		}
+	}
+	e.cancel()
+	e.mu.Lock()
+	last := e.current
+	e.current = nil
+	e.mu.Unlock()
+	if last != nil {
+		last.release()
+	}
+	return err
+}
+
+// stuckGrace is for how long a worker may go on once its work was called off.
+const stuckGrace = 500 * time.Millisecond
+
+// giveUpStuck answers the requests of workers that hang in the storage.
+func (e *Engine) giveUpStuck() {
+	for _, j := range e.intake.inWork() {
+		e.finish(j, e.failed(j.Request.ID, errStopping(nil)), errStopping(errors.New("the storage does not come back")))
+	}
+}
+
+// acquire returns the configuration in effect, nil where the engine is closed.
+// Its user releases it.
+func (e *Engine) acquire() *setup {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current != nil {
+		e.current.refs.Add(1)
+	}
+	return e.current
+}
+
+// Model identifies the model in use.
+func (e *Engine) Model() request.Model {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current == nil {
+		return request.Model{}
+	}
+	return e.current.identity
+}
+
+// Config is the configuration in effect.
+func (e *Engine) Config() config.Config {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current == nil {
+		return config.Config{}
+	}
+	return e.current.cfg
+}
+
+// Busy reports whether requests are waiting or in work.
+func (e *Engine) Busy() bool { return e.busy.Load() > 0 }
+
+// Announce sends a status message about the component as a whole.
+func (e *Engine) Announce(message string, state request.State) {
+	e.status(request.Status{Message: message, State: state})
+}
+
+// state is the state of the engine as a status message has it.
+func (e *Engine) state() request.State {
+	if e.Busy() {
+		return request.StateBusy
+	}
+	return request.StateReady
+}
+
+func (e *Engine) status(m request.Status) {
+	model := e.Model()
+	m.Time, m.Thing = time.Now().UTC(), e.deps.Thing
+	m.Model = &request.Model{Name: model.Name, Version: model.Version}
+	e.deps.Status(m)
+}
+
+func errStopping(cause error) error {
+	return request.NewError(request.CodeStopping, "the component is being stopped", cause)
+}

@@ -1,0 +1,220 @@
+// Package greengrass is the component as a nucleus sees it: it connects over
+// IPC, reads the configuration, has an engine opened for it, takes requests from
+// the request topic, publishes results and status messages, and reports RUNNING
+// once all of that works. When a deployment changes the configuration it has the
+// engine go over to the new one.
+//
+// The work itself is package engine's. Whether the nucleus is a real one or
+// package nucleus makes no difference here. The commands component and local
+// call it.
+package greengrass
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/httpapi"
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+// ComponentName is the name of the component in recipes.
+const ComponentName = "io.brainseg.BrainSegmentation"
+
+// Options are the settings of Run. The zero value is that of a component which
+// a nucleus started.
+type Options struct {
+	// IPC says how to reach the nucleus. MaxFrame is taken from the
+	// configuration. Default: the environment.
+	IPC ggipc.Options
+	// ConnectTimeout is for how long an unreachable nucleus is tried at start.
+	// Default 30 s.
+	ConnectTimeout time.Duration
+	// StopTimeout is how long the end may take: working off what was accepted,
+	// answering the rest as stopping, and sending the answers. Default 3.5 s, for
+	// the classic nucleus kills what is left 5 s after it asked for the end.
+	StopTimeout time.Duration
+	// Logger is the log. Default: none.
+	Logger *zap.Logger
+	// Level, if not nil, is set to the configured log level.
+	Level *zap.AtomicLevel
+	// Ready, if not nil, is called once when requests are taken.
+	Ready func()
+}
+
+func (o Options) withDefaults() Options {
+	if o.ConnectTimeout <= 0 {
+		o.ConnectTimeout = 30 * time.Second
+	}
+	if o.StopTimeout <= 0 {
+		o.StopTimeout = 3500 * time.Millisecond
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Ready == nil {
+		o.Ready = func() {}
+	}
+	if o.Level == nil {
+		level := zap.NewAtomicLevel()
+		o.Level = &level
+	}
+	o.IPC.Logger = o.Logger
+	return o
+}
+
+// Run is the component from start to end. It returns nil when ctx ends, an
+// error that wraps ggipc.ErrTokenRefused where only a new process can go on, and
+// what went wrong where the component could not start.
+func Run(ctx context.Context, opts Options) error {
+	opts = opts.withDefaults()
+	err := run(ctx, opts)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped while it started
+	}
+	return err
+}
+
+func run(ctx context.Context, opts Options) error {
+	client, err := connect(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	cfg, err := readConfiguration(ctx, client, opts.Logger)
+	if err != nil {
+		return err
+	}
+	opts.Level.SetLevel(cfg.Log.Level)
+	client.SetMaxFrame(cfg.IPC.MaxFrame)
+	c := &component{opts: opts, client: client, out: newPublisher(client, cfg, opts.Logger), changes: make(chan struct{}, 1)}
+	// The time for the end counts from when it was asked for.
+	defer func() { c.close(time.Now().Add(opts.StopTimeout)) }()
+	if err := c.start(ctx, cfg); err != nil {
+		// Whoever watches the topic from afar learns that the component did not
+		// start; the details are for the log on the device.
+		c.out.status(request.Status{
+			Message: request.ErrorMessage(summary(err, "the component cannot start; its log on the device says why")), State: request.StateStopping,
+			Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
+		})
+		return err
+	}
+	return c.serve(ctx)
+}
+
+func thing() string { return os.Getenv("AWS_IOT_THING_NAME") }
+
+// component is the connection, and the engine that works for it.
+type component struct {
+	opts     Options
+	client   *ggipc.Client
+	out      *publisher
+	engine   *engine.Engine    // nil before start
+	endpoint *httpapi.Endpoint // nil before start
+	requests requests
+	changes  chan struct{} // holds one where the configuration may have changed
+}
+
+// start opens everything and returns when requests are taken.
+func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
+	c.engine, err = engine.Open(ctx, cfg, engine.Deps{Thing: thing(), Status: c.out.status, Logger: c.opts.Logger})
+	if err != nil {
+		return err
+	}
+	c.engine.Announce(request.MessageAppStarting, request.StateStarting)
+	c.endpoint = httpapi.New(c.engine, c.opts.Logger)
+	c.requests.component = c
+	for _, part := range []engine.Part{c.endpoint, &c.requests} {
+		if err := c.engine.Attach(ctx, part); err != nil {
+			return err
+		}
+	}
+	if err := c.watchUpdates(ctx); err != nil {
+		return err
+	}
+	if err := c.watchConfiguration(ctx); err != nil {
+		return err
+	}
+	c.configurationMayHaveChanged() // since it was read
+	if err := c.client.UpdateState(ctx, ggipc.StateRunning); err != nil {
+		return fmt.Errorf("report the state RUNNING: %w", err)
+	}
+	c.engine.Announce(messageReady, request.StateReady)
+	model := c.engine.Model()
+	c.opts.Logger.Info("component is running", zap.String("model", model.Name), zap.String("modelVersion", model.Version),
+		zap.String("requestTopic", cfg.Topics.Request))
+	c.opts.Ready()
+	return nil
+}
+
+const messageReady = "Ready."
+
+// serve goes along with the configuration until ctx ends or the client gives up.
+func (c *component) serve(ctx context.Context) error {
+	watcher := configurationWatcher{component: c}
+	var settled <-chan time.Time
+	for {
+		subscription := c.requests.subscription()
+		select {
+		case <-ctx.Done():
+			c.engine.Announce("App stopping.", request.StateStopping)
+			return nil
+		case <-c.changes:
+			settled = time.After(configurationSettles)
+		case <-settled:
+			settled = nil
+			watcher.look(ctx)
+		case <-subscription.Done():
+			if err := c.client.Err(); err != nil {
+				return err
+			}
+			return fmt.Errorf("subscription to requests ended: %w", subscription.Err())
+		case <-c.client.Done():
+			return c.client.Err()
+		}
+	}
+}
+
+// sending is what is kept of the time for the end to send the last answers.
+const sending = time.Second
+
+// close works off what was accepted, and has everything sent and over by end.
+func (c *component) close(end time.Time) {
+	ctx, cancel := context.WithDeadline(context.Background(), end)
+	defer cancel()
+	working, cancel := context.WithDeadline(ctx, end.Add(-sending))
+	defer cancel()
+	var closing sync.WaitGroup
+	if c.endpoint != nil {
+		closing.Go(func() { _ = c.endpoint.Close(working) }) // late uploads are cut off
+	}
+	if c.engine != nil {
+		closing.Go(func() { _ = c.engine.Close(working) }) // late requests are answered as stopping
+	}
+	closing.Wait()
+	c.out.close(ctx)
+}
+
+// summary says in one sentence, without paths, why a configuration cannot be used.
+func summary(err error, otherwise string) string {
+	var part *engine.PartError
+	if errors.As(err, &part) {
+		return part.Summary
+	}
+	return otherwise
+}
+
+func connect(ctx context.Context, opts Options) (*ggipc.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, opts.ConnectTimeout)
+	defer cancel()
+	opts.IPC.QueueEvents = waitingRequests
+	return ggipc.Connect(ctx, opts.IPC)
+}

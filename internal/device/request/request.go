@@ -1,0 +1,53 @@
+// Package request defines the documents that the component exchanges: requests,
+// results and status messages, all JSON. The files of package schemas say the
+// same for people who write other components; what Parse accepts is exactly what
+// schemas.Request does.
+//
+// It reads and writes documents and checks their form. It opens no image, knows
+// no topic, and leaves it to package engine to carry requests out.
+package request
+
+// Limits on the members of a request, in characters.
+const (
+	MaxID        = 128
+	MaxReference = 1024
+)
+
+// Request asks for one image to be segmented.
+type Request struct {
+	// ID names the request in its result: 1 to MaxID characters, none of them a
+	// control character. The seed's form may lack it; Parse leaves it empty then.
+	ID string
+	// Image says where the image is.
+	Image Image
+	// Output says what to write, and where.
+	Output Output
+	// Seed is set where the request has the form of the 2018 system,
+	// {"bucket": b, "prefix": key}. Image and Output are filled in accordingly.
+	Seed bool
+}
+
+// Image refers to an image. Exactly one member is set.
+type Image struct {
+	Path   string // on the device, below one of the configured roots
+	S3     string // s3://bucket/key
+	Inline []byte // the PNG or JPEG itself
+}
+
+// Output says what to write, and where. The zero value writes the mask to a file
+// named after the request's id below the configured output folder.
+type Output struct {
+	// To names the mask: a path ending in .png below the output folder, or
+	// s3://bucket/key. An overlay takes its name from it.
+	To string
+	// Overlay asks for a colour overlay as a second PNG.
+	Overlay bool
+	// Inline asks for the mask in the result too, where it fits.
+	Inline bool
+	// Overwrite lets the files that it names be replaced though another answer
+	// that names them has not been delivered yet, or somebody else made them.
+	Overwrite bool
+	// Discard writes nothing. It cannot be asked for in JSON; callers that take
+	// the mask from memory set it.
+	Discard bool
+}

@@ -1,0 +1,157 @@
+package request
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// The values of Result.Status.
+const (
+	StatusSucceeded = "succeeded"
+	StatusFailed    = "failed"
+)
+
+// Result answers a request.
+type Result struct {
+	ID       string      `json:"id"` // the request's
+	Status   string      `json:"status"`
+	Error    *Failure    `json:"error,omitempty"`   // where Status is failed
+	Mask     *File       `json:"mask,omitempty"`    // 8-bit PNG, pixel values are classes
+	Overlay  *File       `json:"overlay,omitempty"` // colour PNG, where asked for
+	Tissues  []Tissue    `json:"tissues,omitempty"`
+	Image    *Dimensions `json:"image,omitempty"`
+	Model    *Model      `json:"model,omitempty"`
+	Timings  *Timings    `json:"timings,omitempty"`
+	Thing    string      `json:"thing,omitempty"` // the core device's thing name
+	Time     time.Time   `json:"time"`
+	Bucket   string      `json:"bucket,omitempty"` // of the mask, in answers to the seed's form
+	Prefix   string      `json:"prefix,omitempty"` // key of the mask, likewise
+	Complete bool        `json:"complete"`         // false where members were left out to fit into a frame
+	// Attempt counts how often this very answer was sent, from 1; Encode and
+	// WithAttempt set it. A higher number may be a repetition.
+	Attempt int `json:"attempt"`
+}
+
+// Failure is an Error as it is published.
+type Failure struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+// File is something that was written.
+type File struct {
+	Path   string `json:"path,omitempty"` // absolute, on the device
+	URI    string `json:"uri,omitempty"`  // s3://bucket/key
+	SHA256 string `json:"sha256"`         // lower-case hex
+	Bytes  int    `json:"bytes"`
+	Base64 []byte `json:"base64,omitempty"` // the file itself, where asked for and where it fits
+}
+
+// Tissue is what a mask says of one class.
+type Tissue struct {
+	Value  uint8   `json:"value"` // the pixel value in the mask
+	Name   string  `json:"name"`
+	Colour string  `json:"colour"` // #rrggbb, as in the overlay
+	Pixels int     `json:"pixels"`
+	Share  float64 `json:"share"` // of the pixels that are not background (class 0); 0 for background itself
+}
+
+// Dimensions of an image in pixels.
+type Dimensions struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
+}
+
+// Model identifies the model that made a mask.
+type Model struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	SHA256  string `json:"sha256,omitempty"`
+}
+
+// Timings of a request in milliseconds.
+type Timings struct {
+	Queue     float64 `json:"queueMs"`
+	Read      float64 `json:"readMs"`
+	Decode    float64 `json:"decodeMs"`
+	Inference float64 `json:"inferenceMs"`
+	Encode    float64 `json:"encodeMs"`
+	Write     float64 `json:"writeMs"`
+	Total     float64 `json:"totalMs"`
+}
+
+// Failed returns the result of a request that met err.
+func Failed(id string, err error) Result {
+	e := AsError(err)
+	return Result{ID: id, Status: StatusFailed, Error: &Failure{Code: e.Code, Message: e.Message}, Complete: true}
+}
+
+// Encode returns the result as JSON of at most limit bytes (no limit if 0).
+// Where it would be larger, members that can be had elsewhere are left out, the
+// inline mask first, and Complete is false. What is still too large becomes a
+// failure that says so: an answer there always is.
+func (r Result) Encode(limit int) ([]byte, error) {
+	omissions := []func(*Result){
+		func(*Result) {},
+		func(r *Result) {
+			if r.Mask != nil {
+				mask := *r.Mask
+				mask.Base64, r.Mask = nil, &mask
+			}
+		},
+		func(r *Result) { r.Tissues = nil },
+		func(r *Result) { r.Timings, r.Image, r.Thing = nil, nil, "" },
+		func(r *Result) { r.Overlay = nil },
+		func(r *Result) {
+			failure := Failure{Code: CodeResultTooLarge, Message: "the result does not fit into a frame"}
+			if r.Error != nil {
+				failure = Failure{Code: r.Error.Code, Message: "the answer does not fit into a frame"}
+			}
+			*r = Result{ID: r.ID, Status: StatusFailed, Error: &failure, Time: r.Time, Attempt: r.Attempt}
+		},
+	}
+	r.Attempt = max(r.Attempt, 1)
+	for i, omit := range omissions {
+		omit(&r)
+		r.Complete = r.Complete && i == 0
+		document, err := encode(r)
+		if err != nil {
+			return nil, fmt.Errorf("encode result: %w", err)
+		}
+		if limit <= 0 || len(document)+attemptDigits <= limit {
+			return document, nil
+		}
+	}
+	return nil, fmt.Errorf("encode result: not even a failure fits into %d bytes", limit)
+}
+
+// MinResult is the number of bytes into which Encode gets at least a failure.
+const MinResult = 1000
+
+// attemptDigits is what WithAttempt may add to a document.
+const attemptDigits = 9
+
+// WithAttempt returns a document of Encode with another number of the attempt.
+func WithAttempt(document []byte, attempt int) []byte {
+	const last = `"attempt":` // Attempt is the last member
+	i := bytes.LastIndex(document, []byte(last))
+	if i < 0 {
+		return document
+	}
+	return append(strconv.AppendInt(bytes.Clone(document[:i+len(last)]), int64(attempt), 10), '}')
+}
+
+// encode writes JSON as the parsers of other languages do: without the escapes
+// that HTML would need.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,41 @@
+package request
+
+import "time"
+
+// State is what the component is doing, in status messages.
+type State string
+
+// The states.
+const (
+	StateStarting State = "starting"
+	StateReady    State = "ready"
+	StateBusy     State = "busy"
+	StateStopping State = "stopping"
+)
+
+// The messages of the 2018 system, which monitors of its topic know.
+const (
+	MessageModelLoaded    = "Model loaded."
+	MessageAppStarting    = "App starting."
+	MessageImageReceived  = "Image received."
+	MessageImageProcessed = "Image processed."
+)
+
+// ErrorMessage returns the status message for an error that a requester was
+// told of.
+func ErrorMessage(text string) string { return "Error: " + text + "." }
+
+// Status is a message on the status topic. It names nothing of a request but the
+// number that the component gave it.
+type Status struct {
+	Message string    `json:"message"`
+	State   State     `json:"state"`
+	Request uint64    `json:"request,omitempty"` // counted from the start of the process
+	Code    Code      `json:"code,omitempty"`    // of an error
+	Time    time.Time `json:"time"`
+	Thing   string    `json:"thing,omitempty"` // the core device's thing name
+	Model   *Model    `json:"model,omitempty"`
+}
+
+// Encode returns the message as JSON.
+func (s Status) Encode() ([]byte, error) { return encode(s) }
