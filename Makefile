@@ -217,6 +217,7 @@ gdk: $(DIST) ## what the Greengrass Development Kit publishes, in greengrass-bui
 .PHONY: test-arm64
 test-arm64: $(RUNTIME) dist ## the arm64 component end to end, under qemu
 	BRAINSEG_ARM64=required go test -count=1 -v -run 'Arm64' ./internal/dev/distribution
+	CGO_ENABLED=0 GOARCH=arm64 go test -count=1 -exec qemu-aarch64-static -run 'ByteForByte|Alike|TroublesomeScan' ./internal/volume/...
 
 # To be run whenever the shipped network changes. Golden masks and the picture
 # change with it: go test ./internal/segmentation -run Golden -update

@@ -1,11 +1,13 @@
-"""Writes series by pydicom, which nobody here wrote, and what pydicom reads of them.
+"""Writes series by pydicom, and what pydicom and dcm2niix, which nobody here wrote, read of them.
 
 usage: pydicom_judge.py DIR
 
 Each folder DIR/NAME is a series in one encoding, in random order of names; DIR/NAME.json has the
-affine from index (column, row, slice) to mm RAS and the scaled values, slice after slice.
+affine from index (column, row, slice) to mm RAS and the scaled values, slice after slice; under
+dcm2niix the places of the grid's corners and the sum of the values, where it reads the encoding.
 """
-import json, os, random, sys
+import json, os, random, subprocess, sys, tempfile
+import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -63,8 +65,22 @@ def series(folder, name, axes, syntax, dtype, stored, slope):
         values += (again.pixel_array.astype(np.float64) * float(again.RescaleSlope) + float(again.RescaleIntercept)).ravel().tolist()
     lps = np.column_stack([row * spacing[1], column * spacing[0], normal * step, origin])
     affine = np.diag([-1, -1, 1]) @ lps
+    answer = {"affine": affine.tolist(), "shape": [COLUMNS, ROWS, SLICES], "values": values}
+    # It does not read deflated files, and takes signed bytes for unsigned ones.
+    if syntax != DeflatedExplicitVRLittleEndian and np.dtype(dtype) != np.int8:
+        answer["dcm2niix"] = dcm2niix(os.path.join(folder, name))
     with open(os.path.join(folder, name + ".json"), "w") as f:
-        json.dump({"affine": affine.tolist(), "shape": [COLUMNS, ROWS, SLICES], "values": values}, f)
+        json.dump(answer, f)
+
+
+def dcm2niix(folder):
+    with tempfile.TemporaryDirectory() as out:
+        program = os.path.join(os.path.dirname(sys.executable), "dcm2niix")
+        subprocess.run([program, "-z", "n", "-b", "n", "-f", "scan", "-o", out, folder], check=True, capture_output=True)
+        image = nib.load(os.path.join(out, "scan.nii"))
+        ends = [(0, n - 1) for n in image.shape]
+        corners = [(image.affine @ (i, j, k, 1))[:3].tolist() for i in ends[0] for j in ends[1] for k in ends[2]]
+        return {"corners": corners, "sum": float(image.get_fdata().sum())}
 
 
 def main(folder):
