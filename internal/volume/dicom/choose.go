@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/brainseg/brainseg/internal/volume"
 )
@@ -168,7 +169,7 @@ func (c *catalogue) nothing() error {
 func describe(list []*series) string {
 	var parts []string
 	for _, s := range list[:min(len(list), 20)] {
-		o := s.objects[0]
+		o := s.first()
 		part := fmt.Sprintf("%s (%d images of %d x %d", s.uid, len(s.frames()), o.columns, o.rows)
 		if o.echoTime > 0 {
 			part += fmt.Sprintf(", TE %.4g ms", o.echoTime)
@@ -198,8 +199,8 @@ func best(list []*series) (*series, string) {
 		{"the only one that is a volume of grey images", (*series).volume, true},
 		{"the only MR volume", (*series).magnetic, false},
 		{"the only one that is T1-like by its timing or name", (*series).likeT1, false},
-		{"the only T1-like one that is no derived image", func(s *series) bool { return !strings.HasPrefix(s.objects[0].imageType, "DERIVED") }, false},
-		{"the only T1-like one without contrast agent", func(s *series) bool { return !s.objects[0].contrast }, false},
+		{"the only T1-like one that is no derived image", func(s *series) bool { return !strings.HasPrefix(s.first().imageType, "DERIVED") }, false},
+		{"the only T1-like one without contrast agent", func(s *series) bool { return !s.first().contrast }, false},
 	}
 	for i, rule := range rules {
 		var left []*series
@@ -231,7 +232,7 @@ const fewestSlices = 3
 // slices in one direction.
 func (s *series) volume() bool {
 	frames := s.frames()
-	first := s.objects[0]
+	first := s.first()
 	if len(frames) < fewestSlices && first.err == nil || strings.Contains(first.imageType, "LOCALIZER") {
 		return false
 	}
@@ -248,30 +249,49 @@ func (s *series) volume() bool {
 	return true
 }
 
-func (s *series) magnetic() bool { return s.objects[0].isMR() }
+func (s *series) magnetic() bool { return s.first().isMR() }
 
-// Words of sequences that are not T1-weighted, and of those that are.
+// Words of sequences that are not T1-weighted, and of those that are. Short ones
+// count only where a word begins.
 var (
-	otherWords = []string{"t2", "flair", "pd", "swi", "dwi", "dti", "diff", "adc", "trace", "bold", "fmri", "rest", "perf", "asl", "tof", "angio", "phase", "field", "scout", "loc", "survey", "mip", "mpr_", "cor_reformat"}
-	t1Words    = []string{"t1", "mprage", "mp-rage", "spgr", "bravo", "tfl3d", "tfe", "mdeft"}
+	otherWords = []string{"t2", "flair", "pd", "swi", "dwi", "dti", "diff", "adc", "trace", "bold", "fmri", "perf", "asl", "tof", "angio", "phase", "field", "scout", "loc", "survey", "mip"}
+	t1Words    = []string{"t1", "3dt1", "mprage", "mp-rage", "spgr", "bravo", "tfl3d", "mdeft"}
 )
+
+// named tells whether the names of the object's sequence hold one of the words.
+func (o *object) named(words []string) bool {
+	const short = 3
+	return slices.ContainsFunc(words, func(word string) bool {
+		if len(word) > short {
+			return strings.Contains(o.words, word)
+		}
+		return slices.ContainsFunc(strings.FieldsFunc(o.words, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }),
+			func(begun string) bool { return strings.HasPrefix(begun, word) })
+	})
+}
+
+// first is the first object that is whole, if any is.
+func (s *series) first() *object {
+	if i := slices.IndexFunc(s.objects, func(o *object) bool { return o.err == nil }); i >= 0 {
+		return s.objects[i]
+	}
+	return s.objects[0]
+}
 
 // likeT1 tells whether the series is T1-weighted: by its timing where that is
 // stated (echo time up to 20 ms and either an inversion of 200 to 1500 ms or a
 // repetition time up to 1000 ms), else by the words of its names. A name of
 // another weighting rules it out.
 func (s *series) likeT1() bool {
-	o := s.objects[0]
-	holds := func(words []string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(o.words, w) })
-	}
-	if holds(otherWords) && !holds(t1Words) {
+	o := s.first()
+	isNamed := o.named(t1Words)
+	if o.named(otherWords) && !isNamed {
 		return false
 	}
 	if o.echoTime == 0 {
-		return holds(t1Words)
+		return isNamed
 	}
 	inverted := o.inversionTime >= 200 && o.inversionTime <= 1500
 	short := o.repetitionTime > 0 && o.repetitionTime <= 1000 && o.inversionTime == 0
-	return o.echoTime <= 20 && (inverted || short || holds(t1Words) && o.inversionTime <= 1500)
+	return o.echoTime <= 20 && (inverted || short || isNamed && o.inversionTime <= 1500)
 }

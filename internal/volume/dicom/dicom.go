@@ -69,6 +69,7 @@ type catalogue struct {
 	left    leftOut
 	foreign int64 // bytes read of files in a zip that are not DICOM
 	names   patientWords
+	buffers buffers
 }
 
 // fill reads what each file is.

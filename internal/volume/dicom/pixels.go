@@ -119,8 +119,25 @@ func (c *catalogue) tell(scan *volume.Scan, g *ordered) {
 	}
 }
 
-// bounds of one image.
+// maxSide bounds one image.
 const maxSide = 1 << 15
+
+// buffers are for one frame at a time, and kept for the next object.
+type buffers struct {
+	raw     []byte
+	samples []int32
+}
+
+// of returns buffers of these lengths.
+func (b *buffers) of(bytes, samples int) ([]byte, []int32) {
+	if cap(b.raw) < bytes {
+		b.raw = make([]byte, bytes)
+	}
+	if cap(b.samples) < samples {
+		b.samples = make([]int32, samples)
+	}
+	return b.raw[:bytes], b.samples[:samples]
+}
 
 // decode reads an object's frames in order and hands their stored numbers to
 // use, with sign. The slice is used again for the next frame.
@@ -144,13 +161,13 @@ func (c *catalogue) decode(ctx context.Context, o *object, use func(index int, s
 		if o.syntax.codec != codecNative && int64(o.pixelLength) != o.nativeBytes() && int64(o.pixelLength) != o.nativeBytes()+1 {
 			return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its %v is a compressed one, but its pixel data are not in fragments", o.syntax), "export the series again")
 		}
-		err := o.native(d, use)
+		err := o.native(d, &c.buffers, use)
 		if err == nil && o.syntax.deflated {
 			_, err = io.Copy(io.Discard, d.in) // to see that the file is whole
 		}
 		return asRefusal(err)
 	}
-	return asRefusal(o.encapsulated(ctx, d, use))
+	return asRefusal(o.encapsulated(ctx, d, &c.buffers, use))
 }
 
 // nativeBytes is the length of uncompressed pixels.
@@ -159,7 +176,7 @@ func (o *object) nativeBytes() int64 {
 }
 
 // native reads uncompressed pixels.
-func (o *object) native(d *stream, use func(index int, samples []int32) error) error {
+func (o *object) native(d *stream, b *buffers, use func(index int, samples []int32) error) error {
 	need, have := o.nativeBytes(), int64(o.pixelLength)
 	frameBytes := o.rows * o.columns * o.bitsAllocated / 8
 	if have < need {
@@ -169,8 +186,7 @@ func (o *object) native(d *stream, use func(index int, samples []int32) error) e
 		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("its pixel data are too long for Rows, Columns and NumberOfFrames: a length of %d bytes, and %d are needed", have, need), "correct the header or export the series again")
 	}
 	swapped := o.bitsAllocated == 8 && o.syntax.order == binary.BigEndian && o.pixelVR != "OB"
-	raw := make([]byte, frameBytes)
-	samples := make([]int32, o.rows*o.columns)
+	raw, samples := b.of(frameBytes, o.rows*o.columns)
 	for index := range o.frameCount {
 		// A frame of odd length begins in the middle of a word.
 		if swapped && o.frameCount > 1 && frameBytes%2 != 0 {
@@ -250,12 +266,12 @@ func (o *object) store(samples []int32) {
 }
 
 // encapsulated reads compressed pixels.
-func (o *object) encapsulated(ctx context.Context, d *stream, use func(index int, samples []int32) error) error {
+func (o *object) encapsulated(ctx context.Context, d *stream, b *buffers, use func(index int, samples []int32) error) error {
 	switch o.syntax.codec {
 	case codecNone:
 		return o.syntax.unsupported("export or convert the series as Explicit VR Little Endian")
 	case codecProgram:
-		return o.byProgram(ctx, use)
+		return o.byProgram(ctx, b, use)
 	}
 	if o.syntax.codec == codecNative && o.syntax.uid != uidUncompressedFragments {
 		return volume.Refuse(volume.CodeUnsupportedSyntax, fmt.Sprintf("its %v is an uncompressed one, but its pixel data are in fragments, as compressed ones are", o.syntax), "export the series again")
@@ -264,7 +280,7 @@ func (o *object) encapsulated(ctx context.Context, d *stream, use func(index int
 	if err != nil {
 		return err
 	}
-	samples := make([]int32, o.rows*o.columns)
+	_, samples := b.of(0, o.rows*o.columns)
 	for index, compressed := range frames {
 		if err := ctx.Err(); err != nil {
 			return err

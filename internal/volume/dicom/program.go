@@ -24,7 +24,7 @@ const (
 
 // byProgram has the whole object decompressed by another program, into a file
 // that only this user can read, and reads that.
-func (o *object) byProgram(ctx context.Context, use func(index int, samples []int32) error) error {
+func (o *object) byProgram(ctx context.Context, b *buffers, use func(index int, samples []int32) error) error {
 	program, err := exec.LookPath(decoderProgram)
 	if err != nil {
 		return o.syntax.unsupported(fmt.Sprintf("install the program %s (Debian's %s), or export the series as Explicit VR Little Endian", decoderProgram, decoderPackage))
@@ -64,7 +64,7 @@ func (o *object) byProgram(ctx context.Context, use func(index int, samples []in
 		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("%s returned another picture than the header describes", decoderProgram), "export the series as Explicit VR Little Endian")
 	}
 	o.note("decompressed-by-program", "the pixels were decompressed by "+decoderProgram)
-	return decoded.native(d, use)
+	return decoded.native(d, b, use)
 }
 
 // copyTo writes the object's file to path, readable for this user only.
