@@ -2,6 +2,8 @@ package dicom
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -42,16 +44,14 @@ func (c *catalogue) apart(ctx context.Context, scan *volume.Scan, frames []*fram
 
 // dropCopies drops frames that are the same image once more.
 func (c *catalogue) dropCopies(ctx context.Context, scan *volume.Scan, frames []*frame, doubles [][2]*frame) ([]*frame, error) {
+	digests, err := c.digests(ctx, doubles)
+	if err != nil {
+		return nil, err
+	}
 	dropped := make(map[*frame]bool)
 	for _, pair := range doubles {
-		same := pair[0].position.Minus(pair[1].position).Length() < doubleSlack && pair[0].slope == pair[1].slope && pair[0].inter == pair[1].inter
-		if same {
-			var err error
-			if same, err = c.samePixels(ctx, pair); err != nil {
-				return nil, err
-			}
-		}
-		if !same {
+		a, b := pair[0], pair[1]
+		if a.position.Minus(b.position).Length() >= doubleSlack || a.slope != b.slope || a.inter != b.inter || digests[a] != digests[b] {
 			return nil, volume.Refuse(volume.CodeAmbiguousVolume, fmt.Sprintf("there are two different images (duplicates) at the same position: %s", quoted(pair[0], pair[1])), "give the files of one volume only")
 		}
 		dropped[pair[1]] = true
@@ -63,21 +63,35 @@ func (c *catalogue) dropCopies(ctx context.Context, scan *volume.Scan, frames []
 	return slices.DeleteFunc(frames, func(f *frame) bool { return dropped[f] }), nil
 }
 
-// samePixels tells whether two frames have the same stored values.
-func (c *catalogue) samePixels(ctx context.Context, pair [2]*frame) (bool, error) {
-	var stored [2][]int32
-	for i, f := range pair {
+func flat(pairs [][2]*frame) []*frame {
+	var list []*frame
+	for _, pair := range pairs {
+		list = append(list, pair[0], pair[1])
+	}
+	return list
+}
+
+// digests are of the pixels of frames: equal for equal ones.
+func (c *catalogue) digests(ctx context.Context, doubles [][2]*frame) (map[*frame][sha256.Size]byte, error) {
+	digests := make(map[*frame][sha256.Size]byte)
+	done := make(map[*object]bool)
+	hash := sha256.New()
+	for _, f := range flat(doubles) {
+		if done[f.object] {
+			continue
+		}
+		done[f.object] = true
 		err := c.decode(ctx, f.object, func(index int, samples []int32) error {
-			if index == f.index {
-				stored[i] = slices.Clone(samples)
-			}
+			hash.Reset()
+			binary.Write(hash, binary.LittleEndian, samples)
+			digests[&f.object.frames[index]] = [sha256.Size]byte(hash.Sum(nil))
 			return nil
 		})
 		if err != nil {
-			return false, inFile(err, f.object.file.name)
+			return nil, inFile(err, f.object.file.name)
 		}
 	}
-	return slices.Equal(stored[0], stored[1]), nil
+	return digests, nil
 }
 
 // split sorts the frames into volumes by the first of contrastTags in which they

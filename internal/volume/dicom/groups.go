@@ -4,59 +4,43 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
 )
 
-// groups makes the object's frames: one by the data set itself, or as many as
-// its functional groups describe.
+// groups completes the object's frames: those of its functional groups, or one by
+// the data set itself.
 func (o *object) groups(set dataset) error {
 	if o.frameCount < 1 || o.frameCount > maxFrames {
 		return badValue(tagNumberOfFrames, fmt.Sprintf("is %d", o.frameCount))
 	}
-	var shared dataset
-	if list := set.items[tagSharedGroups]; len(list) > 0 {
-		shared = list[0]
-	}
-	perFrame := set.items[tagPerFrameGroups]
-	if len(perFrame) == 0 && len(shared.items) == 0 {
-		if o.frameCount > 1 {
-			return volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("it has %d frames but no position (ImagePositionPatient) for each", o.frameCount), "export the series as classic or enhanced MR images")
-		}
-		o.frames = []frame{o.frame(0, []dataset{set})}
-		return nil
-	}
-	if len(perFrame) != o.frameCount && !(len(perFrame) == 0 && o.frameCount == 1) {
-		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("it has %d frames and functional groups for %d", o.frameCount, len(perFrame)), "export the series again")
-	}
-	for i := range o.frameCount {
-		levels := []dataset{shared, set}
-		if len(perFrame) > 0 {
-			levels = []dataset{perFrame[i], shared, set}
-		}
-		o.frames = append(o.frames, o.frame(i, levels))
+	shared := sharedOf(set)
+	switch {
+	case len(o.frames) == 0 && o.frameCount > 1:
+		return volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("it has %d frames but no position (ImagePositionPatient) for each", o.frameCount), "export the series as classic or enhanced MR images")
+	case len(o.frames) == 0:
+		o.frames = []frame{o.frame(0, []dataset{shared, set})}
+	case len(o.frames) != o.frameCount:
+		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("it has %d frames and functional groups for %d", o.frameCount, len(o.frames)), "export the series again")
 	}
 	first := o.frames[0]
-	for i, into := range map[int]*float64{0: &o.echoTime, 1: &o.inversionTime} {
-		if v, err := strconv.ParseFloat(first.contrast[i], 64); err == nil && *into == 0 {
+	for t, into := range map[tag]*float64{tagEchoTime: &o.echoTime, tagInversionTime: &o.inversionTime, tagRepetitionTime: &o.repetitionTime} {
+		if v, err := strconv.ParseFloat(first.contrast[slices.Index(contrastTags[:], t)], 64); err == nil && *into == 0 {
 			*into = v
-		}
-	}
-	if v := lookup([]dataset{perFrameOrEmpty(perFrame), shared}, tagTimingSequence, tagRepetitionTime); o.repetitionTime == 0 && v != nil {
-		if tr, ok, err := v.decimals(tagRepetitionTime, 1); ok && err == nil {
-			o.repetitionTime = tr[0]
 		}
 	}
 	return nil
 }
 
-func perFrameOrEmpty(list []dataset) dataset {
-	if len(list) == 0 {
-		return dataset{}
+// sharedOf returns the functional groups that all frames share.
+func sharedOf(set dataset) dataset {
+	if list := set.items[tagSharedGroups]; len(list) > 0 {
+		return list[0]
 	}
-	return list[0]
+	return dataset{}
 }
 
 // lookup finds the data set that holds t: the first of levels that has it,
@@ -168,6 +152,7 @@ var contrastPlaces = map[tag][]struct{ sequence, tag tag }{
 	tagBValue:            {{0, tagBValue}},
 	tagFlipAngle:         {{tagTimingSequence, tagFlipAngle}, {0, tagFlipAngle}},
 	tagAcquisitionNumber: {{0, tagAcquisitionNumber}},
+	tagRepetitionTime:    {{tagTimingSequence, tagRepetitionTime}, {0, tagRepetitionTime}},
 	tagImageType:         {{tagFrameTypeSequence, tagFrameType}, {0, tagImageType}},
 }
 

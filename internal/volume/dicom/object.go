@@ -62,7 +62,7 @@ type frame struct {
 }
 
 // contrastTags are the elements by which images at one place may differ.
-var contrastTags = [...]tag{tagEchoTime, tagInversionTime, tagTriggerTime, tagTemporalPosition, tagBValue, tagFlipAngle, tagAcquisitionNumber, tagImageType}
+var contrastTags = [...]tag{tagEchoTime, tagInversionTime, tagTriggerTime, tagTemporalPosition, tagBValue, tagFlipAngle, tagAcquisitionNumber, tagImageType, tagRepetitionTime}
 
 // note keeps a warning for the case that the object is read.
 func (o *object) note(name, text string) {
@@ -212,12 +212,22 @@ func (o *object) elements(s *stream) (dataset, error) {
 		case tagFloatPixelData, tagDoubleFloatPixelData:
 			o.floatPixels = true
 			return set, nil
-		case tagSharedGroups, tagPerFrameGroups:
-			list, err := s.itemList(e, 0)
+		case tagSharedGroups:
+			if set.items[e.tag], err = s.itemList(e, 0); err != nil {
+				return set, err
+			}
+			continue
+		case tagPerFrameGroups:
+			if len(o.frames) > 0 {
+				return set, badValue(e.tag, "is there twice")
+			}
+			// One after the other, because there may be thousands.
+			err := s.eachItem(e, 0, func(item dataset) {
+				o.frames = append(o.frames, o.frame(len(o.frames), []dataset{item, sharedOf(set), set}))
+			})
 			if err != nil {
 				return set, err
 			}
-			set.items[e.tag] = list
 			continue
 		case tagModalityLUT:
 			o.modalityLUT = true
@@ -255,38 +265,44 @@ func (s *stream) keep(set dataset, e element) error {
 	return nil
 }
 
-// itemList reads the items of one of the sequences whose structure is known, so
+// itemList reads the items of a sequence.
+func (s *stream) itemList(e element, depth int) (list []dataset, err error) {
+	err = s.eachItem(e, depth, func(item dataset) { list = append(list, item) })
+	return list, err
+}
+
+// eachItem reads the items of one of the sequences whose structure is known, so
 // that depth stays small.
-func (s *stream) itemList(e element, depth int) ([]dataset, error) {
+func (s *stream) eachItem(e element, depth int, use func(item dataset)) error {
 	if depth > 2 {
-		return nil, s.pass(e)
+		return s.pass(e)
 	}
 	end := int64(-1)
 	if e.length != undefinedLength {
 		end = s.at + int64(e.length)
 	}
-	var list []dataset
+	n := 0
 	for end < 0 || s.at < end {
 		item, err := s.next()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if item.tag == tagSequenceEnd && end < 0 {
-			return list, nil
+			return nil
 		}
 		if item.tag != tagItem {
-			return nil, volume.Refuse(volume.CodeDamaged, fmt.Sprintf("a sequence holds the element %v, which is no item", item.tag), "export the series again")
+			return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("a sequence holds the element %v, which is no item", item.tag), "export the series again")
 		}
-		if len(list) >= maxFrames {
-			return nil, volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("it has more than %d frames", maxFrames), "export a part of it")
+		if n++; n > maxFrames {
+			return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("it has more than %d frames", maxFrames), "export a part of it")
 		}
 		set, err := s.item(item, depth)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list = append(list, set)
+		use(set)
 	}
-	return list, nil
+	return nil
 }
 
 // item reads the elements of one item.

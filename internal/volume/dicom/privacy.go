@@ -13,16 +13,23 @@ import (
 // names are often made of them.
 type patientWords struct{ words []string }
 
-// shortestWord is the length from which a part of a name counts: shorter ones
-// are in many words by chance.
-const shortestWord = 3
+// The lengths from which a part of a name, or of digits alone, counts: shorter ones
+// are in many file names by chance.
+const (
+	shortestWord   = 3
+	shortestNumber = 5
+)
 
 func (p *patientWords) add(texts []string) {
 	for _, text := range texts {
 		for _, word := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
 			return strings.ContainsRune("^=\\ ,._-\x00\t", r)
 		}) {
-			if len(word) >= shortestWord && !slices.Contains(p.words, word) && len(p.words) < 1000 {
+			least := shortestWord
+			if strings.Trim(word, "0123456789") == "" {
+				least = shortestNumber
+			}
+			if len(word) >= least && !slices.Contains(p.words, word) && len(p.words) < 1000 {
 				p.words = append(p.words, word)
 			}
 		}
