@@ -44,6 +44,16 @@ const (
 // more than 10,012 bytes.
 const DefaultMaxFrame = 10_000
 
+// Limits of the services behind a nucleus, in bytes. Beyond them a call fails, or
+// the message is dropped without a word.
+const (
+	// MaxTopic is the longest topic of AWS IoT Core, and the longest local one of
+	// nucleus lite.
+	MaxTopic = 256
+	// MaxIoTCorePayload is the largest message that AWS IoT Core takes.
+	MaxIoTCorePayload = 128 << 10
+)
+
 // protocolVersion is the only version of the handshake that servers accept.
 const protocolVersion = "0.1.0"
 
