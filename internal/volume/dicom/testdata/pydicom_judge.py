@@ -6,21 +6,37 @@ Each folder DIR/NAME is a series in one encoding, in random order of names; DIR/
 affine from index (column, row, slice) to mm RAS and the scaled values, slice after slice; under
 dcm2niix the places of the grid's corners and the sum of the values, where it reads the encoding.
 """
-import json, os, random, subprocess, sys, tempfile
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
 import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    generate_uid,
+)
 
 COLUMNS, ROWS, SLICES = 9, 7, 5
 rng, shuffle = np.random.default_rng(7), random.Random(7)
 
 
 def orientations():
-    a, b, c = 0.3, -0.5, 1.1
-    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    a, b = 0.3, -0.5
+    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]) @ np.array(
+        [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
+    )
     yield "axial", np.eye(3)
     yield "coronal", np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]).T
     yield "sagittal", np.array([[0, 1, 0], [0, 0, -1], [-1, 0, 0]]).T
@@ -47,19 +63,19 @@ def series(folder, name, axes, syntax, dtype, stored, slope):
         d.InstanceNumber = shuffle.randrange(1000)
         d.ReferencedImageSequence = Sequence([Dataset(), Dataset()])
         d.ReferencedImageSequence[0].Rows = 3
-        d.ImageOrientationPatient = ["%.10g" % v for v in (*row, *column)]
-        d.ImagePositionPatient = ["%.10g" % v for v in origin + k * step * normal]
-        d.PixelSpacing, d.FrameOfReferenceUID = ["%g" % v for v in spacing], uid
+        d.ImageOrientationPatient = [f"{v:.10g}" for v in (*row, *column)]
+        d.ImagePositionPatient = [f"{v:.10g}" for v in origin + k * step * normal]
+        d.PixelSpacing, d.FrameOfReferenceUID = [f"{v:g}" for v in spacing], uid
         d.Rows, d.Columns, d.SamplesPerPixel, d.PhotometricInterpretation = ROWS, COLUMNS, 1, "MONOCHROME2"
         d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = pixels.dtype.itemsize * 8, stored, stored - 1, int(signed)
-        d.RescaleSlope, d.RescaleIntercept = "%g" % slope, "-3"
+        d.RescaleSlope, d.RescaleIntercept = f"{slope:g}", "-3"
         big = syntax == ExplicitVRBigEndian
         raw = pixels.astype(pixels.dtype.newbyteorder(">" if big else "<")).tobytes()
         d.PixelData = raw + b"\0" * (len(raw) % 2)
         d["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
         if syntax == RLELossless:
             d.compress(RLELossless)
-        path = os.path.join(folder, name, "%02d" % names[k])
+        path = os.path.join(folder, name, f"{names[k]:02d}")
         d.save_as(path, enforce_file_format=True)
         again = pydicom.dcmread(path)
         values += (again.pixel_array.astype(np.float64) * float(again.RescaleSlope) + float(again.RescaleIntercept)).ravel().tolist()
@@ -85,12 +101,26 @@ def dcm2niix(folder):
 
 def main(folder):
     kinds = [(np.uint8, 8), (np.uint16, 16), (np.int16, 16), (np.uint16, 12), (np.int16, 12), (np.int8, 8)]
-    syntaxes = {"implicit": ImplicitVRLittleEndian, "explicit": ExplicitVRLittleEndian, "deflated": DeflatedExplicitVRLittleEndian, "big": ExplicitVRBigEndian, "rle": RLELossless}
+    syntaxes = {
+        "implicit": ImplicitVRLittleEndian,
+        "explicit": ExplicitVRLittleEndian,
+        "deflated": DeflatedExplicitVRLittleEndian,
+        "big": ExplicitVRBigEndian,
+        "rle": RLELossless,
+    }
     n = 0
     for syntax in syntaxes:
         for plane, axes in orientations():
             dtype, stored = kinds[n % len(kinds)]
-            series(folder, "%s-%s-%s-%d" % (syntax, plane, np.dtype(dtype).name, stored), axes, syntaxes[syntax], dtype, stored, (1, 2.5, -0.5)[n % 3])
+            series(
+                folder,
+                f"{syntax}-{plane}-{np.dtype(dtype).name}-{stored}",
+                axes,
+                syntaxes[syntax],
+                dtype,
+                stored,
+                (1, 2.5, -0.5)[n % 3],
+            )
             n += 1
 
 
