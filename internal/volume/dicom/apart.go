@@ -122,7 +122,7 @@ func split(frames []*frame, normal volume.Vector, same float64) (volumes [][]*fr
 		for _, key := range keys {
 			volumes = append(volumes, groups[key])
 		}
-		return volumes, tagNames[t].name
+		return volumes, t.Keyword()
 	}
 	return nil, ""
 }

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
 
 // SOP classes that matter by themselves.
@@ -79,16 +80,9 @@ func (c *catalogue) bySeries() []*series {
 	}
 	slices.SortFunc(list, func(a, b *series) int { return strings.Compare(a.uid, b.uid) })
 	for _, s := range list {
-		s.uid = showableUID(s.uid)
+		s.uid = dataset.ShowableUID(s.uid)
 	}
 	return list
-}
-
-func showableUID(uid string) string {
-	if strings.Trim(uid, "0123456789.") != "" || len(uid) > 64 {
-		return "(not a UID)"
-	}
-	return uid
 }
 
 // choose picks the series to read, and tells if there was a choice.

@@ -22,15 +22,13 @@ import (
 	"io"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
 
 // Bounds on what is read.
 const (
 	maxFiles      = 50000
-	maxDepth      = 24       // of folders
-	maxValue      = 64 << 10 // bytes of an element that is kept
-	maxFrames     = 1 << 16
-	maxNesting    = 1 << 15   // of sequences that are skipped
+	maxDepth      = 24        // of folders
 	maxInflated   = 2 << 30   // bytes of a deflated object or of all a zip's entries
 	maxCompressed = 256 << 20 // bytes of one object's compressed pixels
 	// What expands to more than harmless bytes and bombRatio times its size is no
@@ -103,7 +101,7 @@ func (c *catalogue) examine(ctx context.Context, f *sourceFile) (*object, error)
 	}
 	defer in.Close()
 	o, _, err := parse(in)
-	if errors.Is(err, errNotDICOM) {
+	if errors.Is(err, dataset.ErrNotDICOM) {
 		c.left.add(o.foreign, f.name)
 		return nil, c.checksum(f, in)
 	}

@@ -8,10 +8,11 @@ import (
 	"slices"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
 
 // fragments reads the fragments of compressed pixels and joins them to frames.
-func (o *object) fragments(d *stream) ([][]byte, error) {
+func (o *object) fragments(d *dataset.Stream) ([][]byte, error) {
 	var list [][]byte
 	var starts []uint64 // of the fragments, from the first one's
 	table, first, err := o.offsetTable(d)
@@ -23,45 +24,45 @@ func (o *object) fragments(d *stream) ([][]byte, error) {
 		list, starts, total = append(list, first), append(starts, 0), uint64(len(first))+8
 	}
 	for {
-		e, err := d.next()
+		e, err := d.Next()
 		if errors.Is(err, io.ErrUnexpectedEOF) && len(list) > 0 {
 			break // the delimiter is missing; whether the pixels are whole, their codec sees
 		}
 		if err != nil {
 			return nil, truncatedPixels(err)
 		}
-		if e.tag == tagSequenceEnd {
+		if e.Tag == dataset.TagSequenceEnd {
 			break
 		}
-		if e.tag != tagItem || e.length == undefinedLength {
-			return nil, volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data hold the element %v where a fragment should be", e.tag), "export the series again")
+		if e.Tag != dataset.TagItem || e.Length == dataset.UndefinedLength {
+			return nil, volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data hold the element %v where a fragment should be", e.Tag), "export the series again")
 		}
-		if total+uint64(e.length) > maxCompressed {
+		if total+uint64(e.Length) > maxCompressed {
 			return nil, volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("its compressed pixel data are larger than %d bytes", maxCompressed), "export the series as one image for each slice")
 		}
-		fragment, err := d.fragment(int64(e.length))
+		fragment, err := d.Bytes(int64(e.Length))
 		if err != nil {
 			return nil, truncatedPixels(err)
 		}
 		if len(fragment) > 0 {
 			list, starts = append(list, fragment), append(starts, total)
 		}
-		total += uint64(e.length) + 8
+		total += uint64(e.Length) + 8
 	}
 	return o.join(list, starts, table)
 }
 
 // offsetTable reads the item before the fragments: where each frame begins. Some
 // writers leave it out; then it returns the first fragment.
-func (o *object) offsetTable(d *stream) (table []uint64, first []byte, err error) {
-	e, err := d.next()
+func (o *object) offsetTable(d *dataset.Stream) (table []uint64, first []byte, err error) {
+	e, err := d.Next()
 	if err != nil {
 		return nil, nil, truncatedPixels(err)
 	}
-	if e.tag != tagItem || e.length > maxCompressed {
+	if e.Tag != dataset.TagItem || e.Length > maxCompressed {
 		return nil, nil, volume.Refuse(volume.CodeDamaged, "its pixel data do not begin with an offset table", "export the series again")
 	}
-	raw, err := d.fragment(int64(e.length))
+	raw, err := d.Bytes(int64(e.Length))
 	if err != nil {
 		return nil, nil, truncatedPixels(err)
 	}
@@ -70,23 +71,12 @@ func (o *object) offsetTable(d *stream) (table []uint64, first []byte, err error
 		return nil, raw, nil
 	}
 	for ; len(raw) >= 4; raw = raw[4:] {
-		table = append(table, uint64(d.order.Uint32(raw)))
+		table = append(table, uint64(d.Order.Uint32(raw)))
 	}
 	if len(table) == 0 {
 		table = o.offsets
 	}
 	return table, nil, nil
-}
-
-// fragment reads n bytes, taking memory as they come.
-func (s *stream) fragment(n int64) ([]byte, error) {
-	var b bytes.Buffer
-	done, err := io.CopyN(&b, s.in, n)
-	s.at += done
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return b.Bytes(), err
 }
 
 // join makes frames of fragments: by the offset table if it fits, else one each,

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
 
 // ordered is the frames of a volume in the order of their slices.
@@ -88,7 +89,7 @@ func (o *object) check() *volume.Refusal {
 		return volume.Refuse(volume.CodeColour, fmt.Sprintf("the image is in colour (PhotometricInterpretation %s)", knownPhotometric(o.photometric)), cure)
 	case o.rows < 1 || o.columns < 1:
 		return volume.Refuse(volume.CodeBadHeader, "Rows (0028,0010) or Columns (0028,0011) is missing or 0", "export the series again")
-	case o.pixelLength != undefinedLength && !o.syntax.deflated && min(o.nativeBytes(), int64(o.pixelLength)) > o.fileSize:
+	case o.pixelLength != dataset.UndefinedLength && !o.syntax.Deflated && min(o.nativeBytes(), int64(o.pixelLength)) > o.fileSize:
 		return volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short for its pixel data", "copy or export the file again")
 	case o.modalityLUT:
 		return volume.Refuse(volume.CodeBadHeader, "its values follow from a table (ModalityLUTSequence), which is not read", "export the series with RescaleSlope")

@@ -2,28 +2,24 @@ package dicom
 
 import (
 	"bufio"
-	"bytes"
 	"compress/flate"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
-
-// errNotDICOM tells that a file is of another kind.
-var errNotDICOM = errors.New("not a DICOM file")
 
 // object is what is kept of one file.
 type object struct {
 	file    *sourceFile
 	err     *volume.Refusal // why the image is not usable; nil if it is
-	foreign string          // of errNotDICOM: what the file is instead
+	foreign string          // of dataset.ErrNotDICOM: what the file is instead
 	patient []string        // words that must not be shown
 
-	syntax    syntax
+	syntax    dataset.Syntax
 	corrected bool // the data are not encoded as the meta header says
 
 	sopClass, sopInstance, modality, series, frameOfReference string
@@ -62,7 +58,7 @@ type frame struct {
 }
 
 // contrastTags are the elements by which images at one place may differ.
-var contrastTags = [...]tag{tagEchoTime, tagInversionTime, tagTriggerTime, tagTemporalPosition, tagBValue, tagFlipAngle, tagAcquisitionNumber, tagImageType, tagRepetitionTime}
+var contrastTags = [...]dataset.Tag{dataset.TagEchoTime, dataset.TagInversionTime, dataset.TagTriggerTime, dataset.TagTemporalPosition, dataset.TagBValue, dataset.TagFlipAngle, dataset.TagAcquisitionNumber, dataset.TagImageType, dataset.TagRepetitionTime}
 
 // note keeps a warning for the case that the object is read.
 func (o *object) note(name, text string) {
@@ -71,31 +67,34 @@ func (o *object) note(name, text string) {
 
 // parse reads an object up to its pixels, which are next in the stream. The
 // object holds what could be read even if there is an error.
-func parse(in *input) (*object, *stream, error) {
+func parse(in *input) (*object, *dataset.Stream, error) {
 	o := &object{frameCount: 1, fileSize: in.size}
 	raw := bufio.NewReaderSize(in, 16<<10)
 	in.buffered = raw
-	meta, err := o.meta(raw)
-	if err != nil {
+	meta, bare, foreign, err := dataset.ReadMeta(raw)
+	if o.foreign = foreign; err != nil {
 		return o, nil, err
 	}
-	o.syntax = syntaxOf(meta.text(tagTransferSyntax))
-	o.sopClass = meta.text(tagMediaStorageSOPClass)
+	if bare {
+		o.note("no-preamble", "a file has no DICOM preamble; it was recognised by its first element")
+	}
+	o.syntax = dataset.SyntaxOf(meta.Text(dataset.TagTransferSyntax))
+	o.sopClass = meta.Text(dataset.TagMediaStorageSOPClass)
 	body := raw
 	head, _ := raw.Peek(8)
-	seen, changed := o.syntax.observed(head)
-	if o.syntax.deflated && !plain(head) {
+	seen, changed := o.syntax.Observed(head)
+	if o.syntax.Deflated && !plain(head) {
 		body = bufio.NewReaderSize(io.LimitReader(inflate(raw), min(maxInflated, max(harmless, bombRatio*in.size))), 16<<10)
 		head, _ = body.Peek(8)
-		seen, changed = o.syntax.observed(head)
+		seen, changed = o.syntax.Observed(head)
 	}
 	if changed {
-		o.corrected, o.syntax.order, o.syntax.explicit = o.syntax.uid != "", seen.order, seen.explicit
+		o.corrected, o.syntax.Order, o.syntax.Explicit = o.syntax.UID != "", seen.Order, seen.Explicit
 	}
-	s := &stream{in: body, order: o.syntax.order, explicit: o.syntax.explicit}
+	s := dataset.NewStream(body, o.syntax.Order, o.syntax.Explicit)
 	set, err := o.elements(s)
 	o.keep(set)
-	if s.odd {
+	if s.Odd {
 		o.note("odd-length", "a file holds an element of odd length, which the standard forbids; it was read as it is")
 	}
 	if err == nil {
@@ -119,235 +118,68 @@ func inflate(in *bufio.Reader) io.Reader {
 	return flate.NewReader(in)
 }
 
-// meta finds the start of the data set and reads the meta header, which is always
-// in explicit VR little endian; its stated length is not needed.
-func (o *object) meta(in *bufio.Reader) (dataset, error) {
-	meta := dataset{order: binary.LittleEndian, elements: make(map[tag]stored)}
-	head, err := in.Peek(132)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return meta, err
-	}
-	switch {
-	case len(head) == 132 && bytes.Equal(head[128:], []byte("DICM")):
-		in.Discard(132)
-	case bytes.HasPrefix(head, []byte("DICM")):
-		in.Discard(4)
-	case !bare(head):
-		o.foreign = foreignKind(head)
-		return meta, errNotDICOM
-	default:
-		o.note("no-preamble", "a file has no DICOM preamble; it was recognised by its first element")
-	}
-	s := &stream{in: in, order: binary.LittleEndian, explicit: true}
-	for {
-		next, err := in.Peek(2)
-		if err != nil || binary.LittleEndian.Uint16(next) != 2 {
-			return meta, nil
-		}
-		e, err := s.next()
-		if err != nil {
-			return meta, err
-		}
-		if _, wanted := tagNames[e.tag]; !wanted {
-			if err := s.pass(e); err != nil {
-				return meta, err
-			}
-			continue
-		}
-		value, err := s.value(e, maxValue)
-		if err != nil {
-			return meta, err
-		}
-		meta.elements[e.tag] = stored{"UI", value}
-	}
-}
-
-// bare tells whether b, the first bytes of a file, begin a data set without
-// preamble: an element of group 2 or 8 with a sensible length.
-func bare(b []byte) bool {
-	if len(b) < 16 {
-		return false
-	}
-	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		group, number := order.Uint16(b), order.Uint16(b[2:])
-		if group != 2 && group != 8 || number > 0x1200 {
-			continue
-		}
-		if long, known := vrLong[string(b[4:6])]; known {
-			return long || order.Uint16(b[6:]) < 1024
-		}
-		return group == 8 && order.Uint32(b[4:]) < 1024
-	}
-	return false
-}
-
-// foreignKind says what a file that is not DICOM is, as far as it matters.
-func foreignKind(head []byte) string {
-	switch {
-	case len(head) == 0:
-		return "empty file"
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}), len(head) >= 4 && (binary.LittleEndian.Uint32(head) == 348 || binary.LittleEndian.Uint32(head) == 540):
-		return "not DICOM (perhaps NIfTI: give that file by its name)"
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return "a zip within (give it by its name)"
-	}
-	return "not DICOM"
-}
-
 // elements reads the data set up to its pixels.
-func (o *object) elements(s *stream) (dataset, error) {
-	set := dataset{order: s.order, elements: make(map[tag]stored), items: make(map[tag][]dataset)}
+func (o *object) elements(s *dataset.Stream) (dataset.Set, error) {
+	set := dataset.NewSet(s.Order)
 	for {
-		if _, err := s.in.Peek(1); errors.Is(err, io.EOF) {
+		if s.Ended() {
 			return set, nil
 		}
-		e, err := s.next()
+		e, err := s.Next()
 		if err != nil {
 			return set, err
 		}
-		switch e.tag {
-		case tagPixelData:
-			o.hasPixels, o.pixelVR, o.pixelLength = true, e.vr, e.length
+		switch e.Tag {
+		case dataset.TagPixelData:
+			o.hasPixels, o.pixelVR, o.pixelLength = true, e.VR, e.Length
 			return set, nil
-		case tagFloatPixelData, tagDoubleFloatPixelData:
+		case dataset.TagFloatPixelData, dataset.TagDoubleFloatPixelData:
 			o.floatPixels = true
 			return set, nil
-		case tagSharedGroups:
-			if set.items[e.tag], err = s.itemList(e, 0); err != nil {
+		case dataset.TagSharedGroups:
+			if set.Items[e.Tag], err = s.ItemList(e, 0); err != nil {
 				return set, err
 			}
 			continue
-		case tagPerFrameGroups:
+		case dataset.TagPerFrameGroups:
 			if len(o.frames) > 0 {
-				return set, badValue(e.tag, "is there twice")
+				return set, dataset.BadValue(e.Tag, "is there twice")
 			}
 			// One after the other, because there may be thousands.
-			err := s.eachItem(e, 0, func(item dataset) {
-				o.frames = append(o.frames, o.frame(len(o.frames), []dataset{item, sharedOf(set), set}))
+			err := s.EachItem(e, 0, func(item dataset.Set) {
+				o.frames = append(o.frames, o.frame(len(o.frames), []dataset.Set{item, sharedOf(set), set}))
 			})
 			if err != nil {
 				return set, err
 			}
 			continue
-		case tagModalityLUT:
+		case dataset.TagModalityLUT:
 			o.modalityLUT = true
 		case 0: // zeros after the end
 			return set, nil
 		}
-		if err := s.keep(set, e); err != nil {
+		if err := s.Keep(set, e); err != nil {
 			return set, err
 		}
 	}
-}
-
-// keep stores an element that is wanted and passes over another.
-func (s *stream) keep(set dataset, e element) error {
-	known, wanted := tagNames[e.tag]
-	if !wanted || known.vr == vrSequence || e.length == undefinedLength {
-		return s.pass(e)
-	}
-	limit := uint32(maxValue)
-	if e.tag == tagExtendedOffsetTable {
-		limit = 8 * maxFrames
-	}
-	value, err := s.value(e, limit)
-	if err != nil {
-		return err
-	}
-	if e.vr == implicitVR || e.vr == vrUnknown {
-		e.vr = known.vr
-	}
-	// Of an element that is there twice, the first counts.
-	if _, twice := set.elements[e.tag]; !twice {
-		set.elements[e.tag] = stored{e.vr, value}
-	}
-	s.settle(e)
-	return nil
-}
-
-// itemList reads the items of a sequence.
-func (s *stream) itemList(e element, depth int) (list []dataset, err error) {
-	err = s.eachItem(e, depth, func(item dataset) { list = append(list, item) })
-	return list, err
-}
-
-// eachItem reads the items of one of the sequences whose structure is known, so
-// that depth stays small.
-func (s *stream) eachItem(e element, depth int, use func(item dataset)) error {
-	if depth > 2 {
-		return s.pass(e)
-	}
-	end := int64(-1)
-	if e.length != undefinedLength {
-		end = s.at + int64(e.length)
-	}
-	n := 0
-	for end < 0 || s.at < end {
-		item, err := s.next()
-		if err != nil {
-			return err
-		}
-		if item.tag == tagSequenceEnd && end < 0 {
-			return nil
-		}
-		if item.tag != tagItem {
-			return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("a sequence holds the element %v, which is no item", item.tag), "export the series again")
-		}
-		if n++; n > maxFrames {
-			return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("it has more than %d frames", maxFrames), "export a part of it")
-		}
-		set, err := s.item(item, depth)
-		if err != nil {
-			return err
-		}
-		use(set)
-	}
-	return nil
-}
-
-// item reads the elements of one item.
-func (s *stream) item(item element, depth int) (dataset, error) {
-	set := dataset{order: s.order, elements: make(map[tag]stored), items: make(map[tag][]dataset)}
-	end := int64(-1)
-	if item.length != undefinedLength {
-		end = s.at + int64(item.length)
-	}
-	for end < 0 || s.at < end {
-		e, err := s.next()
-		if err != nil {
-			return set, err
-		}
-		if e.tag == tagItemEnd && end < 0 {
-			return set, nil
-		}
-		if groupSequences[e.tag] {
-			set.items[e.tag], err = s.itemList(e, depth+1)
-		} else {
-			err = s.keep(set, e)
-		}
-		if err != nil {
-			return set, err
-		}
-	}
-	return set, nil
 }
 
 // keep takes over what is needed of the data set.
-func (o *object) keep(set dataset) {
-	o.patient = []string{set.text(tagPatientName), set.text(tagPatientID)}
-	if class := set.text(tagSOPClass); class != "" {
+func (o *object) keep(set dataset.Set) {
+	o.patient = []string{set.Text(dataset.TagPatientName), set.Text(dataset.TagPatientID)}
+	if class := set.Text(dataset.TagSOPClass); class != "" {
 		o.sopClass = class
 	}
-	o.sopInstance, o.modality = set.text(tagSOPInstance), strings.ToUpper(set.text(tagModality))
-	o.series, o.frameOfReference = set.text(tagSeries), set.text(tagFrameOfReference)
-	o.imageType = strings.ToUpper(set.text(tagImageType))
-	o.words = strings.ToLower(strings.Join([]string{set.text(tagSeriesDescription), set.text(tagProtocolName), set.text(tagSequenceName), set.text(tagPulseSequenceName)}, " "))
-	o.photometric = strings.ToUpper(set.text(tagPhotometric))
-	o.contrast = set.has(tagContrastAgent)
-	tiles, _, _ := set.integer(tagImagesInMosaic)
+	o.sopInstance, o.modality = set.Text(dataset.TagSOPInstance), strings.ToUpper(set.Text(dataset.TagModality))
+	o.series, o.frameOfReference = set.Text(dataset.TagSeries), set.Text(dataset.TagFrameOfReference)
+	o.imageType = strings.ToUpper(set.Text(dataset.TagImageType))
+	o.words = strings.ToLower(strings.Join([]string{set.Text(dataset.TagSeriesDescription), set.Text(dataset.TagProtocolName), set.Text(dataset.TagSequenceName), set.Text(dataset.TagPulseSequenceName)}, " "))
+	o.photometric = strings.ToUpper(set.Text(dataset.TagPhotometric))
+	o.contrast = set.Has(dataset.TagContrastAgent)
+	tiles, _, _ := set.Integer(dataset.TagImagesInMosaic)
 	o.mosaic = strings.Contains(o.imageType, "MOSAIC") || tiles > 1 && strings.HasPrefix(o.modality, "MR")
-	for table := set.elements[tagExtendedOffsetTable].bytes; len(table) >= 8; table = table[8:] {
-		o.offsets = append(o.offsets, set.order.Uint64(table))
+	for table := set.Elements[dataset.TagExtendedOffsetTable].Bytes; len(table) >= 8; table = table[8:] {
+		o.offsets = append(o.offsets, set.Order.Uint64(table))
 	}
 	first := func(err error) {
 		var r *volume.Refusal
@@ -355,22 +187,22 @@ func (o *object) keep(set dataset) {
 			o.err = r
 		}
 	}
-	whole := func(t tag, otherwise int) int {
-		n, ok, err := set.integer(t)
+	whole := func(t dataset.Tag, otherwise int) int {
+		n, ok, err := set.Integer(t)
 		if first(err); !ok || err != nil {
 			return otherwise
 		}
 		return n
 	}
-	o.rows, o.columns = whole(tagRows, 0), whole(tagColumns, 0)
-	o.samples, o.frameCount = whole(tagSamplesPerPixel, 1), whole(tagNumberOfFrames, 1)
-	o.bitsAllocated = whole(tagBitsAllocated, 0)
-	o.bitsStored = whole(tagBitsStored, o.bitsAllocated)
-	o.highBit = whole(tagHighBit, o.bitsStored-1)
-	o.signed = whole(tagPixelRepresentation, 0) == 1
+	o.rows, o.columns = whole(dataset.TagRows, 0), whole(dataset.TagColumns, 0)
+	o.samples, o.frameCount = whole(dataset.TagSamplesPerPixel, 1), whole(dataset.TagNumberOfFrames, 1)
+	o.bitsAllocated = whole(dataset.TagBitsAllocated, 0)
+	o.bitsStored = whole(dataset.TagBitsStored, o.bitsAllocated)
+	o.highBit = whole(dataset.TagHighBit, o.bitsStored-1)
+	o.signed = whole(dataset.TagPixelRepresentation, 0) == 1
 	o.keepPadding(set)
-	for t, into := range map[tag]*float64{tagEchoTime: &o.echoTime, tagRepetitionTime: &o.repetitionTime, tagInversionTime: &o.inversionTime} {
-		if v, ok, err := set.decimals(t, 1); ok && err == nil {
+	for t, into := range map[dataset.Tag]*float64{dataset.TagEchoTime: &o.echoTime, dataset.TagRepetitionTime: &o.repetitionTime, dataset.TagInversionTime: &o.inversionTime} {
+		if v, ok, err := set.Decimals(t, 1); ok && err == nil {
 			*into = v[0]
 		}
 	}
@@ -378,27 +210,27 @@ func (o *object) keep(set dataset) {
 
 // keepPadding reads the padding values, of which only the bits that are stored
 // count, whatever VR they have.
-func (o *object) keepPadding(set dataset) {
-	value := func(t tag) (int, bool) {
-		v := set.elements[t]
-		if v.vr == "xs" || v.vr == "US" || v.vr == "SS" {
-			if len(v.bytes) < 2 {
+func (o *object) keepPadding(set dataset.Set) {
+	value := func(t dataset.Tag) (int, bool) {
+		v := set.Elements[t]
+		if v.VR == "xs" || v.VR == "US" || v.VR == "SS" {
+			if len(v.Bytes) < 2 {
 				return 0, false
 			}
-			n := set.order.Uint16(v.bytes)
+			n := set.Order.Uint16(v.Bytes)
 			if o.signed {
 				return int(int16(n)), true
 			}
 			return int(n), true
 		}
-		n, ok, err := set.integer(t)
+		n, ok, err := set.Integer(t)
 		return n, ok && err == nil
 	}
-	low, ok := value(tagPixelPadding)
+	low, ok := value(dataset.TagPixelPadding)
 	if !ok {
 		return
 	}
-	high, ok := value(tagPixelPaddingLimit)
+	high, ok := value(dataset.TagPixelPaddingLimit)
 	if !ok {
 		high = low
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 	"github.com/brainseg/brainseg/internal/volume/jpeg"
 	"github.com/brainseg/brainseg/internal/volume/jpegls"
 )
@@ -74,7 +75,7 @@ func (c *catalogue) tell(scan *volume.Scan, g *ordered) {
 		sign = "int"
 	}
 	scan.DataType = fmt.Sprintf("%s%d", sign, o.bitsAllocated)
-	scan.TransferSyntax = o.syntax.name
+	scan.TransferSyntax = o.syntax.Name
 	scaling := volume.Scaling{Slope: first.slope, Intercept: first.inter}
 	warned := make(map[string]bool)
 	warn := func(name, text string) {
@@ -157,13 +158,13 @@ func (c *catalogue) decode(ctx context.Context, o *object, use func(index int, s
 	if again.pixelLength != o.pixelLength || !again.hasPixels {
 		return volume.Refuse(volume.CodeDamaged, "the file changed while it was read", "try again")
 	}
-	if o.pixelLength != undefinedLength {
-		if o.syntax.codec != codecNative && int64(o.pixelLength) != o.nativeBytes() && int64(o.pixelLength) != o.nativeBytes()+1 {
+	if o.pixelLength != dataset.UndefinedLength {
+		if o.syntax.Codec != dataset.CodecNative && int64(o.pixelLength) != o.nativeBytes() && int64(o.pixelLength) != o.nativeBytes()+1 {
 			return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its %v is a compressed one, but its pixel data are not in fragments", o.syntax), "export the series again")
 		}
 		err := o.native(d, &c.buffers, use)
-		if err == nil && o.syntax.deflated {
-			_, err = io.Copy(io.Discard, d.in) // to see that the file is whole
+		if err == nil && o.syntax.Deflated {
+			_, err = io.Copy(io.Discard, d.Rest()) // to see that the file is whole
 		}
 		return asRefusal(err)
 	}
@@ -176,7 +177,7 @@ func (o *object) nativeBytes() int64 {
 }
 
 // native reads uncompressed pixels.
-func (o *object) native(d *stream, b *buffers, use func(index int, samples []int32) error) error {
+func (o *object) native(d *dataset.Stream, b *buffers, use func(index int, samples []int32) error) error {
 	need, have := o.nativeBytes(), int64(o.pixelLength)
 	frameBytes := o.rows * o.columns * o.bitsAllocated / 8
 	if have < need {
@@ -185,22 +186,22 @@ func (o *object) native(d *stream, b *buffers, use func(index int, samples []int
 	if have-need >= int64(frameBytes) {
 		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("its pixel data are too long for Rows, Columns and NumberOfFrames: a length of %d bytes, and %d are needed", have, need), "correct the header or export the series again")
 	}
-	swapped := o.bitsAllocated == 8 && o.syntax.order == binary.BigEndian && o.pixelVR != "OB"
+	swapped := o.bitsAllocated == 8 && o.syntax.Order == binary.BigEndian && o.pixelVR != "OB"
 	raw, samples := b.of(frameBytes, o.rows*o.columns)
 	for index := range o.frameCount {
 		// A frame of odd length begins in the middle of a word.
 		if swapped && o.frameCount > 1 && frameBytes%2 != 0 {
 			return volume.Refuse(volume.CodeUnsupportedSyntax, "frames of an odd number of 8-bit pixels in Explicit VR Big Endian are not read", "convert the series to little endian")
 		}
-		if err := d.full(raw); err != nil {
+		if err := d.Full(raw); err != nil {
 			return truncatedPixels(err)
 		}
 		if swapped {
-			if err := d.swapPairs(raw); err != nil {
+			if err := swapPairs(d, raw); err != nil {
 				return truncatedPixels(err)
 			}
 		}
-		o.unpack(samples, raw, o.syntax.order)
+		o.unpack(samples, raw, o.syntax.Order)
 		o.store(samples)
 		if err := use(index, samples); err != nil {
 			return err
@@ -218,13 +219,13 @@ func truncatedPixels(err error) error {
 
 // swapPairs puts bytes in order that are stored as big-endian words; of an odd
 // number the last is followed by its partner.
-func (s *stream) swapPairs(raw []byte) error {
+func swapPairs(s *dataset.Stream, raw []byte) error {
 	for i := 0; i+1 < len(raw); i += 2 {
 		raw[i], raw[i+1] = raw[i+1], raw[i]
 	}
 	if len(raw)%2 != 0 {
 		var last [1]byte
-		if err := s.full(last[:]); err != nil {
+		if err := s.Full(last[:]); err != nil {
 			return err
 		}
 		raw[len(raw)-1] = last[0]
@@ -266,14 +267,14 @@ func (o *object) store(samples []int32) {
 }
 
 // encapsulated reads compressed pixels.
-func (o *object) encapsulated(ctx context.Context, d *stream, b *buffers, use func(index int, samples []int32) error) error {
-	switch o.syntax.codec {
-	case codecNone:
-		return o.syntax.unsupported("export or convert the series as Explicit VR Little Endian")
-	case codecProgram:
+func (o *object) encapsulated(ctx context.Context, d *dataset.Stream, b *buffers, use func(index int, samples []int32) error) error {
+	switch o.syntax.Codec {
+	case dataset.CodecNone:
+		return o.syntax.Unsupported("export or convert the series as Explicit VR Little Endian")
+	case dataset.CodecProgram:
 		return o.byProgram(ctx, b, use)
 	}
-	if o.syntax.codec == codecNative && o.syntax.uid != uidUncompressedFragments {
+	if o.syntax.Codec == dataset.CodecNative && o.syntax.UID != dataset.UIDUncompressedFragments {
 		return volume.Refuse(volume.CodeUnsupportedSyntax, fmt.Sprintf("its %v is an uncompressed one, but its pixel data are in fragments, as compressed ones are", o.syntax), "export the series again")
 	}
 	frames, err := o.fragments(d)
@@ -298,17 +299,17 @@ func (o *object) encapsulated(ctx context.Context, d *stream, b *buffers, use fu
 // frameOf decodes one frame.
 func (o *object) frameOf(samples []int32, compressed []byte) error {
 	var err error
-	switch o.syntax.codec {
-	case codecNative: // fragments without compression
+	switch o.syntax.Codec {
+	case dataset.CodecNative: // fragments without compression
 		if len(compressed) < len(samples)*o.bitsAllocated/8 {
 			return truncatedPixels(io.ErrUnexpectedEOF)
 		}
-		o.unpack(samples, compressed, o.syntax.order)
-	case codecRLE:
+		o.unpack(samples, compressed, o.syntax.Order)
+	case dataset.CodecRLE:
 		err = o.rle(samples, compressed)
-	case codecJPEG:
+	case dataset.CodecJPEG:
 		err = o.picture(samples, func() (*jpeg.Image, error) { return jpeg.Decode(compressed, len(samples)) })
-	case codecJPEGLS:
+	case dataset.CodecJPEGLS:
 		err = o.picture(samples, func() (*jpeg.Image, error) { return jpegls.Decode(compressed, len(samples)) })
 	}
 	if err != nil {
@@ -323,7 +324,7 @@ func (o *object) picture(samples []int32, decode func() (*jpeg.Image, error)) er
 	picture, err := decode()
 	switch {
 	case errors.Is(err, jpeg.ErrUnsupported):
-		return o.syntax.unsupported("export or convert the series as Explicit VR Little Endian")
+		return o.syntax.Unsupported("export or convert the series as Explicit VR Little Endian")
 	case err != nil:
 		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data are damaged or truncated (%v)", err), "copy or export the file again")
 	case picture.Width != o.columns || picture.Height != o.rows:

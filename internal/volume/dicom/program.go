@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
 
 // JPEG 2000 is undone by GDCM's program where it is installed (Debian:
@@ -27,7 +28,7 @@ const (
 func (o *object) byProgram(ctx context.Context, b *buffers, use func(index int, samples []int32) error) error {
 	program, err := exec.LookPath(decoderProgram)
 	if err != nil {
-		return o.syntax.unsupported(fmt.Sprintf("install the program %s (Debian's %s), or export the series as Explicit VR Little Endian", decoderProgram, decoderPackage))
+		return o.syntax.Unsupported(fmt.Sprintf("install the program %s (Debian's %s), or export the series as Explicit VR Little Endian", decoderProgram, decoderPackage))
 	}
 	dir, err := os.MkdirTemp("", "brainseg-")
 	if err != nil {
@@ -59,7 +60,7 @@ func (o *object) byProgram(ctx context.Context, b *buffers, use func(index int, 
 	if err != nil {
 		return asRefusal(err)
 	}
-	if decoded.syntax.codec != codecNative || decoded.pixelLength == undefinedLength || decoded.check() != nil ||
+	if decoded.syntax.Codec != dataset.CodecNative || decoded.pixelLength == dataset.UndefinedLength || decoded.check() != nil ||
 		decoded.rows != o.rows || decoded.columns != o.columns || decoded.frameCount != o.frameCount {
 		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("%s returned another picture than the header describes", decoderProgram), "export the series as Explicit VR Little Endian")
 	}

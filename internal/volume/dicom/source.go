@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
 
 // source is the files of a folder, a zip or one file.
@@ -125,7 +126,7 @@ func isZip(head []byte) bool {
 // Recognised tells whether head, the first 132 bytes of a file, may be those of a
 // DICOM file or of a zip.
 func Recognised(head []byte) bool {
-	return isZip(head) || len(head) == 132 && bytes.Equal(head[128:], []byte("DICM")) || bytes.HasPrefix(head, []byte("DICM")) || bare(head)
+	return isZip(head) || len(head) == 132 && bytes.Equal(head[128:], []byte("DICM")) || bytes.HasPrefix(head, []byte("DICM")) || dataset.Bare(head)
 }
 
 // isDirectory tells whether the file is a DICOMDIR.
@@ -136,9 +137,8 @@ func isDirectory(path string) bool {
 		return false
 	}
 	defer in.Close()
-	var o object
-	meta, err := o.meta(bufio.NewReader(in))
-	return err == nil && meta.text(tagMediaStorageSOPClass) == classDirectory
+	meta, _, _, err := dataset.ReadMeta(bufio.NewReader(in))
+	return err == nil && meta.Text(dataset.TagMediaStorageSOPClass) == classDirectory
 }
 
 // openFolder lists the files below dir. Symbolic links are followed, each folder
