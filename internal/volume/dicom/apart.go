@@ -58,7 +58,7 @@ func (c *catalogue) dropCopies(ctx context.Context, scan *volume.Scan, frames []
 	}
 	scan.Warn("copies-dropped", "%d image(s) are there twice; the copies were left out", len(dropped))
 	for _, pair := range doubles {
-		c.left.add("a copy of another image", pair[1].object.file.name)
+		c.left.Add("a copy of another image", pair[1].object.file.Name)
 	}
 	return slices.DeleteFunc(frames, func(f *frame) bool { return dropped[f] }), nil
 }
@@ -88,7 +88,7 @@ func (c *catalogue) digests(ctx context.Context, doubles [][2]*frame) (map[*fram
 			return nil
 		})
 		if err != nil {
-			return nil, inFile(err, f.object.file.name)
+			return nil, inFile(err, f.object.file.Name)
 		}
 	}
 	return digests, nil

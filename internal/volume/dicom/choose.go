@@ -8,16 +8,16 @@ import (
 
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
+	"github.com/brainseg/brainseg/internal/volume/dicom/files"
 )
 
 // SOP classes that matter by themselves.
 const (
-	classDirectory = "1.2.840.10008.1.3.10"
-	classMR        = "1.2.840.10008.5.1.4.1.1.4" // and .4.1 and so on: enhanced MR
-	classCT        = "1.2.840.10008.5.1.4.1.1.2"
-	classSegments  = "1.2.840.10008.5.1.4.1.1.66" // and what is below it
-	classDose      = "1.2.840.10008.5.1.4.1.1.481"
-	classCapture   = "1.2.840.10008.5.1.4.1.1.7" // and what is below it: screenshots
+	classMR       = "1.2.840.10008.5.1.4.1.1.4" // and .4.1 and so on: enhanced MR
+	classCT       = "1.2.840.10008.5.1.4.1.1.2"
+	classSegments = "1.2.840.10008.5.1.4.1.1.66" // and what is below it
+	classDose     = "1.2.840.10008.5.1.4.1.1.481"
+	classCapture  = "1.2.840.10008.5.1.4.1.1.7" // and what is below it: screenshots
 )
 
 // within tells whether the object's class is this one or below it.
@@ -31,7 +31,7 @@ func (o *object) isMR() bool { return o.modality == "MR" || o.within(classMR) }
 // damaged or, which it then notes, without its pixels.
 func (o *object) notAnImage() string {
 	switch {
-	case o.sopClass == classDirectory:
+	case o.sopClass == files.ClassDirectory:
 		return "DICOMDIR"
 	case o.within(classSegments), o.within(classDose), o.modality == "SEG":
 		return "a segmentation, raw data or a dose, not a scan"
@@ -107,7 +107,7 @@ func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, 
 	// A file that is too damaged to tell its series may be a slice of any.
 	for _, o := range c.objects {
 		if o.err != nil && o.series == "" {
-			return nil, o.err.In(o.file.name)
+			return nil, o.err.In(o.file.Name)
 		}
 	}
 	chosen, why := best(list)
@@ -128,7 +128,7 @@ func (c *catalogue) dropCaptures() {
 	c.objects = slices.DeleteFunc(c.objects, func(o *object) bool {
 		captured := o.within(classCapture) && scanned[o.series]
 		if captured {
-			c.left.add("a screenshot (secondary capture) among the images", o.file.name)
+			c.left.Add("a screenshot (secondary capture) among the images", o.file.Name)
 		}
 		return captured
 	})
@@ -141,7 +141,7 @@ func (c *catalogue) leave(list []*series, chosen *series) {
 			continue
 		}
 		for _, o := range s.objects {
-			c.left.add("of another series ("+s.uid+")", o.file.name)
+			c.left.Add("of another series ("+s.uid+")", o.file.Name)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func (c *catalogue) leave(list []*series, chosen *series) {
 // nothing refuses a source without images.
 func (c *catalogue) nothing() error {
 	var found []string
-	for _, l := range c.left.list(&c.names) {
+	for _, l := range c.left.List(&c.names) {
 		found = append(found, fmt.Sprintf("%d x %s", l.Count, l.Reason))
 	}
 	what := "there are no files"

@@ -45,34 +45,34 @@ func (s *series) check() error {
 	}
 	for _, o := range s.objects {
 		if o.err != nil {
-			return o.err.In(o.file.name)
+			return o.err.In(o.file.Name)
 		}
 	}
 	first := s.objects[0]
 	for _, o := range s.objects {
 		if r := o.check(); r != nil {
-			return r.In(o.file.name)
+			return r.In(o.file.Name)
 		}
 		if o.rows != first.rows || o.columns != first.columns {
-			return volume.Refuse(volume.CodeMixedSeries, fmt.Sprintf("Rows and Columns (the matrix size) differ within the series: %d x %d here, %d x %d in %q", o.columns, o.rows, first.columns, first.rows, first.file.name), "give the images of one matrix size").In(o.file.name)
+			return volume.Refuse(volume.CodeMixedSeries, fmt.Sprintf("Rows and Columns (the matrix size) differ within the series: %d x %d here, %d x %d in %q", o.columns, o.rows, first.columns, first.rows, first.file.Name), "give the images of one matrix size").In(o.file.Name)
 		}
 		if o.frameOfReference != first.frameOfReference && o.frameOfReference != "" && first.frameOfReference != "" {
-			return volume.Refuse(volume.CodeMixedSeries, "the series holds images of different frames of reference (FrameOfReferenceUID), so two scans share one series UID", "give the files of one scan").In(o.file.name)
+			return volume.Refuse(volume.CodeMixedSeries, "the series holds images of different frames of reference (FrameOfReferenceUID), so two scans share one series UID", "give the files of one scan").In(o.file.Name)
 		}
 	}
 	frames := s.frames()
 	for _, f := range frames {
 		if f.err != nil {
-			return f.err.In(f.object.file.name)
+			return f.err.In(f.object.file.Name)
 		}
 	}
 	for _, f := range frames {
 		if f.differs(frames[0]) {
-			return volume.Refuse(volume.CodeMixedSeries, "the orientation differs within the series (a localizer, or several scans in one)", "give the images of one orientation").In(f.object.file.name)
+			return volume.Refuse(volume.CodeMixedSeries, "the orientation differs within the series (a localizer, or several scans in one)", "give the images of one orientation").In(f.object.file.Name)
 		}
 		for i, spacing := range f.spacing {
 			if math.Abs(spacing-frames[0].spacing[i]) > 0.001*frames[0].spacing[i] {
-				return volume.Refuse(volume.CodeMixedSeries, "PixelSpacing (0028,0030) differs within the series", "give the images of one resolution").In(f.object.file.name)
+				return volume.Refuse(volume.CodeMixedSeries, "PixelSpacing (0028,0030) differs within the series", "give the images of one resolution").In(f.object.file.Name)
 			}
 		}
 	}
@@ -134,7 +134,7 @@ func (c *catalogue) slices(ctx context.Context, scan *volume.Scan, s *series, op
 	for i, f := range frames {
 		off := f.position.Minus(origin.Plus(step.Times(float64(i)))).Length()
 		if worst = math.Max(worst, off); off > slack {
-			return nil, volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("the positions (ImagePositionPatient) are not on a straight line: one is %.3g mm off", off), "export the series again").In(f.object.file.name)
+			return nil, volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("the positions (ImagePositionPatient) are not on a straight line: one is %.3g mm off", off), "export the series again").In(f.object.file.Name)
 		}
 	}
 	if !inStackOrder(frames) {
@@ -199,7 +199,7 @@ func sortAlong(frames []*frame, normal volume.Vector) {
 			return x < y
 		}
 		if a.object != b.object {
-			return a.object.file.name < b.object.file.name
+			return a.object.file.Name < b.object.file.Name
 		}
 		return a.index < b.index
 	})
@@ -263,4 +263,17 @@ func count(list []float64, usual, slack float64) int {
 		}
 	}
 	return n
+}
+
+// quoted names frames in a sentence, for hide.
+func quoted(frames ...*frame) string {
+	var names []string
+	for _, f := range frames {
+		name := fmt.Sprintf("%q", f.object.file.Name)
+		if f.object.frameCount > 1 {
+			name = fmt.Sprintf("frame %d of %s", f.index+1, name)
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, " and ")
 }

@@ -10,11 +10,12 @@ import (
 
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
+	"github.com/brainseg/brainseg/internal/volume/dicom/files"
 )
 
 // object is what is kept of one file.
 type object struct {
-	file    *sourceFile
+	file    *files.File
 	err     *volume.Refusal // why the image is not usable; nil if it is
 	foreign string          // of dataset.ErrNotDICOM: what the file is instead
 	patient []string        // words that must not be shown
@@ -67,10 +68,9 @@ func (o *object) note(name, text string) {
 
 // parse reads an object up to its pixels, which are next in the stream. The
 // object holds what could be read even if there is an error.
-func parse(in *input) (*object, *dataset.Stream, error) {
-	o := &object{frameCount: 1, fileSize: in.size}
-	raw := bufio.NewReaderSize(in, 16<<10)
-	in.buffered = raw
+func parse(in *files.Input) (*object, *dataset.Stream, error) {
+	o := &object{frameCount: 1, fileSize: in.Size}
+	raw := in.Buffered()
 	meta, bare, foreign, err := dataset.ReadMeta(raw)
 	if o.foreign = foreign; err != nil {
 		return o, nil, err
@@ -84,7 +84,7 @@ func parse(in *input) (*object, *dataset.Stream, error) {
 	head, _ := raw.Peek(8)
 	seen, changed := o.syntax.Observed(head)
 	if o.syntax.Deflated && !plain(head) {
-		body = bufio.NewReaderSize(io.LimitReader(inflate(raw), min(maxInflated, max(harmless, bombRatio*in.size))), 16<<10)
+		body = bufio.NewReaderSize(io.LimitReader(inflate(raw), files.Inflated(in.Size)), 16<<10)
 		head, _ = body.Peek(8)
 		seen, changed = o.syntax.Observed(head)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
+	"github.com/brainseg/brainseg/internal/volume/dicom/files"
 	"github.com/brainseg/brainseg/internal/volume/jpeg"
 	"github.com/brainseg/brainseg/internal/volume/jpegls"
 )
@@ -40,7 +41,7 @@ func (c *catalogue) pixels(ctx context.Context, scan *volume.Scan, g *ordered) e
 			return nil
 		})
 		if err != nil {
-			return inFile(err, o.file.name)
+			return inFile(err, o.file.Name)
 		}
 	}
 	c.tell(scan, g)
@@ -146,14 +147,14 @@ func (c *catalogue) decode(ctx context.Context, o *object, use func(index int, s
 	if o.rows > maxSide || o.columns > maxSide || o.rows*o.columns > volume.MaxVoxels {
 		return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("an image of %d x %d pixels is too large", o.columns, o.rows), "resample it")
 	}
-	in, err := o.file.open(ctx)
+	in, err := o.file.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	again, d, err := parse(in)
 	if err != nil {
-		return asRefusal(err)
+		return files.Explain(err)
 	}
 	if again.pixelLength != o.pixelLength || !again.hasPixels {
 		return volume.Refuse(volume.CodeDamaged, "the file changed while it was read", "try again")
@@ -166,9 +167,9 @@ func (c *catalogue) decode(ctx context.Context, o *object, use func(index int, s
 		if err == nil && o.syntax.Deflated {
 			_, err = io.Copy(io.Discard, d.Rest()) // to see that the file is whole
 		}
-		return asRefusal(err)
+		return files.Explain(err)
 	}
-	return asRefusal(o.encapsulated(ctx, d, &c.buffers, use))
+	return files.Explain(o.encapsulated(ctx, d, &c.buffers, use))
 }
 
 // nativeBytes is the length of uncompressed pixels.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
+	"github.com/brainseg/brainseg/internal/volume/dicom/files"
 )
 
 // JPEG 2000 is undone by GDCM's program where it is installed (Debian:
@@ -51,14 +52,14 @@ func (o *object) byProgram(ctx context.Context, b *buffers, use func(index int, 
 		}
 		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data (%v) could not be decompressed by %s", o.syntax, decoderProgram), "copy or export the file again")
 	}
-	in, err := (&sourceFile{path: plain}).open(ctx)
+	in, err := files.OnDisk(plain).Open(ctx)
 	if err != nil {
 		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data (%v) could not be decompressed by %s", o.syntax, decoderProgram), "copy or export the file again")
 	}
 	defer in.Close()
 	decoded, d, err := parse(in)
 	if err != nil {
-		return asRefusal(err)
+		return files.Explain(err)
 	}
 	if decoded.syntax.Codec != dataset.CodecNative || decoded.pixelLength == dataset.UndefinedLength || decoded.check() != nil ||
 		decoded.rows != o.rows || decoded.columns != o.columns || decoded.frameCount != o.frameCount {
@@ -70,7 +71,7 @@ func (o *object) byProgram(ctx context.Context, b *buffers, use func(index int, 
 
 // copyTo writes the object's file to path, readable for this user only.
 func (o *object) copyTo(ctx context.Context, path string) error {
-	in, err := o.file.open(ctx)
+	in, err := o.file.Open(ctx)
 	if err != nil {
 		return err
 	}

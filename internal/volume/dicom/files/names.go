@@ -1,7 +1,6 @@
-package dicom
+package files
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -9,9 +8,9 @@ import (
 	"github.com/brainseg/brainseg/internal/volume"
 )
 
-// patientWords are the parts of patients' names and numbers, in lower case. File
+// PatientWords are the parts of patients' names and numbers, in lower case. File
 // names are often made of them.
-type patientWords struct{ words []string }
+type PatientWords struct{ words []string }
 
 // The lengths from which a part of a name, or of digits alone, counts: shorter ones
 // are in many file names by chance.
@@ -20,7 +19,8 @@ const (
 	shortestNumber = 5
 )
 
-func (p *patientWords) add(texts []string) {
+// Add takes in a patient's name or number.
+func (p *PatientWords) Add(texts []string) {
 	for _, text := range texts {
 		for _, word := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
 			return strings.ContainsRune("^=\\ ,._-\x00\t", r)
@@ -37,14 +37,14 @@ func (p *patientWords) add(texts []string) {
 }
 
 // shows tells whether text holds one of the words.
-func (p *patientWords) shows(text string) bool {
+func (p *PatientWords) shows(text string) bool {
 	text = strings.ToLower(text)
 	return slices.ContainsFunc(p.words, func(word string) bool { return strings.Contains(text, word) })
 }
 
-// file returns the name of a file, without the parts of its path that hold one
+// File returns the name of a file, without the parts of its path that hold one
 // of the words.
-func (p *patientWords) file(name string) string {
+func (p *PatientWords) File(name string) string {
 	if name == "" || !p.shows(name) {
 		return name
 	}
@@ -60,26 +60,27 @@ func (p *patientWords) file(name string) string {
 	return strings.Join(parts, "/")
 }
 
-// hide returns a sentence with the file names in it, which are in quotation
+// Hide returns a sentence with the file names in it, which are in quotation
 // marks, as file does.
-func (p *patientWords) hide(sentence string) string {
+func (p *PatientWords) Hide(sentence string) string {
 	if !strings.Contains(sentence, `"`) {
 		return sentence
 	}
 	parts := strings.Split(sentence, `"`)
 	for i := 1; i < len(parts); i += 2 {
-		parts[i] = p.file(parts[i])
+		parts[i] = p.File(parts[i])
 	}
 	return strings.Join(parts, `"`)
 }
 
-// leftOut collects files by the reason why they are not part of the volume.
-type leftOut struct{ reasons []volume.LeftOut }
+// LeftOut collects files by the reason why they are not part of the volume.
+type LeftOut struct{ reasons []volume.LeftOut }
 
 // shownFiles is how many files are named for each reason.
 const shownFiles = 10
 
-func (l *leftOut) add(reason, file string) {
+// Add takes in a file and the reason.
+func (l *LeftOut) Add(reason, file string) {
 	i := slices.IndexFunc(l.reasons, func(o volume.LeftOut) bool { return o.Reason == reason })
 	if i < 0 {
 		i = len(l.reasons)
@@ -91,28 +92,15 @@ func (l *leftOut) add(reason, file string) {
 	}
 }
 
-// list returns them by reason, with names that may be shown.
-func (l *leftOut) list(names *patientWords) []volume.LeftOut {
+// List returns them by reason, with names that may be shown.
+func (l *LeftOut) List(names *PatientWords) []volume.LeftOut {
 	list := slices.Clone(l.reasons)
 	slices.SortFunc(list, func(a, b volume.LeftOut) int { return strings.Compare(a.Reason, b.Reason) })
 	for i := range list {
 		list[i].Files = slices.Clone(list[i].Files)
 		for j, file := range list[i].Files {
-			list[i].Files[j] = names.file(file)
+			list[i].Files[j] = names.File(file)
 		}
 	}
 	return list
-}
-
-// quoted names frames in a sentence, for hide.
-func quoted(frames ...*frame) string {
-	var names []string
-	for _, f := range frames {
-		name := fmt.Sprintf("%q", f.object.file.name)
-		if f.object.frameCount > 1 {
-			name = fmt.Sprintf("frame %d of %s", f.index+1, name)
-		}
-		names = append(names, name)
-	}
-	return strings.Join(names, " and ")
 }

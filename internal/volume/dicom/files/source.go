@@ -1,4 +1,9 @@
-package dicom
+// Package files opens what a DICOM series comes in: a folder, a zip, a DICOMDIR or
+// one file, and names files so that nothing of a patient shows.
+//
+// It bounds what a hostile archive or folder may cost before anything of it is read. It looks
+// into files only to tell what they are. Package dicom calls it.
+package files
 
 import (
 	"archive/zip"
@@ -22,32 +27,56 @@ import (
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
 
-// source is the files of a folder, a zip or one file.
-type source struct {
-	files []sourceFile
-	close func() error
+// Bounds on what is read.
+const (
+	maxFiles = 50000
+	maxDepth = 24 // of folders
+	// maxInflated is the number of bytes of all a zip's entries.
+	maxInflated = 2 << 30
+	// What expands to more than Harmless bytes and bombRatio times its size is no
+	// scan.
+	Harmless  = 64 << 20
+	bombRatio = 250
+)
+
+// Inflated is the number of bytes to which a file of some size may expand.
+func Inflated(size int64) int64 { return min(maxInflated, max(Harmless, bombRatio*size)) }
+
+// ClassDirectory is the SOP class of a DICOMDIR.
+const ClassDirectory = "1.2.840.10008.1.3.10"
+
+// Source is the files of a folder, a zip or one file.
+type Source struct {
+	Files []File
+	Close func() error
 }
 
-// sourceFile is a file or an entry of a zip.
-type sourceFile struct {
-	name   string // below the source's path, fit to be shown
-	reason string // why it is left out unseen; "" to look
+// File is a file or an entry of a zip.
+type File struct {
+	Name   string // below the source's path, fit to be shown
+	Reason string // why it is left out unseen; "" to look
 	path   string // on disk, or
 	entry  *zip.File
 }
 
-// input is an open file.
-type input struct {
+// Input is an open file.
+type Input struct {
 	io.Reader
 	closer   io.Closer
-	size     int64         // in the file system or zip
-	buffered *bufio.Reader // what the parser took from it
+	Size     int64 // in the file system or zip
+	buffered *bufio.Reader
 }
 
-func (in *input) Close() error { return in.closer.Close() }
+// Close closes the file.
+func (in *Input) Close() error { return in.closer.Close() }
 
-// rest is what is left to read.
-func (in *input) rest() io.Reader { return in.buffered }
+// Buffered reads the file through a buffer, the same one each time.
+func (in *Input) Buffered() *bufio.Reader {
+	if in.buffered == nil {
+		in.buffered = bufio.NewReaderSize(in.Reader, 16<<10)
+	}
+	return in.buffered
+}
 
 type contextReader struct {
 	ctx context.Context
@@ -61,7 +90,8 @@ func (r contextReader) Read(b []byte) (int, error) {
 	return r.in.Read(b)
 }
 
-func (f *sourceFile) open(ctx context.Context) (*input, error) {
+// Open opens the file.
+func (f *File) Open(ctx context.Context) (*Input, error) {
 	if f.entry == nil {
 		file, err := os.Open(f.path)
 		if err != nil {
@@ -71,16 +101,17 @@ func (f *sourceFile) open(ctx context.Context) (*input, error) {
 		if info, err := file.Stat(); err == nil {
 			size = info.Size()
 		}
-		return &input{Reader: contextReader{ctx, file}, closer: file, size: size}, nil
+		return &Input{Reader: contextReader{ctx, file}, closer: file, Size: size}, nil
 	}
 	in, err := f.entry.Open()
 	if err != nil {
-		return nil, asRefusal(err)
+		return nil, Explain(err)
 	}
-	return &input{Reader: contextReader{ctx, in}, closer: in, size: int64(f.entry.UncompressedSize64)}, nil
+	return &Input{Reader: contextReader{ctx, in}, closer: in, Size: int64(f.entry.UncompressedSize64)}, nil
 }
 
-func openSource(path string) (*source, error) {
+// Open opens what is at path.
+func Open(path string) (*Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -102,7 +133,7 @@ func openSource(path string) (*source, error) {
 		// The images that a DICOMDIR lists are beside and below it.
 		return openFolder(filepath.Dir(path))
 	}
-	return &source{files: []sourceFile{{name: showable(filepath.Base(path)), path: path}}, close: func() error { return nil }}, nil
+	return &Source{Files: []File{*OnDisk(path)}, Close: func() error { return nil }}, nil
 }
 
 func firstBytes(path string) ([]byte, error) {
@@ -131,20 +162,20 @@ func Recognised(head []byte) bool {
 
 // isDirectory tells whether the file is a DICOMDIR.
 func isDirectory(path string) bool {
-	f := sourceFile{path: path}
-	in, err := f.open(context.Background())
+	f := File{path: path}
+	in, err := f.Open(context.Background())
 	if err != nil {
 		return false
 	}
 	defer in.Close()
 	meta, _, _, err := dataset.ReadMeta(bufio.NewReader(in))
-	return err == nil && meta.Text(dataset.TagMediaStorageSOPClass) == classDirectory
+	return err == nil && meta.Text(dataset.TagMediaStorageSOPClass) == ClassDirectory
 }
 
 // openFolder lists the files below dir. Symbolic links are followed, each folder
 // once.
-func openFolder(dir string) (*source, error) {
-	s := &source{close: func() error { return nil }}
+func openFolder(dir string) (*Source, error) {
+	s := &Source{Close: func() error { return nil }}
 	seen := make(map[string]bool)
 	var walk func(dir, name string, depth int) error
 	walk = func(dir, name string, depth int) error {
@@ -168,15 +199,15 @@ func openFolder(dir string) (*source, error) {
 			info, err := os.Stat(full)
 			switch {
 			case err != nil:
-				s.files = append(s.files, sourceFile{name: below, reason: "cannot be opened (a broken link or no permission)"})
+				s.Files = append(s.Files, File{Name: below, Reason: "cannot be opened (a broken link or no permission)"})
 			case info.IsDir():
 				if err := walk(full, below, depth+1); err != nil {
 					return err
 				}
 			case info.Mode().IsRegular():
-				s.files = append(s.files, sourceFile{name: below, path: full})
+				s.Files = append(s.Files, File{Name: below, path: full})
 			}
-			if len(s.files) > maxFiles {
+			if len(s.Files) > maxFiles {
 				return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("the folder holds more than %d files", maxFiles), "give the folder with the series")
 			}
 		}
@@ -189,7 +220,7 @@ func openFolder(dir string) (*source, error) {
 }
 
 // openZip lists the entries of a zip after looking whether it is a decent one.
-func openZip(path string) (*source, error) {
+func openZip(path string) (*Source, error) {
 	archive, err := zip.OpenReader(path)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 		return nil, err
@@ -197,7 +228,7 @@ func openZip(path string) (*source, error) {
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return nil, volume.Refuse(volume.CodeArchive, "the zip is damaged or truncated: its list of entries cannot be read", "copy or make the zip again")
 	}
-	s := &source{close: archive.Close}
+	s := &Source{Close: archive.Close}
 	size := int64(0)
 	if info, err := os.Stat(path); err == nil {
 		size = info.Size()
@@ -210,7 +241,7 @@ func openZip(path string) (*source, error) {
 }
 
 // entries takes over the entries of a zip of some size.
-func (s *source) entries(files []*zip.File, size int64) error {
+func (s *Source) entries(files []*zip.File, size int64) error {
 	if len(files) > maxFiles {
 		return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("the zip holds more than %d files", maxFiles), "make a zip of the series alone")
 	}
@@ -233,9 +264,9 @@ func (s *source) entries(files []*zip.File, size int64) error {
 			return volume.Refuse(volume.CodeArchive, "the zip is damaged: an entry is not where the list says", "copy or make the zip again").In(showable(f.Name))
 		}
 		extents = append(extents, extent{from, from + int64(f.CompressedSize64)})
-		s.files = append(s.files, sourceFile{name: showable(f.Name), entry: f})
+		s.Files = append(s.Files, File{Name: showable(f.Name), entry: f})
 	}
-	if total > harmless && total > bombRatio*uint64(size) {
+	if total > Harmless && total > bombRatio*uint64(size) {
 		return volume.Refuse(volume.CodeArchive, fmt.Sprintf("the zip expands to more than %d times its size, which only a hostile archive does: the ratio is too large (no DICOM image of it was read)", bombRatio), "do not open it")
 	}
 	slices.SortFunc(extents, func(a, b extent) int {
@@ -249,7 +280,7 @@ func (s *source) entries(files []*zip.File, size int64) error {
 			return volume.Refuse(volume.CodeArchive, "the zip's entries share their bytes, which only a hostile archive does (its size would be too large)", "do not open it")
 		}
 	}
-	sort.SliceStable(s.files, func(i, j int) bool { return s.files[i].name < s.files[j].name })
+	sort.SliceStable(s.Files, func(i, j int) bool { return s.Files[i].Name < s.Files[j].Name })
 	return nil
 }
 
@@ -268,9 +299,9 @@ func showable(name string) string {
 	return name
 }
 
-// asRefusal explains an error of reading. Errors that are none of the file's are
+// Explain makes a refusal of an error of reading. Errors that are none of the file's are
 // not explained.
-func asRefusal(err error) error {
+func Explain(err error) error {
 	var r *volume.Refusal
 	var path *os.PathError
 	var corrupt flate.CorruptInputError
@@ -291,3 +322,10 @@ func asRefusal(err error) error {
 	}
 	return err
 }
+
+// Packed tells whether the file is an entry of a zip, which checks its checksum at
+// its end.
+func (f *File) Packed() bool { return f.entry != nil }
+
+// OnDisk is a file by its path alone.
+func OnDisk(path string) *File { return &File{Name: showable(filepath.Base(path)), path: path} }
