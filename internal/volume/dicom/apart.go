@@ -81,7 +81,7 @@ func (c *catalogue) digests(ctx context.Context, doubles [][2]*frame) (map[*fram
 			continue
 		}
 		done[f.object] = true
-		err := c.decode(ctx, f.object, func(index int, samples []int32) error {
+		err := c.decoder.Decode(ctx, f.object.file, &f.object.Format, func(index int, samples []int32) error {
 			hash.Reset()
 			binary.Write(hash, binary.LittleEndian, samples)
 			digests[&f.object.frames[index]] = [sha256.Size]byte(hash.Sum(nil))

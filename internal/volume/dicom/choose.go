@@ -39,12 +39,12 @@ func (o *object) notAnImage() string {
 		return ""
 	case o.floatPixels:
 		return "a map of floating-point numbers, not a scan"
-	case o.hasPixels && o.pixelLength != 0:
+	case o.HasPixels && o.Length != 0:
 		return ""
 	case o.sopClass == "":
 		o.err = volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short and ends before it says what it is", "copy or export it again")
 		return ""
-	case !o.isMR() && !o.within(classCT) && o.rows == 0:
+	case !o.isMR() && !o.within(classCT) && o.Rows == 0:
 		return "no image (report, presentation state, document or the like)"
 	}
 	o.err = volume.Refuse(volume.CodeNoImage, "it has no pixel data: there is no image in it", "copy or export the file again")
@@ -164,7 +164,7 @@ func describe(list []*series) string {
 	var parts []string
 	for _, s := range list[:min(len(list), 20)] {
 		o := s.first()
-		part := fmt.Sprintf("%s (%d images of %d x %d", s.uid, len(s.frames()), o.columns, o.rows)
+		part := fmt.Sprintf("%s (%d images of %d x %d", s.uid, len(s.frames()), o.Columns, o.Rows)
 		if o.echoTime > 0 {
 			part += fmt.Sprintf(", TE %.4g ms", o.echoTime)
 		}

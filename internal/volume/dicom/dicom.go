@@ -24,10 +24,8 @@ import (
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 	"github.com/brainseg/brainseg/internal/volume/dicom/files"
+	"github.com/brainseg/brainseg/internal/volume/dicom/pixels"
 )
-
-// maxCompressed bounds the bytes of one object's compressed pixels.
-const maxCompressed = 256 << 20
 
 // Read reads the volume in the folder, zip or file at path. What is wrong with it
 // is told by a *volume.Refusal.
@@ -46,6 +44,7 @@ func Recognised(head []byte) bool { return files.Recognised(head) }
 
 func read(ctx context.Context, source *files.Source, options volume.Options) (*volume.Scan, error) {
 	catalogue := &catalogue{source: source}
+	catalogue.decoder.Parse = parseFormat
 	if err := catalogue.fill(ctx); err != nil {
 		return nil, catalogue.named(err)
 	}
@@ -63,7 +62,7 @@ type catalogue struct {
 	left    files.LeftOut
 	foreign int64 // bytes read of files in a zip that are not DICOM
 	names   files.PatientWords
-	buffers buffers
+	decoder pixels.Decoder
 }
 
 // fill reads what each file is.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
-	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 )
 
 // ordered is the frames of a volume in the order of their slices.
@@ -53,8 +52,8 @@ func (s *series) check() error {
 		if r := o.check(); r != nil {
 			return r.In(o.file.Name)
 		}
-		if o.rows != first.rows || o.columns != first.columns {
-			return volume.Refuse(volume.CodeMixedSeries, fmt.Sprintf("Rows and Columns (the matrix size) differ within the series: %d x %d here, %d x %d in %q", o.columns, o.rows, first.columns, first.rows, first.file.Name), "give the images of one matrix size").In(o.file.Name)
+		if o.Rows != first.Rows || o.Columns != first.Columns {
+			return volume.Refuse(volume.CodeMixedSeries, fmt.Sprintf("Rows and Columns (the matrix size) differ within the series: %d x %d here, %d x %d in %q", o.Columns, o.Rows, first.Columns, first.Rows, first.file.Name), "give the images of one matrix size").In(o.file.Name)
 		}
 		if o.frameOfReference != first.frameOfReference && o.frameOfReference != "" && first.frameOfReference != "" {
 			return volume.Refuse(volume.CodeMixedSeries, "the series holds images of different frames of reference (FrameOfReferenceUID), so two scans share one series UID", "give the files of one scan").In(o.file.Name)
@@ -87,18 +86,10 @@ func (o *object) check() *volume.Refusal {
 		return volume.Refuse(volume.CodeMosaic, "the image is a mosaic: many slices in one picture, whose places are told only by the maker's private header", "export the series as one image for each slice, or as enhanced MR")
 	case o.samples != 1 || o.photometric != "" && !strings.HasPrefix(o.photometric, "MONOCHROME"):
 		return volume.Refuse(volume.CodeColour, fmt.Sprintf("the image is in colour (PhotometricInterpretation %s)", knownPhotometric(o.photometric)), cure)
-	case o.rows < 1 || o.columns < 1:
-		return volume.Refuse(volume.CodeBadHeader, "Rows (0028,0010) or Columns (0028,0011) is missing or 0", "export the series again")
-	case o.pixelLength != dataset.UndefinedLength && !o.syntax.Deflated && min(o.nativeBytes(), int64(o.pixelLength)) > o.fileSize:
-		return volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short for its pixel data", "copy or export the file again")
 	case o.modalityLUT:
 		return volume.Refuse(volume.CodeBadHeader, "its values follow from a table (ModalityLUTSequence), which is not read", "export the series with RescaleSlope")
-	case o.bitsAllocated != 8 && o.bitsAllocated != 16 && o.bitsAllocated != 32:
-		return volume.Refuse(volume.CodeUnsupportedDataType, fmt.Sprintf("BitsAllocated (0028,0100) is %d, and 8, 16 and 32 are read", o.bitsAllocated), cure)
-	case o.bitsStored < 1 || o.bitsStored > o.bitsAllocated || o.highBit < o.bitsStored-1 || o.highBit >= o.bitsAllocated:
-		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("BitsStored %d and HighBit %d do not fit BitsAllocated %d", o.bitsStored, o.highBit, o.bitsAllocated), "correct the header or export the series again")
 	}
-	return nil
+	return o.Format.Check()
 }
 
 func knownPhotometric(p string) string {
@@ -150,7 +141,7 @@ func (c *catalogue) slices(ctx context.Context, scan *volume.Scan, s *series, op
 		scan.Warn("shear", "slices are shifted against each other by %.3g mm in all (a gantry tilt or the like); the affine keeps the shear", drift)
 	}
 	spacing := frames[0].spacing
-	g := &ordered{frames: frames, size: [3]int{s.objects[0].columns, s.objects[0].rows, n}}
+	g := &ordered{frames: frames, size: [3]int{s.objects[0].Columns, s.objects[0].Rows, n}}
 	ras := func(v volume.Vector) volume.Vector { return volume.Vector{-v[0], -v[1], v[2]} }
 	g.affine = volume.FromColumns(ras(row.Times(spacing[1])), ras(column.Times(spacing[0])), ras(step), ras(origin))
 	if !g.affine.Usable() {
@@ -270,7 +261,7 @@ func quoted(frames ...*frame) string {
 	var names []string
 	for _, f := range frames {
 		name := fmt.Sprintf("%q", f.object.file.Name)
-		if f.object.frameCount > 1 {
+		if f.object.FrameCount > 1 {
 			name = fmt.Sprintf("frame %d of %s", f.index+1, name)
 		}
 		names = append(names, name)

@@ -15,17 +15,17 @@ import (
 // groups completes the object's frames: those of its functional groups, or one by
 // the data set itself.
 func (o *object) groups(set dataset.Set) error {
-	if o.frameCount < 1 || o.frameCount > dataset.MaxFrames {
-		return dataset.BadValue(dataset.TagNumberOfFrames, fmt.Sprintf("is %d", o.frameCount))
+	if o.FrameCount < 1 || o.FrameCount > dataset.MaxFrames {
+		return dataset.BadValue(dataset.TagNumberOfFrames, fmt.Sprintf("is %d", o.FrameCount))
 	}
 	shared := sharedOf(set)
 	switch {
-	case len(o.frames) == 0 && o.frameCount > 1:
-		return volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("it has %d frames but no position (ImagePositionPatient) for each", o.frameCount), "export the series as classic or enhanced MR images")
+	case len(o.frames) == 0 && o.FrameCount > 1:
+		return volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("it has %d frames but no position (ImagePositionPatient) for each", o.FrameCount), "export the series as classic or enhanced MR images")
 	case len(o.frames) == 0:
 		o.frames = []frame{o.frame(0, []dataset.Set{shared, set})}
-	case len(o.frames) != o.frameCount:
-		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("it has %d frames and functional groups for %d", o.frameCount, len(o.frames)), "export the series again")
+	case len(o.frames) != o.FrameCount:
+		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("it has %d frames and functional groups for %d", o.FrameCount, len(o.frames)), "export the series again")
 	}
 	first := o.frames[0]
 	for t, into := range map[dataset.Tag]*float64{dataset.TagEchoTime: &o.echoTime, dataset.TagInversionTime: &o.inversionTime, dataset.TagRepetitionTime: &o.repetitionTime} {

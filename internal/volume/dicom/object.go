@@ -11,6 +11,7 @@ import (
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 	"github.com/brainseg/brainseg/internal/volume/dicom/files"
+	"github.com/brainseg/brainseg/internal/volume/dicom/pixels"
 )
 
 // object is what is kept of one file.
@@ -20,25 +21,16 @@ type object struct {
 	foreign string          // of dataset.ErrNotDICOM: what the file is instead
 	patient []string        // words that must not be shown
 
-	syntax    dataset.Syntax
+	pixels.Format
 	corrected bool // the data are not encoded as the meta header says
 
 	sopClass, sopInstance, modality, series, frameOfReference string
 	imageType, words                                          string // upper and lower case
 	photometric                                               string
-	rows, columns, samples, frameCount                        int
-	bitsAllocated, bitsStored, highBit                        int
-	signed, contrast, mosaic, modalityLUT, floatPixels        bool
+	samples                                                   int
+	contrast, mosaic, modalityLUT, floatPixels                bool
 	padding                                                   *[2]int
 	echoTime, repetitionTime, inversionTime                   float64 // ms; 0 if not stated
-	offsets                                                   []uint64
-	notes                                                     []volume.Warning
-
-	// Pixel data, where there are any.
-	hasPixels   bool
-	pixelVR     string
-	pixelLength uint32
-	fileSize    int64 // of the whole file
 
 	frames []frame
 }
@@ -61,46 +53,47 @@ type frame struct {
 // contrastTags are the elements by which images at one place may differ.
 var contrastTags = [...]dataset.Tag{dataset.TagEchoTime, dataset.TagInversionTime, dataset.TagTriggerTime, dataset.TagTemporalPosition, dataset.TagBValue, dataset.TagFlipAngle, dataset.TagAcquisitionNumber, dataset.TagImageType, dataset.TagRepetitionTime}
 
-// note keeps a warning for the case that the object is read.
-func (o *object) note(name, text string) {
-	o.notes = append(o.notes, volume.Warning{Name: name, Text: text})
-}
-
 // parse reads an object up to its pixels, which are next in the stream. The
 // object holds what could be read even if there is an error.
 func parse(in *files.Input) (*object, *dataset.Stream, error) {
-	o := &object{frameCount: 1, fileSize: in.Size}
+	o := &object{Format: pixels.Format{FrameCount: 1, FileSize: in.Size}}
 	raw := in.Buffered()
 	meta, bare, foreign, err := dataset.ReadMeta(raw)
 	if o.foreign = foreign; err != nil {
 		return o, nil, err
 	}
 	if bare {
-		o.note("no-preamble", "a file has no DICOM preamble; it was recognised by its first element")
+		o.Note("no-preamble", "a file has no DICOM preamble; it was recognised by its first element")
 	}
-	o.syntax = dataset.SyntaxOf(meta.Text(dataset.TagTransferSyntax))
+	o.Syntax = dataset.SyntaxOf(meta.Text(dataset.TagTransferSyntax))
 	o.sopClass = meta.Text(dataset.TagMediaStorageSOPClass)
 	body := raw
 	head, _ := raw.Peek(8)
-	seen, changed := o.syntax.Observed(head)
-	if o.syntax.Deflated && !plain(head) {
+	seen, changed := o.Syntax.Observed(head)
+	if o.Syntax.Deflated && !plain(head) {
 		body = bufio.NewReaderSize(io.LimitReader(inflate(raw), files.Inflated(in.Size)), 16<<10)
 		head, _ = body.Peek(8)
-		seen, changed = o.syntax.Observed(head)
+		seen, changed = o.Syntax.Observed(head)
 	}
 	if changed {
-		o.corrected, o.syntax.Order, o.syntax.Explicit = o.syntax.UID != "", seen.Order, seen.Explicit
+		o.corrected, o.Syntax.Order, o.Syntax.Explicit = o.Syntax.UID != "", seen.Order, seen.Explicit
 	}
-	s := dataset.NewStream(body, o.syntax.Order, o.syntax.Explicit)
+	s := dataset.NewStream(body, o.Syntax.Order, o.Syntax.Explicit)
 	set, err := o.elements(s)
 	o.keep(set)
 	if s.Odd {
-		o.note("odd-length", "a file holds an element of odd length, which the standard forbids; it was read as it is")
+		o.Note("odd-length", "a file holds an element of odd length, which the standard forbids; it was read as it is")
 	}
 	if err == nil {
 		err = o.groups(set)
 	}
 	return o, s, err
+}
+
+// parseFormat is parse for one who needs to know of the pixels alone.
+func parseFormat(in *files.Input) (*pixels.Format, *dataset.Stream, error) {
+	o, s, err := parse(in)
+	return &o.Format, s, err
 }
 
 // plain tells whether b begins a data set that is not compressed: with group 8,
@@ -131,7 +124,7 @@ func (o *object) elements(s *dataset.Stream) (dataset.Set, error) {
 		}
 		switch e.Tag {
 		case dataset.TagPixelData:
-			o.hasPixels, o.pixelVR, o.pixelLength = true, e.VR, e.Length
+			o.HasPixels, o.VR, o.Length = true, e.VR, e.Length
 			return set, nil
 		case dataset.TagFloatPixelData, dataset.TagDoubleFloatPixelData:
 			o.floatPixels = true
@@ -179,7 +172,7 @@ func (o *object) keep(set dataset.Set) {
 	tiles, _, _ := set.Integer(dataset.TagImagesInMosaic)
 	o.mosaic = strings.Contains(o.imageType, "MOSAIC") || tiles > 1 && strings.HasPrefix(o.modality, "MR")
 	for table := set.Elements[dataset.TagExtendedOffsetTable].Bytes; len(table) >= 8; table = table[8:] {
-		o.offsets = append(o.offsets, set.Order.Uint64(table))
+		o.Offsets = append(o.Offsets, set.Order.Uint64(table))
 	}
 	first := func(err error) {
 		var r *volume.Refusal
@@ -194,12 +187,12 @@ func (o *object) keep(set dataset.Set) {
 		}
 		return n
 	}
-	o.rows, o.columns = whole(dataset.TagRows, 0), whole(dataset.TagColumns, 0)
-	o.samples, o.frameCount = whole(dataset.TagSamplesPerPixel, 1), whole(dataset.TagNumberOfFrames, 1)
-	o.bitsAllocated = whole(dataset.TagBitsAllocated, 0)
-	o.bitsStored = whole(dataset.TagBitsStored, o.bitsAllocated)
-	o.highBit = whole(dataset.TagHighBit, o.bitsStored-1)
-	o.signed = whole(dataset.TagPixelRepresentation, 0) == 1
+	o.Rows, o.Columns = whole(dataset.TagRows, 0), whole(dataset.TagColumns, 0)
+	o.samples, o.FrameCount = whole(dataset.TagSamplesPerPixel, 1), whole(dataset.TagNumberOfFrames, 1)
+	o.BitsAllocated = whole(dataset.TagBitsAllocated, 0)
+	o.BitsStored = whole(dataset.TagBitsStored, o.BitsAllocated)
+	o.HighBit = whole(dataset.TagHighBit, o.BitsStored-1)
+	o.Signed = whole(dataset.TagPixelRepresentation, 0) == 1
 	o.keepPadding(set)
 	for t, into := range map[dataset.Tag]*float64{dataset.TagEchoTime: &o.echoTime, dataset.TagRepetitionTime: &o.repetitionTime, dataset.TagInversionTime: &o.inversionTime} {
 		if v, ok, err := set.Decimals(t, 1); ok && err == nil {
@@ -218,7 +211,7 @@ func (o *object) keepPadding(set dataset.Set) {
 				return 0, false
 			}
 			n := set.Order.Uint16(v.Bytes)
-			if o.signed {
+			if o.Signed {
 				return int(int16(n)), true
 			}
 			return int(n), true

@@ -2,16 +2,9 @@ package dicom
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/brainseg/brainseg/internal/volume"
-	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
-	"github.com/brainseg/brainseg/internal/volume/dicom/files"
-	"github.com/brainseg/brainseg/internal/volume/jpeg"
-	"github.com/brainseg/brainseg/internal/volume/jpegls"
 )
 
 // pixels fills scan with the values of the frames.
@@ -28,7 +21,7 @@ func (c *catalogue) pixels(ctx context.Context, scan *volume.Scan, g *ordered) e
 	plane := g.size[0] * g.size[1]
 	scan.Values = make([]float32, plane*g.size[2])
 	for _, o := range objects {
-		err := c.decode(ctx, o, func(index int, samples []int32) error {
+		err := c.decoder.Decode(ctx, o.file, &o.Format, func(index int, samples []int32) error {
 			z, wanted := places[o][index]
 			if !wanted {
 				return nil
@@ -61,10 +54,10 @@ func (f *frame) value(stored int32) float32 {
 // highest is the sum of the lowest and the highest number that can be stored: a
 // value taken from it is turned.
 func (o *object) highest() float64 {
-	if o.signed {
+	if o.Signed {
 		return -1
 	}
-	return float64(uint64(1)<<o.bitsStored - 1)
+	return float64(uint64(1)<<o.BitsStored - 1)
 }
 
 // tell fills in what is said of the pixels, and warns of choices.
@@ -72,11 +65,11 @@ func (c *catalogue) tell(scan *volume.Scan, g *ordered) {
 	first := g.frames[0]
 	o := first.object
 	sign := "uint"
-	if o.signed {
+	if o.Signed {
 		sign = "int"
 	}
-	scan.DataType = fmt.Sprintf("%s%d", sign, o.bitsAllocated)
-	scan.TransferSyntax = o.syntax.Name
+	scan.DataType = fmt.Sprintf("%s%d", sign, o.BitsAllocated)
+	scan.TransferSyntax = o.Syntax.Name
 	scaling := volume.Scaling{Slope: first.slope, Intercept: first.inter}
 	warned := make(map[string]bool)
 	warn := func(name, text string) {
@@ -93,7 +86,7 @@ func (c *catalogue) tell(scan *volume.Scan, g *ordered) {
 		if f.object.photometric == "" {
 			warn("photometric-missing", "PhotometricInterpretation is missing; high values were taken as bright")
 		}
-		for _, n := range f.object.notes {
+		for _, n := range f.object.Notes {
 			warn(n.Name, n.Text)
 		}
 		if f.object.corrected {
@@ -119,230 +112,4 @@ func (c *catalogue) tell(scan *volume.Scan, g *ordered) {
 		a, b := first.value(int32(p[0])), first.value(int32(p[1]))
 		scan.Padding = &volume.Range{Low: min(a, b), High: max(a, b)}
 	}
-}
-
-// maxSide bounds one image.
-const maxSide = 1 << 15
-
-// buffers are for one frame at a time, and kept for the next object.
-type buffers struct {
-	raw     []byte
-	samples []int32
-}
-
-// of returns buffers of these lengths.
-func (b *buffers) of(bytes, samples int) ([]byte, []int32) {
-	if cap(b.raw) < bytes {
-		b.raw = make([]byte, bytes)
-	}
-	if cap(b.samples) < samples {
-		b.samples = make([]int32, samples)
-	}
-	return b.raw[:bytes], b.samples[:samples]
-}
-
-// decode reads an object's frames in order and hands their stored numbers to
-// use, with sign. The slice is used again for the next frame.
-func (c *catalogue) decode(ctx context.Context, o *object, use func(index int, samples []int32) error) error {
-	if o.rows > maxSide || o.columns > maxSide || o.rows*o.columns > volume.MaxVoxels {
-		return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("an image of %d x %d pixels is too large", o.columns, o.rows), "resample it")
-	}
-	in, err := o.file.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	again, d, err := parse(in)
-	if err != nil {
-		return files.Explain(err)
-	}
-	if again.pixelLength != o.pixelLength || !again.hasPixels {
-		return volume.Refuse(volume.CodeDamaged, "the file changed while it was read", "try again")
-	}
-	if o.pixelLength != dataset.UndefinedLength {
-		if o.syntax.Codec != dataset.CodecNative && int64(o.pixelLength) != o.nativeBytes() && int64(o.pixelLength) != o.nativeBytes()+1 {
-			return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its %v is a compressed one, but its pixel data are not in fragments", o.syntax), "export the series again")
-		}
-		err := o.native(d, &c.buffers, use)
-		if err == nil && o.syntax.Deflated {
-			_, err = io.Copy(io.Discard, d.Rest()) // to see that the file is whole
-		}
-		return files.Explain(err)
-	}
-	return files.Explain(o.encapsulated(ctx, d, &c.buffers, use))
-}
-
-// nativeBytes is the length of uncompressed pixels.
-func (o *object) nativeBytes() int64 {
-	return int64(o.rows) * int64(o.columns) * int64(o.frameCount) * int64(o.bitsAllocated/8)
-}
-
-// native reads uncompressed pixels.
-func (o *object) native(d *dataset.Stream, b *buffers, use func(index int, samples []int32) error) error {
-	need, have := o.nativeBytes(), int64(o.pixelLength)
-	frameBytes := o.rows * o.columns * o.bitsAllocated / 8
-	if have < need {
-		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data are too short: a length of %d bytes, and %d are needed", have, need), "copy or export the file again")
-	}
-	if have-need >= int64(frameBytes) {
-		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("its pixel data are too long for Rows, Columns and NumberOfFrames: a length of %d bytes, and %d are needed", have, need), "correct the header or export the series again")
-	}
-	swapped := o.bitsAllocated == 8 && o.syntax.Order == binary.BigEndian && o.pixelVR != "OB"
-	raw, samples := b.of(frameBytes, o.rows*o.columns)
-	for index := range o.frameCount {
-		// A frame of odd length begins in the middle of a word.
-		if swapped && o.frameCount > 1 && frameBytes%2 != 0 {
-			return volume.Refuse(volume.CodeUnsupportedSyntax, "frames of an odd number of 8-bit pixels in Explicit VR Big Endian are not read", "convert the series to little endian")
-		}
-		if err := d.Full(raw); err != nil {
-			return truncatedPixels(err)
-		}
-		if swapped {
-			if err := swapPairs(d, raw); err != nil {
-				return truncatedPixels(err)
-			}
-		}
-		o.unpack(samples, raw, o.syntax.Order)
-		o.store(samples)
-		if err := use(index, samples); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func truncatedPixels(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return volume.Refuse(volume.CodeDamaged, "the file is truncated: it ends within its pixel data", "copy or export the file again")
-	}
-	return err
-}
-
-// swapPairs puts bytes in order that are stored as big-endian words; of an odd
-// number the last is followed by its partner.
-func swapPairs(s *dataset.Stream, raw []byte) error {
-	for i := 0; i+1 < len(raw); i += 2 {
-		raw[i], raw[i+1] = raw[i+1], raw[i]
-	}
-	if len(raw)%2 != 0 {
-		var last [1]byte
-		if err := s.Full(last[:]); err != nil {
-			return err
-		}
-		raw[len(raw)-1] = last[0]
-	}
-	return nil
-}
-
-// unpack reads the cells of uncompressed pixels.
-func (o *object) unpack(samples []int32, raw []byte, order binary.ByteOrder) {
-	switch o.bitsAllocated {
-	case 8:
-		for i := range samples {
-			samples[i] = int32(raw[i])
-		}
-	case 16:
-		for i := range samples {
-			samples[i] = int32(order.Uint16(raw[2*i:]))
-		}
-	case 32:
-		for i := range samples {
-			samples[i] = int32(order.Uint32(raw[4*i:]))
-		}
-	}
-}
-
-// store takes the stored bits out of each cell, of which the others mean nothing,
-// and extends the sign.
-func (o *object) store(samples []int32) {
-	shift := uint(o.highBit + 1 - o.bitsStored)
-	unused := uint(32 - o.bitsStored)
-	for i, cell := range samples {
-		bits := uint32(cell) >> shift << unused
-		if o.signed {
-			samples[i] = int32(bits) >> unused
-		} else {
-			samples[i] = int32(bits >> unused)
-		}
-	}
-}
-
-// encapsulated reads compressed pixels.
-func (o *object) encapsulated(ctx context.Context, d *dataset.Stream, b *buffers, use func(index int, samples []int32) error) error {
-	switch o.syntax.Codec {
-	case dataset.CodecNone:
-		return o.syntax.Unsupported("export or convert the series as Explicit VR Little Endian")
-	case dataset.CodecProgram:
-		return o.byProgram(ctx, b, use)
-	}
-	if o.syntax.Codec == dataset.CodecNative && o.syntax.UID != dataset.UIDUncompressedFragments {
-		return volume.Refuse(volume.CodeUnsupportedSyntax, fmt.Sprintf("its %v is an uncompressed one, but its pixel data are in fragments, as compressed ones are", o.syntax), "export the series again")
-	}
-	frames, err := o.fragments(d)
-	if err != nil {
-		return err
-	}
-	_, samples := b.of(0, o.rows*o.columns)
-	for index, compressed := range frames {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := o.frameOf(samples, compressed); err != nil {
-			return err
-		}
-		if err := use(index, samples); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// frameOf decodes one frame.
-func (o *object) frameOf(samples []int32, compressed []byte) error {
-	var err error
-	switch o.syntax.Codec {
-	case dataset.CodecNative: // fragments without compression
-		if len(compressed) < len(samples)*o.bitsAllocated/8 {
-			return truncatedPixels(io.ErrUnexpectedEOF)
-		}
-		o.unpack(samples, compressed, o.syntax.Order)
-	case dataset.CodecRLE:
-		err = o.rle(samples, compressed)
-	case dataset.CodecJPEG:
-		err = o.picture(samples, func() (*jpeg.Image, error) { return jpeg.Decode(compressed, len(samples)) })
-	case dataset.CodecJPEGLS:
-		err = o.picture(samples, func() (*jpeg.Image, error) { return jpegls.Decode(compressed, len(samples)) })
-	}
-	if err != nil {
-		return err
-	}
-	o.store(samples)
-	return nil
-}
-
-// picture takes over a decoded picture, of which the size must be right.
-func (o *object) picture(samples []int32, decode func() (*jpeg.Image, error)) error {
-	picture, err := decode()
-	switch {
-	case errors.Is(err, jpeg.ErrUnsupported):
-		return o.syntax.Unsupported("export or convert the series as Explicit VR Little Endian")
-	case err != nil:
-		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data are damaged or truncated (%v)", err), "copy or export the file again")
-	case picture.Width != o.columns || picture.Height != o.rows:
-		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("the compressed picture has %d x %d pixels, and Columns and Rows say %d x %d", picture.Width, picture.Height, o.columns, o.rows), "export the series again")
-	case picture.Precision > o.bitsAllocated:
-		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("the compressed picture has %d bits, and BitsAllocated is %d", picture.Precision, o.bitsAllocated), "export the series again")
-	}
-	shift := o.highBit + 1 - o.bitsStored
-	if picture.Precision <= o.bitsStored {
-		// The stream holds the stored bits alone.
-		for i, v := range picture.Samples {
-			samples[i] = int32(v) << shift
-		}
-		return nil
-	}
-	for i, v := range picture.Samples {
-		samples[i] = int32(v)
-	}
-	return nil
 }

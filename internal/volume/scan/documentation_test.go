@@ -15,14 +15,14 @@ func TestEachWarningAndEachCodeIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sources []string
-	for _, pattern := range []string{"*.go", "*/*.go"} {
+	for _, pattern := range []string{"*.go", "*/*.go", "*/*/*.go"} {
 		found, err := filepath.Glob(filepath.Join("..", pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
 		sources = append(sources, found...)
 	}
-	name := regexp.MustCompile(`(?:Warn|note|warn)\("([a-z0-9-]+)"|Code\w+ +Code += "([a-z-]+)"`)
+	name := regexp.MustCompile(`(?:Warn|Note|warn)\("([a-z0-9-]+)"|Code\w+ +Code += "([a-z-]+)"`)
 	found := map[string]bool{"first-volume-of-N": true}
 	for _, source := range sources {
 		if strings.HasSuffix(source, "_test.go") {

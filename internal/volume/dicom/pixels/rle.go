@@ -1,4 +1,4 @@
-package dicom
+package pixels
 
 import (
 	"encoding/binary"
@@ -13,8 +13,8 @@ const rleHeaderBytes = 64
 
 // rle decodes a frame of run lengths: a segment for each byte of the cells, the
 // highest first.
-func (o *object) rle(samples []int32, b []byte) error {
-	width := o.bitsAllocated / 8
+func (o *Format) rle(samples []int32, b []byte) error {
+	width := o.BitsAllocated / 8
 	damaged := func(what string) error {
 		return volume.Refuse(volume.CodeDamaged, "its pixel data are damaged or truncated ("+what+")", "copy or export the file again")
 	}

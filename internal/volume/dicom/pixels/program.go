@@ -1,4 +1,4 @@
-package dicom
+package pixels
 
 import (
 	"context"
@@ -26,10 +26,10 @@ const (
 
 // byProgram has the whole object decompressed by another program, into a file
 // that only this user can read, and reads that.
-func (o *object) byProgram(ctx context.Context, b *buffers, use func(index int, samples []int32) error) error {
+func (d *Decoder) byProgram(ctx context.Context, file *files.File, o *Format, use func(index int, samples []int32) error) error {
 	program, err := exec.LookPath(decoderProgram)
 	if err != nil {
-		return o.syntax.Unsupported(fmt.Sprintf("install the program %s (Debian's %s), or export the series as Explicit VR Little Endian", decoderProgram, decoderPackage))
+		return o.Syntax.Unsupported(fmt.Sprintf("install the program %s (Debian's %s), or export the series as Explicit VR Little Endian", decoderProgram, decoderPackage))
 	}
 	dir, err := os.MkdirTemp("", "brainseg-")
 	if err != nil {
@@ -37,41 +37,41 @@ func (o *object) byProgram(ctx context.Context, b *buffers, use func(index int, 
 	}
 	defer os.RemoveAll(dir)
 	compressed, plain := filepath.Join(dir, "in.dcm"), filepath.Join(dir, "out.dcm")
-	if err := o.copyTo(ctx, compressed); err != nil {
+	if err := copyTo(ctx, file, compressed); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, decoderTime)
 	defer cancel()
 	// Blocks of 512 bytes for the file, KiB for the memory.
-	limit := fmt.Sprintf("ulimit -f %d && ulimit -v %d && exec \"$0\" --raw \"$1\" \"$2\"", (o.nativeBytes()+(1<<20))/512+1, decoderMemory)
+	limit := fmt.Sprintf("ulimit -f %d && ulimit -v %d && exec \"$0\" --raw \"$1\" \"$2\"", (o.NativeBytes()+(1<<20))/512+1, decoderMemory)
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", limit, program, compressed, plain)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}, time.Second
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() == context.Canceled {
 			return ctx.Err()
 		}
-		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data (%v) could not be decompressed by %s", o.syntax, decoderProgram), "copy or export the file again")
+		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data (%v) could not be decompressed by %s", o.Syntax, decoderProgram), "copy or export the file again")
 	}
 	in, err := files.OnDisk(plain).Open(ctx)
 	if err != nil {
-		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data (%v) could not be decompressed by %s", o.syntax, decoderProgram), "copy or export the file again")
+		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("its pixel data (%v) could not be decompressed by %s", o.Syntax, decoderProgram), "copy or export the file again")
 	}
 	defer in.Close()
-	decoded, d, err := parse(in)
+	decoded, s, err := d.Parse(in)
 	if err != nil {
 		return files.Explain(err)
 	}
-	if decoded.syntax.Codec != dataset.CodecNative || decoded.pixelLength == dataset.UndefinedLength || decoded.check() != nil ||
-		decoded.rows != o.rows || decoded.columns != o.columns || decoded.frameCount != o.frameCount {
+	if decoded.Syntax.Codec != dataset.CodecNative || decoded.Length == dataset.UndefinedLength || decoded.Check() != nil ||
+		decoded.Rows != o.Rows || decoded.Columns != o.Columns || decoded.FrameCount != o.FrameCount {
 		return volume.Refuse(volume.CodeDamaged, fmt.Sprintf("%s returned another picture than the header describes", decoderProgram), "export the series as Explicit VR Little Endian")
 	}
-	o.note("decompressed-by-program", "the pixels were decompressed by "+decoderProgram)
-	return decoded.native(d, b, use)
+	o.Note("decompressed-by-program", "the pixels were decompressed by "+decoderProgram)
+	return d.native(decoded, s, use)
 }
 
-// copyTo writes the object's file to path, readable for this user only.
-func (o *object) copyTo(ctx context.Context, path string) error {
-	in, err := o.file.Open(ctx)
+// copyTo writes a file to path, readable for this user only.
+func copyTo(ctx context.Context, file *files.File, path string) error {
+	in, err := file.Open(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package dicom
+package pixels
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 )
 
 // fragments reads the fragments of compressed pixels and joins them to frames.
-func (o *object) fragments(d *dataset.Stream) ([][]byte, error) {
+func (o *Format) fragments(d *dataset.Stream) ([][]byte, error) {
 	var list [][]byte
 	var starts []uint64 // of the fragments, from the first one's
 	table, first, err := o.offsetTable(d)
@@ -54,7 +54,7 @@ func (o *object) fragments(d *dataset.Stream) ([][]byte, error) {
 
 // offsetTable reads the item before the fragments: where each frame begins. Some
 // writers leave it out; then it returns the first fragment.
-func (o *object) offsetTable(d *dataset.Stream) (table []uint64, first []byte, err error) {
+func (o *Format) offsetTable(d *dataset.Stream) (table []uint64, first []byte, err error) {
 	e, err := d.Next()
 	if err != nil {
 		return nil, nil, truncatedPixels(err)
@@ -74,15 +74,15 @@ func (o *object) offsetTable(d *dataset.Stream) (table []uint64, first []byte, e
 		table = append(table, uint64(d.Order.Uint32(raw)))
 	}
 	if len(table) == 0 {
-		table = o.offsets
+		table = o.Offsets
 	}
 	return table, nil, nil
 }
 
 // join makes frames of fragments: by the offset table if it fits, else one each,
 // else by the marks in which compressed pictures begin and end.
-func (o *object) join(list [][]byte, starts, table []uint64) ([][]byte, error) {
-	n := o.frameCount
+func (o *Format) join(list [][]byte, starts, table []uint64) ([][]byte, error) {
+	n := o.FrameCount
 	if len(list) == 0 {
 		return nil, volume.Refuse(volume.CodeDamaged, "its pixel data hold no fragment", "export the series again")
 	}
@@ -125,8 +125,8 @@ func (o *object) join(list [][]byte, starts, table []uint64) ([][]byte, error) {
 	return frames, nil
 }
 
-func (o *object) noteTable() {
-	o.note("offset-table-ignored", "the offset table of compressed pixels does not fit them; it was not needed")
+func (o *Format) noteTable() {
+	o.Note("offset-table-ignored", "the offset table of compressed pixels does not fit them; it was not needed")
 }
 
 // begins and ends tell whether a fragment is the first or last of a JPEG picture.
