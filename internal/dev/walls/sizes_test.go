@@ -27,7 +27,6 @@ var larger = map[string]int{
 	"ggipc":                  1700,
 	"internal/device/engine": 1500,
 	"internal/dev/nucleus":   2500,
-	"internal/volume/dicom":  1500,
 }
 
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)

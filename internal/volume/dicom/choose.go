@@ -4,64 +4,23 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
-	"github.com/brainseg/brainseg/internal/volume/dicom/files"
+	"github.com/brainseg/brainseg/internal/volume/dicom/images"
 )
-
-// SOP classes that matter by themselves.
-const (
-	classMR       = "1.2.840.10008.5.1.4.1.1.4" // and .4.1 and so on: enhanced MR
-	classCT       = "1.2.840.10008.5.1.4.1.1.2"
-	classSegments = "1.2.840.10008.5.1.4.1.1.66" // and what is below it
-	classDose     = "1.2.840.10008.5.1.4.1.1.481"
-	classCapture  = "1.2.840.10008.5.1.4.1.1.7" // and what is below it: screenshots
-)
-
-// within tells whether the object's class is this one or below it.
-func (o *object) within(class string) bool {
-	return o.sopClass == class || strings.HasPrefix(o.sopClass, class+".")
-}
-
-func (o *object) isMR() bool { return o.modality == "MR" || o.within(classMR) }
-
-// notAnImage says why the object is no image of a scan; "" if it is one, be it
-// damaged or, which it then notes, without its pixels.
-func (o *object) notAnImage() string {
-	switch {
-	case o.sopClass == files.ClassDirectory:
-		return "DICOMDIR"
-	case o.within(classSegments), o.within(classDose), o.modality == "SEG":
-		return "a segmentation, raw data or a dose, not a scan"
-	case o.err != nil:
-		return ""
-	case o.floatPixels:
-		return "a map of floating-point numbers, not a scan"
-	case o.HasPixels && o.Length != 0:
-		return ""
-	case o.sopClass == "":
-		o.err = volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short and ends before it says what it is", "copy or export it again")
-		return ""
-	case !o.isMR() && !o.within(classCT) && o.Rows == 0:
-		return "no image (report, presentation state, document or the like)"
-	}
-	o.err = volume.Refuse(volume.CodeNoImage, "it has no pixel data: there is no image in it", "copy or export the file again")
-	return ""
-}
 
 // series is the images of one series.
 type series struct {
 	uid     string
-	objects []*object
+	objects []*images.Object
 }
 
-func (s *series) frames() []*frame {
-	var frames []*frame
+func (s *series) frames() []*images.Frame {
+	var frames []*images.Frame
 	for _, o := range s.objects {
-		for i := range o.frames {
-			frames = append(frames, &o.frames[i])
+		for i := range o.Frames {
+			frames = append(frames, &o.Frames[i])
 		}
 	}
 	return frames
@@ -71,10 +30,10 @@ func (s *series) frames() []*frame {
 func (c *catalogue) bySeries() []*series {
 	var list []*series
 	for _, o := range c.objects {
-		i := slices.IndexFunc(list, func(s *series) bool { return s.uid == o.series })
+		i := slices.IndexFunc(list, func(s *series) bool { return s.uid == o.Series })
 		if i < 0 {
 			i = len(list)
-			list = append(list, &series{uid: o.series})
+			list = append(list, &series{uid: o.Series})
 		}
 		list[i].objects = append(list[i].objects, o)
 	}
@@ -106,8 +65,8 @@ func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, 
 	}
 	// A file that is too damaged to tell its series may be a slice of any.
 	for _, o := range c.objects {
-		if o.err != nil && o.series == "" {
-			return nil, o.err.In(o.file.Name)
+		if o.Err != nil && o.Series == "" {
+			return nil, o.Err.In(o.File.Name)
 		}
 	}
 	chosen, why := best(list)
@@ -123,12 +82,12 @@ func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, 
 func (c *catalogue) dropCaptures() {
 	scanned := make(map[string]bool)
 	for _, o := range c.objects {
-		scanned[o.series] = scanned[o.series] || o.within(classMR)
+		scanned[o.Series] = scanned[o.Series] || o.Within(images.ClassMR)
 	}
-	c.objects = slices.DeleteFunc(c.objects, func(o *object) bool {
-		captured := o.within(classCapture) && scanned[o.series]
+	c.objects = slices.DeleteFunc(c.objects, func(o *images.Object) bool {
+		captured := o.Within(images.ClassCapture) && scanned[o.Series]
 		if captured {
-			c.left.Add("a screenshot (secondary capture) among the images", o.file.Name)
+			c.left.Add("a screenshot (secondary capture) among the images", o.File.Name)
 		}
 		return captured
 	})
@@ -141,7 +100,7 @@ func (c *catalogue) leave(list []*series, chosen *series) {
 			continue
 		}
 		for _, o := range s.objects {
-			c.left.Add("of another series ("+s.uid+")", o.file.Name)
+			c.left.Add("of another series ("+s.uid+")", o.File.Name)
 		}
 	}
 }
@@ -165,14 +124,14 @@ func describe(list []*series) string {
 	for _, s := range list[:min(len(list), 20)] {
 		o := s.first()
 		part := fmt.Sprintf("%s (%d images of %d x %d", s.uid, len(s.frames()), o.Columns, o.Rows)
-		if o.echoTime > 0 {
-			part += fmt.Sprintf(", TE %.4g ms", o.echoTime)
+		if o.EchoTime > 0 {
+			part += fmt.Sprintf(", TE %.4g ms", o.EchoTime)
 		}
-		if o.repetitionTime > 0 {
-			part += fmt.Sprintf(", TR %.4g ms", o.repetitionTime)
+		if o.RepetitionTime > 0 {
+			part += fmt.Sprintf(", TR %.4g ms", o.RepetitionTime)
 		}
-		if o.inversionTime > 0 {
-			part += fmt.Sprintf(", TI %.4g ms", o.inversionTime)
+		if o.InversionTime > 0 {
+			part += fmt.Sprintf(", TI %.4g ms", o.InversionTime)
 		}
 		parts = append(parts, part+")")
 	}
@@ -193,8 +152,8 @@ func best(list []*series) (*series, string) {
 		{"the only one that is a volume of grey images", (*series).volume, true},
 		{"the only MR volume", (*series).magnetic, false},
 		{"the only one that is T1-like by its timing or name", (*series).likeT1, false},
-		{"the only T1-like one that is no derived image", func(s *series) bool { return !strings.HasPrefix(s.first().imageType, "DERIVED") }, false},
-		{"the only T1-like one without contrast agent", func(s *series) bool { return !s.first().contrast }, false},
+		{"the only T1-like one that is no derived image", func(s *series) bool { return !strings.HasPrefix(s.first().ImageType, "DERIVED") }, false},
+		{"the only T1-like one without contrast agent", func(s *series) bool { return !s.first().Contrast }, false},
 	}
 	for i, rule := range rules {
 		var left []*series
@@ -227,50 +186,37 @@ const fewestSlices = 3
 func (s *series) volume() bool {
 	frames := s.frames()
 	first := s.first()
-	if len(frames) < fewestSlices && first.err == nil || strings.Contains(first.imageType, "LOCALIZER") {
+	if len(frames) < fewestSlices && first.Err == nil || strings.Contains(first.ImageType, "LOCALIZER") {
 		return false
 	}
 	for _, o := range s.objects {
-		if o.samples != 1 || !strings.HasPrefix(o.photometric, "MONOCHROME") && o.photometric != "" {
+		if o.Samples != 1 || !strings.HasPrefix(o.Photometric, "MONOCHROME") && o.Photometric != "" {
 			return false
 		}
 	}
 	for _, f := range frames {
-		if f.err == nil && frames[0].err == nil && frames[0].differs(f) {
+		if f.Err == nil && frames[0].Err == nil && frames[0].Differs(f) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *series) magnetic() bool { return s.first().isMR() }
-
-// Words of sequences that are not T1-weighted, and of those that are. Short ones
-// count only where a word begins.
-var (
-	otherWords = []string{"t2", "flair", "pd", "swi", "dwi", "dti", "diff", "adc", "trace", "bold", "fmri", "perf", "asl", "tof", "angio", "phase", "field", "scout", "loc", "survey", "mip"}
-	t1Words    = []string{"t1", "3dt1", "mprage", "mp-rage", "spgr", "bravo", "tfl3d", "mdeft"}
-)
-
-// named tells whether the names of the object's sequence hold one of the words.
-func (o *object) named(words []string) bool {
-	const short = 3
-	return slices.ContainsFunc(words, func(word string) bool {
-		if len(word) > short {
-			return strings.Contains(o.words, word)
-		}
-		return slices.ContainsFunc(strings.FieldsFunc(o.words, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }),
-			func(begun string) bool { return strings.HasPrefix(begun, word) })
-	})
-}
+func (s *series) magnetic() bool { return s.first().IsMR() }
 
 // first is the first object that is whole, if any is.
-func (s *series) first() *object {
-	if i := slices.IndexFunc(s.objects, func(o *object) bool { return o.err == nil }); i >= 0 {
+func (s *series) first() *images.Object {
+	if i := slices.IndexFunc(s.objects, func(o *images.Object) bool { return o.Err == nil }); i >= 0 {
 		return s.objects[i]
 	}
 	return s.objects[0]
 }
+
+// Words of sequences that are not T1-weighted, and of those that are.
+var (
+	otherWords = []string{"t2", "flair", "pd", "swi", "dwi", "dti", "diff", "adc", "trace", "bold", "fmri", "perf", "asl", "tof", "angio", "phase", "field", "scout", "loc", "survey", "mip"}
+	t1Words    = []string{"t1", "3dt1", "mprage", "mp-rage", "spgr", "bravo", "tfl3d", "mdeft"}
+)
 
 // likeT1 tells whether the series is T1-weighted: by its timing where that is
 // stated (echo time up to 20 ms and either an inversion of 200 to 1500 ms or a
@@ -278,14 +224,14 @@ func (s *series) first() *object {
 // another weighting rules it out.
 func (s *series) likeT1() bool {
 	o := s.first()
-	isNamed := o.named(t1Words)
-	if o.named(otherWords) && !isNamed {
+	isNamed := o.Named(t1Words)
+	if o.Named(otherWords) && !isNamed {
 		return false
 	}
-	if o.echoTime == 0 {
+	if o.EchoTime == 0 {
 		return isNamed
 	}
-	inverted := o.inversionTime >= 200 && o.inversionTime <= 1500
-	short := o.repetitionTime > 0 && o.repetitionTime <= 1000 && o.inversionTime == 0
-	return o.echoTime <= 20 && (inverted || short || isNamed && o.inversionTime <= 1500)
+	inverted := o.InversionTime >= 200 && o.InversionTime <= 1500
+	short := o.RepetitionTime > 0 && o.RepetitionTime <= 1000 && o.InversionTime == 0
+	return o.EchoTime <= 20 && (inverted || short || isNamed && o.InversionTime <= 1500)
 }

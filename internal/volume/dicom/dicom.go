@@ -12,7 +12,9 @@
 // pixels are in memory. No text of a header gets into a result or an error, and
 // file names only where they hold no word of the patient's name.
 //
-// Package scan calls it. The standard is at https://dicom.nema.org.
+// Package dataset below it reads elements, files what they come in, images what
+// each object is, and pixels its numbers; here is what is about the whole. Package
+// scan calls it. The standard is at https://dicom.nema.org.
 package dicom
 
 import (
@@ -24,6 +26,7 @@ import (
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 	"github.com/brainseg/brainseg/internal/volume/dicom/files"
+	"github.com/brainseg/brainseg/internal/volume/dicom/images"
 	"github.com/brainseg/brainseg/internal/volume/dicom/pixels"
 )
 
@@ -44,7 +47,7 @@ func Recognised(head []byte) bool { return files.Recognised(head) }
 
 func read(ctx context.Context, source *files.Source, options volume.Options) (*volume.Scan, error) {
 	catalogue := &catalogue{source: source}
-	catalogue.decoder.Parse = parseFormat
+	catalogue.decoder.Parse = images.ParseFormat
 	if err := catalogue.fill(ctx); err != nil {
 		return nil, catalogue.named(err)
 	}
@@ -58,7 +61,7 @@ func read(ctx context.Context, source *files.Source, options volume.Options) (*v
 // catalogue is what a source holds.
 type catalogue struct {
 	source  *files.Source
-	objects []*object // images, whole or damaged
+	objects []*images.Object // images, whole or damaged
 	left    files.LeftOut
 	foreign int64 // bytes read of files in a zip that are not DICOM
 	names   files.PatientWords
@@ -89,30 +92,30 @@ func (c *catalogue) fill(ctx context.Context) error {
 }
 
 // examine reads one file's header. It returns nil for what is no image.
-func (c *catalogue) examine(ctx context.Context, f *files.File) (*object, error) {
+func (c *catalogue) examine(ctx context.Context, f *files.File) (*images.Object, error) {
 	in, err := f.Open(ctx)
 	if err != nil {
 		return nil, inFile(err, f.Name)
 	}
 	defer in.Close()
-	o, _, err := parse(in)
+	o, _, err := images.Parse(in)
 	if errors.Is(err, dataset.ErrNotDICOM) {
-		c.left.Add(o.foreign, f.Name)
+		c.left.Add(o.Foreign, f.Name)
 		return nil, c.checksum(f, in)
 	}
 	if err == nil && f.Packed() {
 		// To the end, where a zip checks its checksum.
 		_, err = io.Copy(io.Discard, in.Buffered())
 	}
-	c.names.Add(o.patient)
+	c.names.Add(o.Patient)
 	var refusal *volume.Refusal
 	if err = files.Explain(err); err != nil && !errors.As(err, &refusal) {
 		return nil, fmt.Errorf("read %s: %w", c.names.File(f.Name), err)
 	}
-	if o.file = f; refusal != nil {
-		o.err = refusal
+	if o.File = f; refusal != nil {
+		o.Err = refusal
 	}
-	if reason := o.notAnImage(); reason != "" {
+	if reason := o.NotAnImage(); reason != "" {
 		c.left.Add(reason, f.Name)
 		return nil, nil
 	}

@@ -6,7 +6,6 @@ const (
 	TagTransferSyntax       Tag = 0x00020010
 	TagImageType            Tag = 0x00080008
 	TagSOPClass             Tag = 0x00080016
-	TagSOPInstance          Tag = 0x00080018
 	TagModality             Tag = 0x00080060
 	TagSeriesDescription    Tag = 0x0008103e
 	TagFrameType            Tag = 0x00089007
@@ -74,7 +73,6 @@ var tagNames = map[Tag]struct{ name, vr string }{
 	TagTransferSyntax:       {"TransferSyntaxUID", "UI"},
 	TagImageType:            {"ImageType", "CS"},
 	TagSOPClass:             {"SOPClassUID", "UI"},
-	TagSOPInstance:          {"SOPInstanceUID", "UI"},
 	TagModality:             {"Modality", "CS"},
 	TagSeriesDescription:    {"SeriesDescription", "LO"},
 	TagFrameType:            {"FrameType", "CS"},

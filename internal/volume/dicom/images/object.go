@@ -1,4 +1,9 @@
-package dicom
+// Package images tells what DICOM objects are: whether they are images of a scan,
+// and, frame by frame, their places, directions, scaling, and by what they differ.
+//
+// It keeps no text of a header that could be shown, reads no pixels, and chooses nothing: what is
+// wrong or missing is kept for the case that the object is needed. Package dicom calls it.
+package images
 
 import (
 	"bufio"
@@ -14,59 +19,59 @@ import (
 	"github.com/brainseg/brainseg/internal/volume/dicom/pixels"
 )
 
-// object is what is kept of one file.
-type object struct {
-	file    *files.File
-	err     *volume.Refusal // why the image is not usable; nil if it is
-	foreign string          // of dataset.ErrNotDICOM: what the file is instead
-	patient []string        // words that must not be shown
+// Object is what is kept of one file.
+type Object struct {
+	File    *files.File
+	Err     *volume.Refusal // why the image is not usable; nil if it is
+	Foreign string          // of dataset.ErrNotDICOM: what the file is instead
+	Patient []string        // words that must not be shown
 
 	pixels.Format
-	corrected bool // the data are not encoded as the meta header says
+	Corrected bool // the data are not encoded as the meta header says
 
-	sopClass, sopInstance, modality, series, frameOfReference string
-	imageType, words                                          string // upper and lower case
-	photometric                                               string
-	samples                                                   int
-	contrast, mosaic, modalityLUT, floatPixels                bool
-	padding                                                   *[2]int
-	echoTime, repetitionTime, inversionTime                   float64 // ms; 0 if not stated
+	SOPClass, Modality, Series, FrameOfReference string
+	ImageType, Words                             string // upper and lower case
+	Photometric                                  string
+	Samples                                      int
+	Contrast, Mosaic, ModalityLUT, FloatPixels   bool
+	Padding                                      *[2]int
+	EchoTime, RepetitionTime, InversionTime      float64 // ms; 0 if not stated
 
-	frames []frame
+	Frames []Frame
 }
 
-// frame is one picture with its place.
-type frame struct {
-	object *object
-	index  int // in the object
+// Frame is one picture with its place.
+type Frame struct {
+	Object *Object
+	Index  int // in the object
 
-	position     volume.Vector // patient coordinates as in DICOM: left, posterior, superior
-	row, column  volume.Vector // directions
-	spacing      [2]float64    // between rows, between columns
-	slope, inter float64
-	inStack      int // the place in the stack that an enhanced image states; 0 if it does not
+	Position         volume.Vector // patient coordinates as in DICOM: left, posterior, superior
+	Row, Column      volume.Vector // directions
+	Spacing          [2]float64    // between rows, between columns
+	Slope, Intercept float64
+	InStack          int // the place in the stack that an enhanced image states; 0 if it does not
 	// What tells images at one place apart, by keyword.
-	contrast [len(contrastTags)]string
-	err      *volume.Refusal // what is missing or wrong of the geometry
+	Contrast [len(ContrastTags)]string
+	Err      *volume.Refusal // what is missing or wrong of the geometry
 }
 
-// contrastTags are the elements by which images at one place may differ.
-var contrastTags = [...]dataset.Tag{dataset.TagEchoTime, dataset.TagInversionTime, dataset.TagTriggerTime, dataset.TagTemporalPosition, dataset.TagBValue, dataset.TagFlipAngle, dataset.TagAcquisitionNumber, dataset.TagImageType, dataset.TagRepetitionTime}
+// ContrastTags are the elements by which images at one place may differ.
+var ContrastTags = [...]dataset.Tag{dataset.TagEchoTime, dataset.TagInversionTime, dataset.TagTriggerTime, dataset.TagTemporalPosition, dataset.TagBValue, dataset.TagFlipAngle, dataset.TagAcquisitionNumber, dataset.TagImageType, dataset.TagRepetitionTime}
 
-// parse reads an object up to its pixels, which are next in the stream. The
+// Parse reads an object up to its pixels, which are next in the stream. The
 // object holds what could be read even if there is an error.
-func parse(in *files.Input) (*object, *dataset.Stream, error) {
-	o := &object{Format: pixels.Format{FrameCount: 1, FileSize: in.Size}}
+func Parse(in *files.Input) (*Object, *dataset.Stream, error) {
+	o := &Object{Format: pixels.Format{FrameCount: 1, FileSize: in.Size}}
 	raw := in.Buffered()
 	meta, bare, foreign, err := dataset.ReadMeta(raw)
-	if o.foreign = foreign; err != nil {
+	if o.Foreign = foreign; err != nil {
 		return o, nil, err
 	}
 	if bare {
 		o.Note("no-preamble", "a file has no DICOM preamble; it was recognised by its first element")
 	}
 	o.Syntax = dataset.SyntaxOf(meta.Text(dataset.TagTransferSyntax))
-	o.sopClass = meta.Text(dataset.TagMediaStorageSOPClass)
+	o.SOPClass = meta.Text(dataset.TagMediaStorageSOPClass)
 	body := raw
 	head, _ := raw.Peek(8)
 	seen, changed := o.Syntax.Observed(head)
@@ -76,7 +81,7 @@ func parse(in *files.Input) (*object, *dataset.Stream, error) {
 		seen, changed = o.Syntax.Observed(head)
 	}
 	if changed {
-		o.corrected, o.Syntax.Order, o.Syntax.Explicit = o.Syntax.UID != "", seen.Order, seen.Explicit
+		o.Corrected, o.Syntax.Order, o.Syntax.Explicit = o.Syntax.UID != "", seen.Order, seen.Explicit
 	}
 	s := dataset.NewStream(body, o.Syntax.Order, o.Syntax.Explicit)
 	set, err := o.elements(s)
@@ -90,9 +95,9 @@ func parse(in *files.Input) (*object, *dataset.Stream, error) {
 	return o, s, err
 }
 
-// parseFormat is parse for one who needs to know of the pixels alone.
-func parseFormat(in *files.Input) (*pixels.Format, *dataset.Stream, error) {
-	o, s, err := parse(in)
+// ParseFormat is Parse for one who needs to know of the pixels alone.
+func ParseFormat(in *files.Input) (*pixels.Format, *dataset.Stream, error) {
+	o, s, err := Parse(in)
 	return &o.Format, s, err
 }
 
@@ -112,7 +117,7 @@ func inflate(in *bufio.Reader) io.Reader {
 }
 
 // elements reads the data set up to its pixels.
-func (o *object) elements(s *dataset.Stream) (dataset.Set, error) {
+func (o *Object) elements(s *dataset.Stream) (dataset.Set, error) {
 	set := dataset.NewSet(s.Order)
 	for {
 		if s.Ended() {
@@ -127,7 +132,7 @@ func (o *object) elements(s *dataset.Stream) (dataset.Set, error) {
 			o.HasPixels, o.VR, o.Length = true, e.VR, e.Length
 			return set, nil
 		case dataset.TagFloatPixelData, dataset.TagDoubleFloatPixelData:
-			o.floatPixels = true
+			o.FloatPixels = true
 			return set, nil
 		case dataset.TagSharedGroups:
 			if set.Items[e.Tag], err = s.ItemList(e, 0); err != nil {
@@ -135,19 +140,19 @@ func (o *object) elements(s *dataset.Stream) (dataset.Set, error) {
 			}
 			continue
 		case dataset.TagPerFrameGroups:
-			if len(o.frames) > 0 {
+			if len(o.Frames) > 0 {
 				return set, dataset.BadValue(e.Tag, "is there twice")
 			}
 			// One after the other, because there may be thousands.
 			err := s.EachItem(e, 0, func(item dataset.Set) {
-				o.frames = append(o.frames, o.frame(len(o.frames), []dataset.Set{item, sharedOf(set), set}))
+				o.Frames = append(o.Frames, o.frame(len(o.Frames), []dataset.Set{item, sharedOf(set), set}))
 			})
 			if err != nil {
 				return set, err
 			}
 			continue
 		case dataset.TagModalityLUT:
-			o.modalityLUT = true
+			o.ModalityLUT = true
 		case 0: // zeros after the end
 			return set, nil
 		}
@@ -158,26 +163,26 @@ func (o *object) elements(s *dataset.Stream) (dataset.Set, error) {
 }
 
 // keep takes over what is needed of the data set.
-func (o *object) keep(set dataset.Set) {
-	o.patient = []string{set.Text(dataset.TagPatientName), set.Text(dataset.TagPatientID)}
+func (o *Object) keep(set dataset.Set) {
+	o.Patient = []string{set.Text(dataset.TagPatientName), set.Text(dataset.TagPatientID)}
 	if class := set.Text(dataset.TagSOPClass); class != "" {
-		o.sopClass = class
+		o.SOPClass = class
 	}
-	o.sopInstance, o.modality = set.Text(dataset.TagSOPInstance), strings.ToUpper(set.Text(dataset.TagModality))
-	o.series, o.frameOfReference = set.Text(dataset.TagSeries), set.Text(dataset.TagFrameOfReference)
-	o.imageType = strings.ToUpper(set.Text(dataset.TagImageType))
-	o.words = strings.ToLower(strings.Join([]string{set.Text(dataset.TagSeriesDescription), set.Text(dataset.TagProtocolName), set.Text(dataset.TagSequenceName), set.Text(dataset.TagPulseSequenceName)}, " "))
-	o.photometric = strings.ToUpper(set.Text(dataset.TagPhotometric))
-	o.contrast = set.Has(dataset.TagContrastAgent)
+	o.Modality = strings.ToUpper(set.Text(dataset.TagModality))
+	o.Series, o.FrameOfReference = set.Text(dataset.TagSeries), set.Text(dataset.TagFrameOfReference)
+	o.ImageType = strings.ToUpper(set.Text(dataset.TagImageType))
+	o.Words = strings.ToLower(strings.Join([]string{set.Text(dataset.TagSeriesDescription), set.Text(dataset.TagProtocolName), set.Text(dataset.TagSequenceName), set.Text(dataset.TagPulseSequenceName)}, " "))
+	o.Photometric = strings.ToUpper(set.Text(dataset.TagPhotometric))
+	o.Contrast = set.Has(dataset.TagContrastAgent)
 	tiles, _, _ := set.Integer(dataset.TagImagesInMosaic)
-	o.mosaic = strings.Contains(o.imageType, "MOSAIC") || tiles > 1 && strings.HasPrefix(o.modality, "MR")
+	o.Mosaic = strings.Contains(o.ImageType, "MOSAIC") || tiles > 1 && strings.HasPrefix(o.Modality, "MR")
 	for table := set.Elements[dataset.TagExtendedOffsetTable].Bytes; len(table) >= 8; table = table[8:] {
 		o.Offsets = append(o.Offsets, set.Order.Uint64(table))
 	}
 	first := func(err error) {
 		var r *volume.Refusal
-		if o.err == nil && errors.As(err, &r) {
-			o.err = r
+		if o.Err == nil && errors.As(err, &r) {
+			o.Err = r
 		}
 	}
 	whole := func(t dataset.Tag, otherwise int) int {
@@ -188,13 +193,13 @@ func (o *object) keep(set dataset.Set) {
 		return n
 	}
 	o.Rows, o.Columns = whole(dataset.TagRows, 0), whole(dataset.TagColumns, 0)
-	o.samples, o.FrameCount = whole(dataset.TagSamplesPerPixel, 1), whole(dataset.TagNumberOfFrames, 1)
+	o.Samples, o.FrameCount = whole(dataset.TagSamplesPerPixel, 1), whole(dataset.TagNumberOfFrames, 1)
 	o.BitsAllocated = whole(dataset.TagBitsAllocated, 0)
 	o.BitsStored = whole(dataset.TagBitsStored, o.BitsAllocated)
 	o.HighBit = whole(dataset.TagHighBit, o.BitsStored-1)
 	o.Signed = whole(dataset.TagPixelRepresentation, 0) == 1
 	o.keepPadding(set)
-	for t, into := range map[dataset.Tag]*float64{dataset.TagEchoTime: &o.echoTime, dataset.TagRepetitionTime: &o.repetitionTime, dataset.TagInversionTime: &o.inversionTime} {
+	for t, into := range map[dataset.Tag]*float64{dataset.TagEchoTime: &o.EchoTime, dataset.TagRepetitionTime: &o.RepetitionTime, dataset.TagInversionTime: &o.InversionTime} {
 		if v, ok, err := set.Decimals(t, 1); ok && err == nil {
 			*into = v[0]
 		}
@@ -203,7 +208,7 @@ func (o *object) keep(set dataset.Set) {
 
 // keepPadding reads the padding values, of which only the bits that are stored
 // count, whatever VR they have.
-func (o *object) keepPadding(set dataset.Set) {
+func (o *Object) keepPadding(set dataset.Set) {
 	value := func(t dataset.Tag) (int, bool) {
 		v := set.Elements[t]
 		if v.VR == "xs" || v.VR == "US" || v.VR == "SS" {
@@ -227,5 +232,5 @@ func (o *object) keepPadding(set dataset.Set) {
 	if !ok {
 		high = low
 	}
-	o.padding = &[2]int{min(low, high), max(low, high)}
+	o.Padding = &[2]int{min(low, high), max(low, high)}
 }

@@ -1,4 +1,4 @@
-package dicom
+package images
 
 import (
 	"errors"
@@ -14,22 +14,22 @@ import (
 
 // groups completes the object's frames: those of its functional groups, or one by
 // the data set itself.
-func (o *object) groups(set dataset.Set) error {
+func (o *Object) groups(set dataset.Set) error {
 	if o.FrameCount < 1 || o.FrameCount > dataset.MaxFrames {
 		return dataset.BadValue(dataset.TagNumberOfFrames, fmt.Sprintf("is %d", o.FrameCount))
 	}
 	shared := sharedOf(set)
 	switch {
-	case len(o.frames) == 0 && o.FrameCount > 1:
+	case len(o.Frames) == 0 && o.FrameCount > 1:
 		return volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("it has %d frames but no position (ImagePositionPatient) for each", o.FrameCount), "export the series as classic or enhanced MR images")
-	case len(o.frames) == 0:
-		o.frames = []frame{o.frame(0, []dataset.Set{shared, set})}
-	case len(o.frames) != o.FrameCount:
-		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("it has %d frames and functional groups for %d", o.FrameCount, len(o.frames)), "export the series again")
+	case len(o.Frames) == 0:
+		o.Frames = []Frame{o.frame(0, []dataset.Set{shared, set})}
+	case len(o.Frames) != o.FrameCount:
+		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("it has %d frames and functional groups for %d", o.FrameCount, len(o.Frames)), "export the series again")
 	}
-	first := o.frames[0]
-	for t, into := range map[dataset.Tag]*float64{dataset.TagEchoTime: &o.echoTime, dataset.TagInversionTime: &o.inversionTime, dataset.TagRepetitionTime: &o.repetitionTime} {
-		if v, err := strconv.ParseFloat(first.contrast[slices.Index(contrastTags[:], t)], 64); err == nil && *into == 0 {
+	first := o.Frames[0]
+	for t, into := range map[dataset.Tag]*float64{dataset.TagEchoTime: &o.EchoTime, dataset.TagInversionTime: &o.InversionTime, dataset.TagRepetitionTime: &o.RepetitionTime} {
+		if v, err := strconv.ParseFloat(first.Contrast[slices.Index(ContrastTags[:], t)], 64); err == nil && *into == 0 {
 			*into = v
 		}
 	}
@@ -45,7 +45,7 @@ func sharedOf(set dataset.Set) dataset.Set {
 }
 
 // lookup finds the data set that holds t: the first of levels that has it,
-// within the functional group sequence or at its top.
+// Within the functional group sequence or at its top.
 func lookup(levels []dataset.Set, sequence, t dataset.Tag) *dataset.Set {
 	for i := range levels {
 		for _, item := range levels[i].Items[sequence] {
@@ -66,8 +66,8 @@ const orthogonalSlack = 0.02
 
 // frame reads the geometry of one frame. What is wrong with it is kept, for the
 // case that its series is chosen.
-func (o *object) frame(index int, levels []dataset.Set) frame {
-	f := frame{object: o, index: index, slope: 1}
+func (o *Object) frame(index int, levels []dataset.Set) Frame {
+	f := Frame{Object: o, Index: index, Slope: 1}
 	numbers := func(sequence, t dataset.Tag, n int) []float64 {
 		set := lookup(levels, sequence, t)
 		if set == nil {
@@ -75,8 +75,8 @@ func (o *object) frame(index int, levels []dataset.Set) frame {
 		}
 		v, ok, err := set.Decimals(t, n)
 		var r *volume.Refusal
-		if errors.As(err, &r) && f.err == nil {
-			f.err = r
+		if errors.As(err, &r) && f.Err == nil {
+			f.Err = r
 		}
 		if !ok || err != nil {
 			return nil
@@ -84,43 +84,43 @@ func (o *object) frame(index int, levels []dataset.Set) frame {
 		return v
 	}
 	missing := func(t dataset.Tag, why string) {
-		if f.err == nil {
-			f.err = volume.Refuse(volume.CodeNoOrientation, fmt.Sprintf("%s %v is missing, %s", t.Keyword(), t, why), "export the original images, as the scanner made them")
+		if f.Err == nil {
+			f.Err = volume.Refuse(volume.CodeNoOrientation, fmt.Sprintf("%s %v is missing, %s", t.Keyword(), t, why), "export the original images, as the scanner made them")
 		}
 	}
 	if v := numbers(dataset.TagOrientationSequence, dataset.TagOrientation, 6); v != nil {
-		f.row, f.column = volume.Vector(v[:3]), volume.Vector(v[3:])
+		f.Row, f.Column = volume.Vector(v[:3]), volume.Vector(v[3:])
 		f.checkDirections()
 	} else {
 		missing(dataset.TagOrientation, "so the orientation cannot be told")
 	}
 	if v := numbers(dataset.TagPositionSequence, dataset.TagPosition, 3); v != nil {
-		f.position = volume.Vector(v)
+		f.Position = volume.Vector(v)
 	} else {
 		missing(dataset.TagPosition, "so left and right, up and down would be a guess")
 	}
 	if v := numbers(dataset.TagMeasuresSequence, dataset.TagPixelSpacing, 2); v != nil {
-		f.spacing = [2]float64(v)
-		if !(v[0] > 0 && v[1] > 0) && f.err == nil {
-			f.err = volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("%s %v is not positive", dataset.TagPixelSpacing.Keyword(), dataset.TagPixelSpacing), "correct the header or export the series again")
+		f.Spacing = [2]float64(v)
+		if !(v[0] > 0 && v[1] > 0) && f.Err == nil {
+			f.Err = volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("%s %v is not positive", dataset.TagPixelSpacing.Keyword(), dataset.TagPixelSpacing), "correct the header or export the series again")
 		}
 	} else {
 		missing(dataset.TagPixelSpacing, "so sizes cannot be told")
 	}
 	if v := numbers(dataset.TagTransformSequence, dataset.TagRescaleSlope, 1); v != nil {
-		f.slope = v[0]
+		f.Slope = v[0]
 	}
 	if v := numbers(dataset.TagTransformSequence, dataset.TagRescaleIntercept, 1); v != nil {
-		f.inter = v[0]
+		f.Intercept = v[0]
 	}
-	if f.slope == 0 && f.err == nil {
-		f.err = volume.Refuse(volume.CodeBadHeader, "RescaleSlope (0028,1053) is 0", "correct the header or export the series again")
+	if f.Slope == 0 && f.Err == nil {
+		f.Err = volume.Refuse(volume.CodeBadHeader, "RescaleSlope (0028,1053) is 0", "correct the header or export the series again")
 	}
-	for i, t := range contrastTags {
-		f.contrast[i] = contrastOf(levels, t)
+	for i, t := range ContrastTags {
+		f.Contrast[i] = contrastOf(levels, t)
 	}
 	if set := lookup(levels, dataset.TagFrameContentSequence, dataset.TagInStackPosition); set != nil {
-		f.inStack, _, _ = set.Integer(dataset.TagInStackPosition)
+		f.InStack, _, _ = set.Integer(dataset.TagInStackPosition)
 	}
 	return f
 }
@@ -143,7 +143,7 @@ func contrastOf(levels []dataset.Set, t dataset.Tag) string {
 	return ""
 }
 
-// contrastPlaces are where each of contrastTags is in enhanced and in classic
+// contrastPlaces are where each of ContrastTags is in enhanced and in classic
 // images.
 var contrastPlaces = map[dataset.Tag][]struct{ sequence, tag dataset.Tag }{
 	dataset.TagEchoTime:          {{dataset.TagEchoSequence, dataset.TagEffectiveEchoTime}, {0, dataset.TagEchoTime}},
@@ -159,16 +159,43 @@ var contrastPlaces = map[dataset.Tag][]struct{ sequence, tag dataset.Tag }{
 
 // checkDirections holds the directions against what they must be, and brings
 // them to unit length and a right angle.
-func (f *frame) checkDirections() {
-	a, b := f.row.Length(), f.column.Length()
-	cosine := f.row.Dot(f.column)
+func (f *Frame) checkDirections() {
+	a, b := f.Row.Length(), f.Column.Length()
+	cosine := f.Row.Dot(f.Column)
 	if !(math.Abs(a-1) < orthogonalSlack && math.Abs(b-1) < orthogonalSlack && math.Abs(cosine) < orthogonalSlack) {
-		if f.err == nil {
-			f.err = volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("%s %v holds no two directions at a right angle, so the orientation cannot be told", dataset.TagOrientation.Keyword(), dataset.TagOrientation), "correct the header or export the series again")
+		if f.Err == nil {
+			f.Err = volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("%s %v holds no two directions at a right angle, so the orientation cannot be told", dataset.TagOrientation.Keyword(), dataset.TagOrientation), "correct the header or export the series again")
 		}
 		return
 	}
-	f.row = f.row.Times(1 / a)
-	f.column = f.column.Minus(f.row.Times(f.row.Dot(f.column)))
-	f.column = f.column.Times(1 / f.column.Length())
+	f.Row = f.Row.Times(1 / a)
+	f.Column = f.Column.Minus(f.Row.Times(f.Row.Dot(f.Column)))
+	f.Column = f.Column.Times(1 / f.Column.Length())
+}
+
+// directionSlack is how far directions of one series may differ: 0.1 degrees.
+const directionSlack = 0.002
+
+// Differs tells whether two frames have another orientation.
+func (f *Frame) Differs(g *Frame) bool {
+	return f.Row.Minus(g.Row).Length() > directionSlack || f.Column.Minus(g.Column).Length() > directionSlack
+}
+
+// Value scales a stored number. MONOCHROME1, where low is bright, is turned
+// first.
+func (f *Frame) Value(stored int32) float32 {
+	v := float64(stored)
+	if f.Object.Photometric == "MONOCHROME1" {
+		v = f.Object.highest() - v
+	}
+	return float32(float64(v*f.Slope) + f.Intercept)
+}
+
+// highest is the sum of the lowest and the highest number that can be stored: a
+// value taken from it is turned.
+func (o *Object) highest() float64 {
+	if o.Signed {
+		return -1
+	}
+	return float64(uint64(1)<<o.BitsStored - 1)
 }
