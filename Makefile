@@ -143,6 +143,25 @@ fuzz: $(RUNTIME) ## run every fuzz target for FUZZTIME (default 60s)
 bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (minutes)
 	internal/dev/benchmark/run.sh
 
+# The durable queue: killed 1,000 times, cut off from power at every change of its
+# files, three days offline. `make test` has a short form of each.
+QUEUE_TEST = nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/queue
+.PHONY: crash
+crash: ## kill the queue's program at 1,000 random moments
+	$(QUEUE_TEST) -run ProgramThatIsKilled -kills 1000
+
+.PHONY: powercut
+powercut: ## open the queue on 12,000 disks that a power cut can leave (needs strace)
+	$(QUEUE_TEST) -run LostByAPowerCut -cut-requests 300 -cut-states 12000
+
+.PHONY: offline
+offline: ## 50,000 answers that wait for the network, over two restarts
+	$(QUEUE_TEST) -run WaitForDays -undelivered 50000
+
+.PHONY: bench-queue
+bench-queue: ## what the queue costs: latency, bytes written, throughput
+	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue
+
 # What optimising is worth where PRelu is fast (1.24.3) and where it is not. The
 # newer ONNX Runtime is for this comparison alone.
 NEWER := 1.30.0
