@@ -26,6 +26,8 @@ const (
 var larger = map[string]int{
 	"ggipc":                  1700,
 	"internal/device/engine": 1500,
+	"internal/device/queue":  2300,
+	"internal/device/store":  1210,
 	"internal/dev/nucleus":   2500,
 }
 

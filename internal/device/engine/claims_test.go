@@ -61,7 +61,7 @@ func TestAnOutputThatAnUndeliveredAnswerNamesIsNotReplaced(t *testing.T) {
 		t.Error("an answer that is sent again names a file that was replaced")
 	}
 	again.Claim.Release()
-	if n := len(b.claims.held); n != 0 {
+	if n := b.claims.Held(); n != 0 {
 		t.Errorf("%d outputs are claimed for nobody", n)
 	}
 }
@@ -76,7 +76,7 @@ func TestARequestThatFailsClaimsNothing(t *testing.T) {
 		}
 	}
 	b.Close(t.Context())
-	if n := len(b.claims.held); n != 0 {
+	if n := b.claims.Held(); n != 0 {
 		t.Errorf("%d outputs are claimed for nobody", n)
 	}
 }

@@ -26,6 +26,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/budget"
+	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
@@ -95,8 +97,8 @@ func (d Deps) withDefaults() Deps {
 type Engine struct {
 	deps   Deps
 	queue  Queue
-	budget *budget
-	claims claims
+	budget *budget.Budget
+	claims claim.Outputs
 	intake *intake
 	ctx    context.Context // ends the work in progress
 	cancel context.CancelFunc
@@ -119,8 +121,7 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), budget: newBudget(cfg.Images.TotalBytes), current: first}
-	e.claims.held = make(map[string]int)
+	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), budget: budget.New(cfg.Images.TotalBytes), current: first}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.intake = newIntake(e)
 	e.wg.Go(e.intake.run)

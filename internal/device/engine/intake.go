@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/budget"
+	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -56,11 +58,11 @@ type state struct {
 	began    time.Time
 	timer    *time.Timer // of the fetch
 	cancel   context.CancelFunc
-	crowded  bool   // the fetch waits for room
-	data     []byte // the encoded image
-	hold     *Hold  // room for data; nil before it is known
-	claim    *Claim // of the outputs
-	err      error  // instead of it
+	crowded  bool         // the fetch waits for room
+	data     []byte       // the encoded image
+	hold     *budget.Hold // room for data; nil before it is known
+	claim    *claim.Claim // of the outputs
+	err      error        // instead of it
 	fetch    time.Duration
 }
 
@@ -135,9 +137,9 @@ func (in *intake) take(j *Job) {
 		in.changed.Broadcast()
 		return
 	case image.S3 != "":
-		j.source = fromObject
+		j.source, j.lagged = fromObject, true
 		limit := 2 * j.setup.cfg.S3.Timeout // the store's own limit, after some waiting for a place
-		j.timer = time.AfterFunc(limit, func() { in.giveUp(j) })
+		j.timer = time.AfterFunc(limit, func() { in.lag(j) })
 	default:
 		j.source, j.fresh = fromFile, !in.lagging()
 		j.lagged = !j.fresh
@@ -199,22 +201,11 @@ func (in *intake) lag(j *Job) {
 		in.changed.Broadcast()
 		return
 	}
-	in.late(j)
-}
-
-func (in *intake) giveUp(j *Job) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.late(j)
-}
-
-// late settles a job whose image has not come in time. mu is held.
-func (in *intake) late(j *Job) {
+	err := errGivenUp
 	if j.crowded {
-		in.settle(j, nil, errNoRoom, false)
-	} else {
-		in.settle(j, nil, errGivenUp, false)
+		err = errNoRoom
 	}
+	in.settle(j, nil, err, false)
 }
 
 // abort settles whatever is not fetched, and what is taken from now on.
@@ -342,7 +333,7 @@ func (in *intake) fetch(ctx context.Context, j *Job, s *setup) {
 
 // read reads an image once there is room for it, and turns a panic of the storage
 // into an error.
-func (in *intake) read(ctx context.Context, j *Job, s *setup) (data []byte, hold *Hold, err error) {
+func (in *intake) read(ctx context.Context, j *Job, s *setup) (data []byte, hold *budget.Hold, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -350,16 +341,15 @@ func (in *intake) read(ctx context.Context, j *Job, s *setup) (data []byte, hold
 		}
 	}()
 	ref := reference(j.Request)
-	ref.Room = func(ctx context.Context, bytes int64) error {
-		if !in.e.budget.take(bytes) {
-			in.crowd(j, true)
-			defer in.crowd(j, false)
-			if err := in.e.budget.wait(ctx, bytes); err != nil {
-				return err
-			}
+	ref.Room = func(ctx context.Context, bytes int64) (err error) {
+		var room bool
+		if hold, room = in.e.budget.Take(bytes); room {
+			return nil
 		}
-		hold = &Hold{e: in.e, bytes: bytes}
-		return nil
+		in.crowd(j, true)
+		defer in.crowd(j, false)
+		hold, err = in.e.budget.Wait(ctx, bytes)
+		return err
 	}
 	data, err = s.store.it.Read(ctx, ref)
 	if err != nil {

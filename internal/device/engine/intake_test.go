@@ -210,8 +210,8 @@ func TestEncodedImagesInMemoryAreBoundedByBytes(t *testing.T) {
 		}
 	}
 	b.Close(t.Context())
-	if b.budget.used != 0 {
-		t.Errorf("%d bytes are held by nobody", b.budget.used)
+	if b.budget.Used() != 0 {
+		t.Errorf("%d bytes are held by nobody", b.budget.Used())
 	}
 }
 
@@ -234,7 +234,7 @@ func TestAReadWaitsForRoomInMemory(t *testing.T) {
 		}
 	}
 	b.Close(t.Context())
-	if b.budget.used != 0 {
-		t.Errorf("%d bytes are held by nobody", b.budget.used)
+	if b.budget.Used() != 0 {
+		t.Errorf("%d bytes are held by nobody", b.budget.Used())
 	}
 }

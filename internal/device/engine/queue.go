@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/turns"
 )
 
 // The ways in by which requests come.
@@ -59,11 +60,11 @@ var ErrQueueFull = errors.New("the queue is full")
 // memoryQueue is a Queue that ends with the process.
 type memoryQueue struct {
 	mu      sync.Mutex
-	bound   int            // guarded by mu
-	closed  bool           // guarded by mu
-	waiting map[string]int // jobs by way in, until Started; guarded by mu
-	lines   turns          // guarded by mu
-	changed chan struct{}  // holds one where Next should look again
+	bound   int               // guarded by mu
+	closed  bool              // guarded by mu
+	waiting map[string]int    // jobs by way in, until Started; guarded by mu
+	lines   turns.Turns[*Job] // guarded by mu
+	changed chan struct{}     // holds one where Next should look again
 }
 
 func newMemoryQueue(bound int) *memoryQueue {
@@ -80,7 +81,7 @@ func (q *memoryQueue) Accept(_ context.Context, j *Job) error {
 		return ErrQueueFull
 	}
 	q.waiting[j.From.Way]++
-	q.lines.push(j)
+	q.lines.Push(j.From.Way, j.From.Client, j)
 	q.wake()
 	return nil
 }
@@ -96,7 +97,7 @@ func (q *memoryQueue) wake() {
 func (q *memoryQueue) Next(ctx context.Context) (*Job, error) {
 	for {
 		q.mu.Lock()
-		j, closed := q.lines.pop(), q.closed
+		j, closed := q.lines.Pop(), q.closed
 		q.mu.Unlock()
 		switch {
 		case j != nil:
@@ -131,65 +132,4 @@ func (q *memoryQueue) Close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	q.wake()
-}
-
-// turns are the jobs that wait, one line for each client of each way in. Ways
-// take turns, and within a way its clients do, so that nobody who asks much keeps
-// others waiting. Only lines with somebody in them exist.
-type turns struct {
-	ways []*way // in the order of their turns
-}
-
-type way struct {
-	name  string
-	lines []*line // in the order of their turns
-}
-
-type line struct {
-	client string
-	jobs   []*Job
-}
-
-// push puts a job at the end of its requester's line.
-func (t *turns) push(j *Job) {
-	w := t.way(j.From.Way)
-	for _, l := range w.lines {
-		if l.client == j.From.Client {
-			l.jobs = append(l.jobs, j)
-			return
-		}
-	}
-	w.lines = append(w.lines, &line{client: j.From.Client, jobs: []*Job{j}})
-}
-
-func (t *turns) way(name string) *way {
-	for _, w := range t.ways {
-		if w.name == name {
-			return w
-		}
-	}
-	t.ways = append(t.ways, &way{name: name})
-	return t.ways[len(t.ways)-1]
-}
-
-// pop takes the job whose turn it is, nil if none waits. Whoever had a turn goes
-// to the end, with what is left.
-func (t *turns) pop() *Job {
-	if len(t.ways) == 0 {
-		return nil
-	}
-	w := t.ways[0]
-	l := w.lines[0]
-	j := l.jobs[0]
-	l.jobs[0] = nil
-	l.jobs = l.jobs[1:]
-	w.lines = w.lines[1:]
-	if len(l.jobs) > 0 {
-		w.lines = append(w.lines, l)
-	}
-	t.ways = t.ways[1:]
-	if len(w.lines) > 0 {
-		t.ways = append(t.ways, w)
-	}
-	return j
 }

@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/budget"
+	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -20,7 +22,7 @@ type Outcome struct {
 	Mask []byte
 	// Claim keeps the files that Result names from other requests. Whoever takes
 	// the outcome must release it when the result is on its way.
-	Claim *Claim
+	Claim *claim.Claim
 }
 
 // Submit queues a request. ctx bounds the wait to be accepted, which takes time
@@ -29,6 +31,22 @@ type Outcome struct {
 // waits for it.
 func (e *Engine) Submit(ctx context.Context, from Requester, r request.Request, done func(Outcome)) {
 	e.submit(ctx, e.count.Add(1), from, r, nil, done)
+}
+
+// Hold makes room for an image of that many bytes, before it is read. The error
+// is request.CodeBusy where there is none. The hold must be released, or
+// submitted, which releases it in time.
+func (e *Engine) Hold(bytes int64) (*budget.Hold, error) {
+	hold, room := e.budget.Take(bytes)
+	if !room {
+		return nil, errNoRoom
+	}
+	return hold, nil
+}
+
+// SubmitHeld submits a request whose image is what the hold is for.
+func (e *Engine) SubmitHeld(ctx context.Context, from Requester, r request.Request, hold *budget.Hold, done func(Outcome)) {
+	e.submit(ctx, e.count.Add(1), from, r, hold, done)
 }
 
 // SubmitDocument parses a request document and submits it.
@@ -57,19 +75,19 @@ func (e *Engine) TurnAway(document []byte, done func(Outcome)) {
 // to status and log.
 func (e *Engine) Refuse(err error) { e.refuse(e.count.Add(1), "", err, func(Outcome) {}) }
 
-func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r request.Request, hold *Hold, done func(Outcome)) {
+func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r request.Request, hold *budget.Hold, done func(Outcome)) {
 	j := &Job{Number: number, From: from, Request: r, Accepted: time.Now()}
 	j.done, j.received, j.hold = done, make(chan struct{}), hold
 	if n := len(r.Image.Inline); hold == nil && n > 0 {
-		var err error
-		if j.hold, err = e.Hold(int64(n)); err != nil {
-			e.refuse(number, r.ID, err, done)
+		var room bool
+		if j.hold, room = e.budget.Take(int64(n)); !room {
+			e.refuse(number, r.ID, errNoRoom, done)
 			return
 		}
 	}
-	if names := outputs(e.Config(), r); len(names) > 0 {
+	if names := claim.Names(e.Config().Output.Root, r); len(names) > 0 {
 		var free bool
-		if j.claim, free = e.claims.take(names, r.Output.Overwrite); !free {
+		if j.claim, free = e.claims.Take(names, r.Output.Overwrite); !free {
 			j.hold.Release()
 			e.refuse(number, r.ID, errClaimed, done)
 			return

@@ -190,6 +190,22 @@ func TestAnotherTopicIsHeardBeforeTheOldOneIsLeft(t *testing.T) {
 	})
 }
 
+func TestAConfigurationThatChangesWhileTheConnectionIsLostIsSeen(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, nil)
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		elsewhere := t.TempDir()
+		d.nucleus.DropConnections(ComponentName)
+		d.configure(map[string]any{"output": map[string]any{"root": elsewhere}})
+		until(t, "the configuration is in effect", func() bool { return d.logs.FilterMessage("configuration applied").Len() > 0 })
+		if r := d.ask(`{"id":"1","image":{"path":"a.png"}}`); r.Error != nil || filepath.Dir(r.Mask.Path) != elsewhere {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	})
+}
+
 func TestAPortInUseIsToldAtTheStartAndRefusedAsAChange(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -120,7 +120,8 @@ type component struct {
 	engine   *engine.Engine    // nil before start
 	endpoint *httpapi.Endpoint // nil before start
 	requests requests
-	changes  chan struct{} // holds one where the configuration may have changed
+	updates  *ggipc.Subscription // to changes of the configuration; nil where none are told
+	changes  chan struct{}       // holds one where the configuration may have changed
 }
 
 // start opens everything and returns when requests are taken.
@@ -162,7 +163,7 @@ func (c *component) serve(ctx context.Context) error {
 	watcher := configurationWatcher{component: c}
 	losses := time.NewTicker(time.Second)
 	defer losses.Stop()
-	var lost, undelivered uint64 // that were told
+	var lost, undelivered, renewed uint64 // that were told, and seen
 	var settled <-chan time.Time
 	for {
 		subscription := c.requests.subscription()
@@ -176,6 +177,10 @@ func (c *component) serve(ctx context.Context) error {
 			settled = nil
 			watcher.look(ctx)
 		case <-losses.C:
+			if c.updates != nil && c.updates.Renewed() != renewed { // what changed in between was not told
+				renewed = c.updates.Renewed()
+				c.configurationMayHaveChanged()
+			}
 			lost = c.tellLoss(lost, c.requests.lost(), "requests could not be taken")
 			undelivered = c.tellLoss(undelivered, c.out.results.losses(), "results could not be sent")
 		case <-subscription.Done():

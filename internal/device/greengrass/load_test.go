@@ -179,8 +179,8 @@ func TestTheEndComesInTimeAndAnswersWhateverWasAccepted(t *testing.T) {
 	until(t, "all are answered", func() bool { return c.answered() == n })
 }
 
-// deafNucleus passes frames on between the component and the nucleus, but for
-// what the component publishes while it is deaf.
+// deafNucleus passes frames on between the component and the nucleus, but for the
+// answers to what the component publishes on the device while it is deaf.
 type deafNucleus struct {
 	path string
 	deaf atomic.Bool
@@ -210,30 +210,47 @@ func newDeafNucleus(t *testing.T, n *nucleus.Nucleus) *deafNucleus {
 				client.Close()
 				return
 			}
-			connections.Go(func() { io.Copy(client, server); client.Close() })
+			var unanswered sync.Map // streams
+			connections.Go(func() {
+				defer client.Close()
+				pass(server, client, func(f *frame.Frame) bool {
+					_, published := unanswered.Load(f.StreamID)
+					return !published
+				})
+			})
 			connections.Go(func() {
 				defer server.Close()
-				for r := frame.NewReader(client, 0); ; {
-					f, err := r.Read()
-					if err != nil {
-						return
-					}
+				pass(client, server, func(f *frame.Frame) bool {
 					if d.deaf.Load() && strings.HasSuffix(f.Headers[frame.HeaderOperation], "#PublishToTopic") {
-						continue
+						unanswered.Store(f.StreamID, true)
 					}
-					b, err := frame.Encode(nil, f, 0)
-					if err == nil {
-						_, err = server.Write(b)
-					}
-					if err != nil {
-						return
-					}
-				}
+					return true
+				})
 			})
 		}
 	})
 	t.Cleanup(func() { l.Close(); connections.Wait(); os.RemoveAll(dir) })
 	return d
+}
+
+// pass copies frames until either side is closed.
+func pass(from io.Reader, to io.Writer, wanted func(*frame.Frame) bool) {
+	for r := frame.NewReader(from, 0); ; {
+		f, err := r.Read()
+		if err != nil {
+			return
+		}
+		if !wanted(f) {
+			continue
+		}
+		b, err := frame.Encode(nil, f, 0)
+		if err == nil {
+			_, err = to.Write(b)
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 func TestANucleusThatTakesNoResultsHoldsUpNeitherAConfigurationNorTheEnd(t *testing.T) {

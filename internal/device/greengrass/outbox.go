@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/ggipc"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -18,8 +18,8 @@ import (
 type message struct {
 	topic    string
 	document []byte
-	result   bool          // the document counts its attempts
-	claim    *engine.Claim // of the files that the document names
+	result   bool         // the document counts its attempts
+	claim    *claim.Claim // of the files that the document names
 }
 
 // What an outbox holds at most. Of more the oldest goes.

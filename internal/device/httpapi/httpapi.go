@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -37,8 +38,8 @@ func handler(e *engine.Engine, maxBytes func() int64) http.Handler {
 		}
 		answers := make(chan answer, 1)
 		client, _, _ := net.SplitHostPort(r.RemoteAddr)
-		hold.Submit(r.Context(), engine.Requester{Way: engine.WayHTTP, Client: client},
-			request.Request{ID: "http", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}},
+		e.SubmitHeld(r.Context(), engine.Requester{Way: engine.WayHTTP, Client: client},
+			request.Request{ID: "http", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, hold,
 			func(o engine.Outcome) { answers <- newAnswer(o) })
 		select {
 		case a := <-answers:
@@ -70,7 +71,7 @@ func onLoopback(next http.Handler) http.Handler {
 }
 
 // receive reads an image for which there is room. Its errors are *request.Error.
-func receive(e *engine.Engine, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *engine.Hold, error) {
+func receive(e *engine.Engine, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *budget.Hold, error) {
 	expected := r.ContentLength
 	if expected < 0 || expected > limit {
 		expected = limit

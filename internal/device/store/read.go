@@ -77,13 +77,10 @@ func readFile(ctx context.Context, roots []folder, ref Reference, limit int64) (
 	if err == nil {
 		err = checkFile(info, limit)
 	}
-	if err == nil {
-		err = ref.makeRoom(ctx, info.Size())
-	}
 	if err != nil {
 		return nil, fileFailure(err)
 	}
-	data, err := readBounded(&interruptible{ctx, file}, info.Size(), limit)
+	data, err := readBounded(ctx, ref.Room, &interruptible{ctx, file}, info.Size(), limit)
 	if err != nil {
 		return nil, fileFailure(err)
 	}

@@ -74,14 +74,7 @@ func (o *objectStore) get(ctx context.Context, ref Reference) ([]byte, error) {
 	if length > o.maxBytes {
 		return nil, tooLarge(o.maxBytes)
 	}
-	room := length
-	if room < 0 {
-		room = o.maxBytes
-	}
-	if err := ref.makeRoom(limited, room); err != nil {
-		return nil, objectFailure(ctx, limited, err)
-	}
-	data, err := readBounded(object.Body, length, o.maxBytes)
+	data, err := readBounded(limited, ref.Room, object.Body, length, o.maxBytes)
 	if err != nil {
 		return nil, objectFailure(ctx, limited, err)
 	}
