@@ -11,13 +11,12 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -120,16 +119,13 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 	}
 	defer svc.Close(context.WithoutCancel(ctx))
 
-	var bar *progressbar.ProgressBar
-	if file, ok := stderr.(*os.File); ok && len(list) > 1 && term.IsTerminal(int(file.Fd())) {
-		bar = progressbar.NewOptions(len(list), progressbar.OptionSetWriter(file), progressbar.OptionSetDescription("segmenting"),
-			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
-	}
+	display := progress.New(stdout, stderr)
+	stdout, stderr = display.Out(), display.Messages()
+	bar := display.Begin()
+	defer bar.End()
+	bar.Count("segmenting", 0, len(list))
 	done, failed := 0, 0
 	for r := range inOrder(ctx, svc, list, f.overlay, workers) {
-		if bar != nil {
-			bar.Clear()
-		}
 		if r.Error != nil {
 			failed++
 			fmt.Fprintf(stderr, "brainseg: %s: %s\n", images[done], r.Error.Message)
@@ -137,9 +133,7 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 			fmt.Fprintln(stdout, summary(r))
 		}
 		done++
-		if bar != nil {
-			bar.Add(1)
-		}
+		bar.Count("segmenting", done, len(list))
 	}
 	switch {
 	case done < len(list):

@@ -102,19 +102,22 @@ func TestWhatWasAcceptedIsAnsweredBeforeTheComponentEnds(t *testing.T) {
 	if err := d.wait(); err != nil {
 		t.Fatal(err)
 	}
-	received := 0
-	for {
-		select {
-		case s := <-d.statuses:
-			if s.Message == request.MessageImageReceived {
-				received++
-			}
-			continue
-		case <-time.After(200 * time.Millisecond):
+	// What comes last on each topic tells that all else has come.
+	for topic, last := range map[string]string{statusTopic: `{"message":"last"}`, resultTopic: `{"id":"last"}`} {
+		if err := d.nucleus.Publish(topic, []byte(last)); err != nil {
+			t.Fatal(err)
 		}
-		break
 	}
-	if answered := 1 + len(d.results); answered < received {
+	received, answered := 0, 1
+	for s := next(t, d.statuses); s.Message != "last"; s = next(t, d.statuses) {
+		if s.Message == request.MessageImageReceived {
+			received++
+		}
+	}
+	for r := next(t, d.results); r.ID != "last"; r = next(t, d.results) {
+		answered++
+	}
+	if answered < received {
 		t.Errorf("%d requests were received and %d answered", received, answered)
 	}
 }

@@ -80,14 +80,13 @@ func start(t *testing.T) *endpoint {
 func (e *endpoint) until(t *testing.T, last string) []string {
 	t.Helper()
 	var list []string
-	for range 2000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		e.mu.Lock()
 		list = slices.Clone(e.messages)
 		e.mu.Unlock()
 		if len(list) > 0 && list[len(list)-1] == last {
 			return list
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	t.Fatalf("status messages: %q, want the last to be %q", list, last)
 	return nil
