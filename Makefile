@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/device/cli.Version=$(V
 SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
-REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt
+REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt internal/volume/requirements.txt
 VERSITYGW := .cache/bin/versitygw
 
 .PHONY: help
