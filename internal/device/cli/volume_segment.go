@@ -99,7 +99,7 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 // come last: where they are, the rest is.
 func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *segmentation.Model, display *progress.Display) error {
 	start := time.Now()
-	s, header, err := scan.Read(ctx, path, f.options)
+	s, origin, err := scan.Read(ctx, path, f.options)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 			e.SetIndent("", "  ")
 			return e.Encode(r)
 		}},
-		{labelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &result.Labels, header) }},
+		{labelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &result.Labels, origin.NIfTI) }},
 	} {
 		if err := writeResult(filepath.Join(f.out, name+file.suffix), file.write); err != nil {
 			return err

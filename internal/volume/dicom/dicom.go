@@ -35,27 +35,27 @@ const (
 	maxCompressed = 256 << 20 // bytes of one object's compressed pixels
 )
 
-// Read reads the volume in the folder, zip or file at path. What is wrong with it
-// is told by a *volume.Refusal.
-func Read(ctx context.Context, path string, options volume.Options) (*volume.Scan, error) {
+// Read reads the volume in the folder, zip or file at path, and tells where it
+// comes from. What is wrong with it is told by a *volume.Refusal.
+func Read(ctx context.Context, path string, options volume.Options) (*volume.Scan, *Origin, error) {
 	source, err := openSource(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer source.close()
 	return read(ctx, source, options)
 }
 
-func read(ctx context.Context, source *source, options volume.Options) (*volume.Scan, error) {
+func read(ctx context.Context, source *source, options volume.Options) (*volume.Scan, *Origin, error) {
 	catalogue := &catalogue{source: source}
 	if err := catalogue.fill(ctx); err != nil {
-		return nil, catalogue.named(err)
+		return nil, nil, catalogue.named(err)
 	}
-	scan, err := catalogue.read(ctx, options)
+	scan, origin, err := catalogue.read(ctx, options)
 	if err != nil {
-		return nil, catalogue.named(err)
+		return nil, nil, catalogue.named(err)
 	}
-	return scan, nil
+	return scan, origin, nil
 }
 
 // catalogue is what a source holds.
@@ -110,6 +110,7 @@ func (c *catalogue) examine(ctx context.Context, f *sourceFile) (*object, error)
 	if err = asRefusal(err); err != nil && !errors.As(err, &refusal) {
 		return nil, fmt.Errorf("read %s: %w", c.names.file(f.name), err)
 	}
+	o.origin = nil // of the chosen series it is read again
 	if o.file = f; refusal != nil {
 		o.err = refusal
 	}
@@ -121,25 +122,29 @@ func (c *catalogue) examine(ctx context.Context, f *sourceFile) (*object, error)
 }
 
 // read builds the volume.
-func (c *catalogue) read(ctx context.Context, options volume.Options) (*volume.Scan, error) {
+func (c *catalogue) read(ctx context.Context, options volume.Options) (*volume.Scan, *Origin, error) {
 	scan := &volume.Scan{Format: "dicom", Unit: "mm"}
 	series, err := c.choose(scan, options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := series.check(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	slices, err := c.slices(ctx, scan, series, options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	scan.Series, scan.Size, scan.Affine = series.uid, slices.size, slices.affine
 	if n := scan.Size[0] * scan.Size[1]; n > options.Limit() || n*scan.Size[2] > options.Limit() {
-		return nil, volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("the series has %d x %d x %d voxels, and at most %d are read", scan.Size[0], scan.Size[1], scan.Size[2], options.Limit()), "resample the scan")
+		return nil, nil, volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("the series has %d x %d x %d voxels, and at most %d are read", scan.Size[0], scan.Size[1], scan.Size[2], options.Limit()), "resample the scan")
 	}
 	if err := c.pixels(ctx, scan, slices); err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	origin, err := c.origin(ctx, slices)
+	if err != nil {
+		return nil, nil, err
 	}
 	scan.LeftOut = c.left.list(&c.names)
 	for i, w := range scan.Warnings {
@@ -147,7 +152,7 @@ func (c *catalogue) read(ctx context.Context, options volume.Options) (*volume.S
 	}
 	warnings, err := scan.CheckSignal()
 	scan.Warnings = append(scan.Warnings, warnings...)
-	return scan, err
+	return scan, origin, err
 }
 
 // named hides the patient's name in the file name of a refusal.

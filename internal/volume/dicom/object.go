@@ -22,6 +22,7 @@ type object struct {
 	err     *volume.Refusal // why the image is not usable; nil if it is
 	foreign string          // of errNotDICOM: what the file is instead
 	patient []string        // words that must not be shown
+	origin  *Origin         // the texts of the patient and the study
 
 	syntax    syntax
 	corrected bool // the data are not encoded as the meta header says
@@ -312,6 +313,7 @@ func (s *stream) item(item element, depth int) (dataset, error) {
 
 // keep takes over what is needed of the data set.
 func (o *object) keep(set dataset) {
+	o.origin = originOf(set)
 	o.patient = []string{set.text(tagPatientName), set.text(tagPatientID)}
 	if class := set.text(tagSOPClass); class != "" {
 		o.sopClass = class

@@ -133,6 +133,27 @@ var tagNames = map[tag]struct{ name, vr string }{
 	tagFloatPixelData:       {"FloatPixelData", "OF"},
 	tagDoubleFloatPixelData: {"DoubleFloatPixelData", "OD"},
 	tagPixelData:            {"PixelData", "OW"},
+
+	// Of the patient and the study, for Origin.
+	tagCharacterSet:       {"SpecificCharacterSet", "CS"},
+	tagStudyDate:          {"StudyDate", "DA"},
+	tagStudyTime:          {"StudyTime", "TM"},
+	tagAccessionNumber:    {"AccessionNumber", "SH"},
+	tagReferringPhysician: {"ReferringPhysicianName", "PN"},
+	tagStudyDescription:   {"StudyDescription", "LO"},
+	tagIssuerOfPatientID:  {"IssuerOfPatientID", "LO"},
+	tagBirthDate:          {"PatientBirthDate", "DA"},
+	tagSex:                {"PatientSex", "CS"},
+	tagAge:                {"PatientAge", "AS"},
+	tagHeight:             {"PatientSize", "DS"},
+	tagWeight:             {"PatientWeight", "DS"},
+	tagIdentityRemoved:    {"PatientIdentityRemoved", "CS"},
+	tagDeidentification:   {"DeidentificationMethod", "LO"},
+	tagStudy:              {"StudyInstanceUID", "UI"},
+	tagStudyID:            {"StudyID", "SH"},
+	tagLossy:              {"LossyImageCompression", "CS"},
+	tagLossyRatio:         {"LossyImageCompressionRatio", "DS"},
+	tagLossyMethod:        {"LossyImageCompressionMethod", "CS"},
 }
 
 // groupSequences are the sequences within functional groups that are read.
