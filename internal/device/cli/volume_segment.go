@@ -17,6 +17,7 @@ import (
 	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/seg"
 	"github.com/brainseg/brainseg/internal/volume/nifti"
 	"github.com/brainseg/brainseg/internal/volume/report"
 	"github.com/brainseg/brainseg/internal/volume/scan"
@@ -31,6 +32,7 @@ const (
 	reportSuffix  = "_report.html"
 	pictureSuffix = "_report.png"
 	figuresSuffix = "_volumes.json"
+	segSuffix     = "_seg.dcm"
 	tableName     = "volumes.csv"
 )
 
@@ -65,6 +67,11 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 		return fmt.Errorf("open the model: %w", err)
 	}
 	defer network.Close()
+	if f.seg {
+		if err := seg.CheckClasses(segClasses(network.Manifest())); err != nil {
+			return usageError{fmt.Errorf("--seg: %w", err)}
+		}
+	}
 	if err := os.MkdirAll(f.out, 0o750); err != nil {
 		return fmt.Errorf("make the folder for results: %w", err)
 	}
@@ -103,6 +110,11 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 	if err != nil {
 		return err
 	}
+	if f.seg {
+		if err := seg.Check(origin.DICOM); err != nil {
+			return err
+		}
+	}
 	name := scanName(path)
 	manifest := network.Manifest()
 	bar := display.Begin()
@@ -123,6 +135,13 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 		Warnings: s.Warnings, Seconds: time.Since(start).Seconds(),
 	}
 	r := report.Make(in)
+	if f.seg {
+		if err := writeResult(filepath.Join(f.out, name+segSuffix), func(w io.Writer) error {
+			return seg.Write(w, &result.Labels, origin.DICOM, f.segOptions(manifest))
+		}); err != nil {
+			return err
+		}
+	}
 	for _, file := range []struct {
 		suffix string
 		write  func(io.Writer) error
@@ -146,7 +165,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 	if err := appendRow(filepath.Join(f.out, tableName), r, name); err != nil {
 		return err
 	}
-	return tell(display.Out(), r, relative(filepath.Join(f.out, name)))
+	return f.tell(display.Out(), r, relative(filepath.Join(f.out, name)))
 }
 
 // writeResult writes a file whole or not at all.
@@ -198,8 +217,23 @@ func reportClasses(manifest *segmentation.Manifest) []report.Class {
 	return classes
 }
 
+func segClasses(manifest *segmentation.Manifest) []seg.Class {
+	var classes []seg.Class
+	for _, c := range manifest.Classes {
+		classes = append(classes, seg.Class{Value: c.Value, Name: c.Name, Colour: c.Colour})
+	}
+	return classes
+}
+
+func (f *volumeFlags) segOptions(manifest *segmentation.Manifest) seg.Options {
+	return seg.Options{
+		Classes: segClasses(manifest), Model: manifest.Name, ModelVersion: manifest.Version, ModelSHA256: manifest.SHA256,
+		Version: Version, Deidentify: f.deidentify,
+	}
+}
+
 // tell prints what a person wants to know first.
-func tell(w io.Writer, r report.Report, stem string) error {
+func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%15s %9s %8s\n", "tissue", "ml", "share")
 	for _, t := range r.Tissues {
@@ -211,6 +245,9 @@ func tell(w io.Writer, r report.Report, stem string) error {
 	}
 	for _, warning := range r.Warnings {
 		fmt.Fprintf(&b, "note      %s\n", warning)
+	}
+	if f.seg {
+		fmt.Fprintf(&b, "seg       %s%s\n", stem, segSuffix)
 	}
 	fmt.Fprintf(&b, "labels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
 		stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
