@@ -143,7 +143,9 @@ def judge_dcmqi(case, labels, want, program):
     with tempfile.TemporaryDirectory() as out:
         run = subprocess.run(
             [program, "--inputDICOM", case["seg"], "--outputDirectory", out, "-t", "nii", "-p", "s"],
-            capture_output=True, text=True, timeout=120,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         if run.returncode != 0:
             wrong(case, f"dcmqi fails: {run.stdout[-500:]} {run.stderr[-500:]}")
