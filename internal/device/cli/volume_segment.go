@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
@@ -190,7 +191,7 @@ func appendRow(path string, r report.Report, name string) error {
 	return file.Close()
 }
 
-func reportClasses(manifest *segmentation.Manifest) []report.Class {
+func reportClasses(manifest *model.Manifest) []report.Class {
 	var classes []report.Class
 	for _, c := range manifest.Classes {
 		classes = append(classes, report.Class{Value: c.Value, Name: c.Name, Colour: c.Colour})
