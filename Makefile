@@ -74,13 +74,32 @@ test-servers: $(RUNTIME) .venv/installed $(VERSITYGW) ## fetch what the Go tests
 $(VERSITYGW):
 	GOBIN=$(CURDIR)/$(@D) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
+RUFF_VERSION := 0.17.6
+RUFF := .cache/ruff-$(RUFF_VERSION)/bin/ruff
+$(RUFF):
+	python3 -m venv .cache/ruff-$(RUFF_VERSION)
+	.cache/ruff-$(RUFF_VERSION)/bin/pip install --quiet --disable-pip-version-check ruff==$(RUFF_VERSION)
+
+# Exit status 3 means that something was found, any other that nothing was looked
+# for: without a way to its database (vuln.go.dev) it can not.
+GOVULNCHECK := .cache/bin/govulncheck
+$(GOVULNCHECK):
+	-GOBIN=$(CURDIR)/$(@D) go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
 .PHONY: lint
-lint: ## formatting, vet and staticcheck
+lint: $(RUFF) $(GOVULNCHECK) ## formatting, vet and staticcheck; ruff, shellcheck and govulncheck
 	@unformatted=$$(git ls-files '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "gofmt is needed on:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	@git ls-files -z '*.py' | xargs -0 $(RUFF) check --quiet
+	@git ls-files -z '*.py' | xargs -0 $(RUFF) format --check --quiet
+	@if command -v shellcheck >/dev/null; then git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck; \
+		else echo 'shellcheck did NOT run: it is not installed (Debian: apt install shellcheck)'; fi
+	@found=$$(timeout 240 $(GOVULNCHECK) ./... 2>&1); status=$$?; \
+		if [ $$status = 3 ]; then echo "$$found"; exit 1; fi; \
+		if [ $$status != 0 ]; then echo "govulncheck did NOT run (status $$status): $$(echo "$$found" | tail -n 1)"; fi
 
 # Training needs PyTorch, some gigabytes from PyPI. Where Debian's is installed
 # (see requirements-debian.txt), it is used, and `make test` tests training too.
@@ -142,7 +161,7 @@ $(NEWER_RUNTIME):
 	rm $(@D)/onnxruntime-node-$(NEWER).tgz
 
 .PHONY: bench-optimize
-bench-optimize: $(RUNTIME) $(NEWER_RUNTIME) ## the seed's ENet converted and optimised, on ONNX Runtime 1.24.3 and 1.30
+bench-optimize: $(RUNTIME) $(NEWER_RUNTIME) ## the ENet of 2018 converted and optimised, on ONNX Runtime 1.24.3 and 1.30
 	@for library in $(RUNTIME) $(NEWER_RUNTIME); do \
 		BRAINSEG_ONNXRUNTIME=$(CURDIR)/$$library go test ./internal/build/graphopt -run '^$$' -bench Enet -benchtime 200x | grep -E 'ENet,|ms|FAIL' | grep -v ns/op || exit 1; \
 	done

@@ -24,6 +24,7 @@
 package ggipc
 
 import (
+	"encoding/json"
 	"os"
 	"time"
 
@@ -42,6 +43,16 @@ const (
 // otherwise. Nucleus lite closes the connection, without a word, on a frame of
 // more than 10,012 bytes.
 const DefaultMaxFrame = 10_000
+
+// Limits of the services behind a nucleus, in bytes. Beyond them a call fails, or
+// the message is dropped without a word.
+const (
+	// MaxTopic is the longest topic of AWS IoT Core, and the longest local one of
+	// nucleus lite.
+	MaxTopic = 256
+	// MaxIoTCorePayload is the largest message that AWS IoT Core takes.
+	MaxIoTCorePayload = 128 << 10
+)
 
 // protocolVersion is the only version of the handshake that servers accept.
 const protocolVersion = "0.1.0"
@@ -139,8 +150,11 @@ func MaxMessage(maxFrame int, topic string) int {
 	if maxFrame <= 0 {
 		maxFrame = DefaultMaxFrame
 	}
-	// Headers and JSON around the message take about 330 bytes plus the topic,
-	// which JSON may escape to six bytes a character. Base64 makes 4 bytes of 3.
-	room := maxFrame - 400 - 6*len(topic)
-	return max(0, room/4*3)
+	// Headers and JSON around the message take about 330 bytes and the topic, as
+	// JSON escapes it. Base64 makes 4 bytes of 3.
+	escaped, err := json.Marshal(topic)
+	if err != nil {
+		return 0 // cannot happen to a string
+	}
+	return max(0, (maxFrame-400-len(escaped))/4*3)
 }

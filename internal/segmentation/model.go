@@ -7,34 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/boundedfile"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
-// ManifestName is the manifest's file name in a model's folder.
-const ManifestName = "manifest.json"
-
-// Files of a model's folder by which a device can test it: a slice, and the mask
-// that the model gives for it. A model may come without; it has both or none.
-const (
-	SelfTestSliceName = "selftest.png"
-	SelfTestMaskName  = "selftest.mask.png"
-)
-
-// Bounds of the files of a model's folder, far above any that can be run.
-const (
-	maxManifestBytes = 1 << 20
-	maxModelBytes    = 1 << 30
-)
+// maxNetworkBytes is far above any network that can be run.
+const maxNetworkBytes = 1 << 30
 
 // Model is an opened model. Its methods may be called concurrently.
 type Model struct {
-	manifest Manifest
+	manifest model.Manifest
 	opts     Options
 	session  *ort.DynamicAdvancedSession
 	cache    cache
@@ -46,24 +34,21 @@ type Model struct {
 // Open reads the model in the folder dir: it checks the manifest, compares the
 // network's checksum, loads ONNX Runtime where that was not done before, and
 // runs the network once on a tiny image to see that it does what the manifest
-// says. An error wraps ErrManifest, ErrChecksum, ErrRuntime or ErrModel.
+// says. An error wraps model.ErrManifest, model.ErrChecksum, model.ErrNetwork or
+// ErrRuntime.
 func Open(dir string, opts Options) (*Model, error) {
 	opts = opts.withDefaults()
-	document, err := readFile(filepath.Join(dir, ManifestName), maxManifestBytes)
+	manifest, err := model.ReadManifest(dir)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
-	}
-	manifest, err := ParseManifest(document)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, ManifestName), err)
+		return nil, err
 	}
 	path := filepath.Join(dir, manifest.File)
-	network, err := readFile(path, maxModelBytes)
+	network, err := boundedfile.Read(path, maxNetworkBytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, err)
 	}
 	if sum := sha256.Sum256(network); hex.EncodeToString(sum[:]) != manifest.SHA256 {
-		return nil, fmt.Errorf("%w: %s has sha256 %x, and the manifest says %s", ErrChecksum, path, sum, manifest.SHA256)
+		return nil, fmt.Errorf("%w: %s has sha256 %x, and the manifest says %s", model.ErrChecksum, path, sum, manifest.SHA256)
 	}
 	if err := loadRuntime(opts.Library); err != nil {
 		return nil, err
@@ -74,32 +59,9 @@ func Open(dir string, opts Options) (*Model, error) {
 	}
 	if err := m.probe(); err != nil {
 		m.Close()
-		return nil, fmt.Errorf("try %s: %w: %w", path, ErrModel, err)
+		return nil, fmt.Errorf("try %s: %w: %w", path, model.ErrNetwork, err)
 	}
 	return m, nil
-}
-
-func readFile(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if info.Size() == 0 || info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes and must have 1 to %d", path, info.Size(), limit)
-	}
-	content := make([]byte, info.Size())
-	if _, err := io.ReadFull(file, content); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return content, nil
 }
 
 func (m *Model) start(network []byte) error {
@@ -109,12 +71,12 @@ func (m *Model) start(network []byte) error {
 	}
 	defer options.Destroy()
 	inputs := []string{m.manifest.Input.Name}
-	if m.manifest.Normalisation.Kind == kindPercentileWindow {
+	if m.manifest.Normalisation.Kind == model.NormalisationPercentileWindow {
 		inputs = append(inputs, m.manifest.Normalisation.Input)
 	}
 	m.session, err = ort.NewDynamicAdvancedSessionWithONNXData(network, inputs, []string{m.manifest.Output.Name}, options)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrModel, err)
+		return fmt.Errorf("%w: %w", model.ErrNetwork, err)
 	}
 	return nil
 }
@@ -147,7 +109,7 @@ func (m *Model) probeSize(s size) error {
 		return fmt.Errorf("run it on an image of %d x %d pixels: %w", s.width, s.height, err)
 	}
 	defer outputs[0].Destroy()
-	got, want := outputs[0].GetShape(), m.manifest.outputShape(s)
+	got, want := outputs[0].GetShape(), outputShape(&m.manifest, s)
 	if !slices.Equal(got, want) {
 		return fmt.Errorf("output %s has shape %v for an image of %d x %d pixels, and the manifest means %v", m.manifest.Output.Name, got, s.width, s.height, want)
 	}
@@ -158,14 +120,14 @@ func (m *Model) probeSize(s size) error {
 }
 
 // Manifest returns what the model says of itself. It must not be changed.
-func (m *Model) Manifest() *Manifest { return &m.manifest }
+func (m *Model) Manifest() *model.Manifest { return &m.manifest }
 
 // Segment writes the class of each pixel of slice, row by row, to mask, which
 // must have width x height elements. slice may have any size up to
 // Options.MaxPixels and is not changed.
 //
-// An error wraps ErrSize, ErrTooLarge, ErrModel, ErrRuntime, ErrClosed or the
-// context's; mask is undefined then. When ctx ends the run ends soon after.
+// An error wraps ErrSize, ErrTooLarge, model.ErrNetwork, ErrRuntime, ErrClosed or
+// the context's; mask is undefined then. When ctx ends the run ends soon after.
 func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("segment: %w", context.Cause(ctx))
@@ -182,7 +144,7 @@ func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) er
 	if m.closed {
 		return fmt.Errorf("segment: %w", ErrClosed)
 	}
-	s := m.manifest.padded(width, height)
+	s := padded(&m.manifest, width, height)
 	t := m.cache.take(s)
 	if t == nil {
 		var err error
@@ -203,7 +165,7 @@ func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) er
 		return fmt.Errorf("segment: %w", err)
 	}
 	if largest := t.mask(mask, width, height); int(largest) >= len(m.manifest.Classes) {
-		return fmt.Errorf("segment: %w: a pixel has class %d, and the manifest has %d classes", ErrModel, largest, len(m.manifest.Classes))
+		return fmt.Errorf("segment: %w: a pixel has class %d, and the manifest has %d classes", model.ErrNetwork, largest, len(m.manifest.Classes))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/nifti"
 )
 
@@ -63,7 +64,7 @@ func (t tally) plane(name string, classes int) confusion {
 }
 
 // accuracy runs all labelled images.
-func (c *checker) accuracy(ctx context.Context) (*Accuracy, error) {
+func (c *checker) accuracy(ctx context.Context) (*model.Accuracy, error) {
 	found, err := pairs(c.options.Labels)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLabels, err)
@@ -71,7 +72,7 @@ func (c *checker) accuracy(ctx context.Context) (*Accuracy, error) {
 	if len(found) == 0 {
 		return nil, fmt.Errorf("%w: %s has no pairs NAME.png and NAME_mask.png, NAME_T1w.nii.gz and NAME_seg.nii.gz, or NAME.nii.gz and NAME_mask.nii.gz", ErrLabels, c.options.Labels)
 	}
-	a := &Accuracy{Images: len(found), Planes: make(map[string]PlaneAccuracy), WorstImage: math.Inf(1)}
+	a := &model.Accuracy{Images: len(found), Planes: make(map[string]model.PlaneAccuracy), WorstImage: math.Inf(1)}
 	total := make(tally)
 	for i, p := range found {
 		c.options.Progress("labelled images", i, len(found))
@@ -95,14 +96,14 @@ func (c *checker) accuracy(ctx context.Context) (*Accuracy, error) {
 }
 
 // summarise fills in what follows from the counts.
-func (c *checker) summarise(a *Accuracy, total tally) error {
+func (c *checker) summarise(a *model.Accuracy, total tally) error {
 	a.Dice = make(map[string]float64)
 	perClass := make(map[string][]float64)
 	var means []float64
 	// In order, because sums depend on theirs in the last digit.
 	for _, plane := range slices.Sorted(maps.Keys(total)) {
 		counts := total[plane]
-		figures := PlaneAccuracy{Dice: make(map[string]float64), Confusion: counts}
+		figures := model.PlaneAccuracy{Dice: make(map[string]float64), Confusion: counts}
 		dice := counts.dice()
 		for _, class := range c.classes()[1:] {
 			if d := dice[class.Value]; !math.IsNaN(d) {

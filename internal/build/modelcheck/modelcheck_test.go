@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -68,7 +69,7 @@ func writeFile(t *testing.T, path string, content []byte) {
 	}
 }
 
-func check(t *testing.T, options Options) (*Report, error) {
+func check(t *testing.T, options Options) (*model.Verification, error) {
 	t.Helper()
 	options.Library = awstest.Library(t)
 	return Check(t.Context(), threshold, options)
@@ -82,7 +83,7 @@ func TestAModelIsTimedAndItsMemoryMeasured(t *testing.T) {
 	if !(m.P50 > 0 && m.P50 <= m.P90) || !(m.CPU > 0) || m.PeakMemory < 10 || m.Runs != 5 || m.ONNXRuntime == "" || m.Processor == "" {
 		t.Errorf("measured %+v", m)
 	}
-	if _, err := Measure(t.Context(), t.TempDir(), awstest.Library(t), 5); !errors.Is(err, segmentation.ErrManifest) {
+	if _, err := Measure(t.Context(), t.TempDir(), awstest.Library(t), 5); !errors.Is(err, model.ErrManifest) {
 		t.Errorf("no model: error %v", err)
 	}
 }
@@ -100,7 +101,7 @@ func TestGoldenSlicesAreRunAndComparedWithTheirMasks(t *testing.T) {
 	}
 	counts := segmentation.Counts(mask.Pix)
 	one := 1.0
-	want := Mask{Slice: "b/slice.png", Width: 50, Height: 40, Pixels: map[string]int{"below": counts[0], "inside": counts[1], "above": counts[2]}, Agreement: &one}
+	want := model.GoldenMask{Slice: "b/slice.png", Width: 50, Height: 40, Pixels: map[string]int{"below": counts[0], "inside": counts[1], "above": counts[2]}, Agreement: &one}
 	if len(r.Golden) != 2 || r.Golden[0].Slice != "a.png" || r.Golden[0].Agreement != nil {
 		t.Fatalf("%+v", r.Golden)
 	}
@@ -290,7 +291,7 @@ func TestLabelsThatDoNotFitAreNamed(t *testing.T) {
 
 func TestAModelThatCannotBeOpenedFails(t *testing.T) {
 	_, err := Check(t.Context(), t.TempDir(), Options{Library: awstest.Library(t)})
-	if !errors.Is(err, segmentation.ErrManifest) {
+	if !errors.Is(err, model.ErrManifest) {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

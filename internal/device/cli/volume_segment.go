@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
@@ -209,7 +210,7 @@ func appendRow(path string, r report.Report, name string) error {
 	return file.Close()
 }
 
-func reportClasses(manifest *segmentation.Manifest) []report.Class {
+func reportClasses(manifest *model.Manifest) []report.Class {
 	var classes []report.Class
 	for _, c := range manifest.Classes {
 		classes = append(classes, report.Class{Value: c.Value, Name: c.Name, Colour: c.Colour})
@@ -217,7 +218,7 @@ func reportClasses(manifest *segmentation.Manifest) []report.Class {
 	return classes
 }
 
-func segClasses(manifest *segmentation.Manifest) []seg.Class {
+func segClasses(manifest *model.Manifest) []seg.Class {
 	var classes []seg.Class
 	for _, c := range manifest.Classes {
 		classes = append(classes, seg.Class{Value: c.Value, Name: c.Name, Colour: c.Colour})
@@ -225,7 +226,7 @@ func segClasses(manifest *segmentation.Manifest) []seg.Class {
 	return classes
 }
 
-func (f *volumeFlags) segOptions(manifest *segmentation.Manifest) seg.Options {
+func (f *volumeFlags) segOptions(manifest *model.Manifest) seg.Options {
 	return seg.Options{
 		Classes: segClasses(manifest), Model: manifest.Name, ModelVersion: manifest.Version, ModelSHA256: manifest.SHA256,
 		Version: Version, Deidentify: f.deidentify,

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
@@ -139,15 +140,35 @@ func TestRequestsThatComeWhileTheConfigurationChangesAreAnsweredOnce(t *testing.
 }
 
 func TestResultsThatNobodyTakesDoNotKeepTheComponentFromEnding(t *testing.T) {
-	o := newOutbox("result", 1, true, func(ctx context.Context, _ []byte) error {
-		<-ctx.Done() // as long as the connection is lost
-		return ctx.Err()
-	}, zap.NewNop())
-	go o.giveUpAfter(10 * time.Millisecond)
-	for range 10 {
-		o.put([]byte("{}")) // would wait for ever
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.WarnLevel)
+		o := newOutbox("result", func(ctx context.Context, _ message) error {
+			<-ctx.Done() // as long as the connection is lost
+			return ctx.Err()
+		}, zap.New(core))
+		for range 10 {
+			o.put(message{document: []byte("{}")})
+		}
+		synctest.Wait() // the first is being sent
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		o.close(ctx)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("the outbox closed after %v", took)
+		}
+		if lost := lostMessages(logs); lost != 10 {
+			t.Errorf("the log tells of %d lost messages", lost)
+		}
+	})
+}
+
+// lostMessages adds up what the log tells of.
+func lostMessages(logs *observer.ObservedLogs) (n uint64) {
+	for _, entry := range logs.FilterMessage("messages are lost").All() {
+		n += entry.ContextMap()["messages"].(uint64)
 	}
-	o.close()
+	return n
 }
 
 func TestALogLevelChangesUnderWay(t *testing.T) {
@@ -210,20 +231,25 @@ func TestADeviceThatIsOfflineDoesNotWaitForTheCloud(t *testing.T) {
 	}
 }
 
-func TestOnlyResultsAreTriedAgainWhileTheComponentEnds(t *testing.T) {
+func TestWhileTheComponentEndsALostConnectionIsWaitedForAndARefusalIsNot(t *testing.T) {
 	for _, tt := range []struct {
-		name       string
-		persistent bool
-		want       time.Duration
-	}{{"results", true, closeTime}, {"messages to the cloud", false, 0}} {
+		name  string
+		fault error
+		want  time.Duration
+	}{
+		{"a lost connection", ggipc.ErrConnectionLost, time.Second},
+		{"a device that is offline", &ggipc.Error{Code: ggipc.CodeServiceError}, 0},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := newOutbox("message", 2, tt.persistent, func(context.Context, []byte) error { return ggipc.ErrConnectionLost }, zap.NewNop())
-				o.put([]byte("{}"))
-				o.put([]byte("{}"))
+				o := newOutbox("message", func(context.Context, message) error { return tt.fault }, zap.NewNop())
+				o.put(message{document: []byte("{}")})
+				o.put(message{document: []byte("{}")})
 				time.Sleep(time.Minute) // of the test's own clock: the first was tried many times
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
 				start := time.Now()
-				o.close()
+				o.close(ctx)
 				if took := time.Since(start); took != tt.want {
 					t.Errorf("the outbox closed after %v, want %v", took, tt.want)
 				}
