@@ -6,9 +6,17 @@ import "math"
 // in the training data.
 const brightest = 0.999
 
-// Grey returns the values as bytes in their stored order: the smallest is 0, the
-// 99.9th percentile 255. Voxels without a number and padding are 0.
-func (v *Volume) Grey() []uint8 {
+// Grey returns the values as bytes in their stored order: as they are where asIs
+// tells that they are bytes; else the smallest is 0, the 99.9th percentile 255,
+// and voxels without a number and padding are 0.
+func (v *Volume) Grey(asIs bool) []uint8 {
+	bytes := make([]uint8, len(v.Values))
+	if asIs {
+		for i, value := range v.Values {
+			bytes[i] = uint8(value)
+		}
+		return bytes
+	}
 	counts := func(value float32) bool {
 		return value-value == 0 && !v.Padding.Contains(value) // finite
 	}
@@ -22,7 +30,6 @@ func (v *Volume) Grey() []uint8 {
 			n++
 		}
 	}
-	bytes := make([]uint8, len(v.Values))
 	if n == 0 || low == high {
 		return bytes
 	}

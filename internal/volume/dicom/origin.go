@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/files"
+	"github.com/brainseg/brainseg/internal/volume/dicom/images"
 )
 
 // Origin is what an object made from a series, such as a segmentation, has to
@@ -43,70 +44,28 @@ func (Origin) Format(f fmt.State, _ rune) { fmt.Fprint(f, originShown) }
 // MarshalText encodes one word.
 func (Origin) MarshalText() ([]byte, error) { return []byte(originShown), nil }
 
-// The elements of the patient and of the study that are kept, by their standard
-// keyword.
-const (
-	tagCharacterSet       tag = 0x00080005
-	tagStudyDate          tag = 0x00080020
-	tagStudyTime          tag = 0x00080030
-	tagAccessionNumber    tag = 0x00080050
-	tagReferringPhysician tag = 0x00080090
-	tagStudyDescription   tag = 0x00081030
-	tagIssuerOfPatientID  tag = 0x00100021
-	tagBirthDate          tag = 0x00100030
-	tagSex                tag = 0x00100040
-	tagAge                tag = 0x00101010
-	tagHeight             tag = 0x00101020
-	tagWeight             tag = 0x00101030
-	tagIdentityRemoved    tag = 0x00120062
-	tagDeidentification   tag = 0x00120063
-	tagStudy              tag = 0x0020000d
-	tagStudyID            tag = 0x00200010
-	tagLossy              tag = 0x00282110
-	tagLossyRatio         tag = 0x00282112
-	tagLossyMethod        tag = 0x00282114
-)
-
-var originTags = []tag{
-	tagCharacterSet, tagStudyDate, tagStudyTime, tagAccessionNumber, tagReferringPhysician, tagStudyDescription,
-	tagPatientName, tagPatientID, tagIssuerOfPatientID, tagBirthDate, tagSex, tagAge, tagHeight, tagWeight,
-	tagIdentityRemoved, tagDeidentification, tagStudyID, tagLossy, tagLossyRatio, tagLossyMethod,
-}
-
-// originOf takes the texts and the study's UID out of a data set.
-func originOf(set dataset) *Origin {
-	origin := &Origin{Texts: make(map[uint32][]byte), StudyUID: set.text(tagStudy)}
-	for _, t := range originTags {
-		if text := strings.Trim(string(set.elements[t].bytes), " \x00"); text != "" {
-			origin.Texts[uint32(t)] = []byte(text)
-		}
-	}
-	return origin
-}
-
 // origin tells where the slices come from. It reads the first one's header once
 // more, so that the texts of all images are never kept.
 func (c *catalogue) origin(ctx context.Context, g *ordered) (*Origin, error) {
-	first := g.frames[0].object
-	in, err := first.file.open(ctx)
+	first := g.frames[0].Object
+	in, err := first.File.Open(ctx)
 	if err != nil {
-		return nil, inFile(err, first.file.name)
+		return nil, inFile(err, first.File.Name)
 	}
 	defer in.Close()
-	again, _, err := parse(in)
+	again, _, err := images.Parse(in)
 	if err != nil {
-		return nil, inFile(asRefusal(err), first.file.name)
+		return nil, inFile(files.Explain(err), first.File.Name)
 	}
-	origin := again.origin
-	origin.SeriesUID = first.series
-	i := slices.IndexFunc(g.frames, func(f *frame) bool { return f.object.frameOfReference != "" })
+	origin := &Origin{Texts: again.Texts, StudyUID: again.Study, SeriesUID: first.Series}
+	i := slices.IndexFunc(g.frames, func(f *images.Frame) bool { return f.Object.FrameOfReference != "" })
 	if i >= 0 {
-		origin.FrameOfReferenceUID = g.frames[i].object.frameOfReference
+		origin.FrameOfReferenceUID = g.frames[i].Object.FrameOfReference
 	}
 	for _, f := range g.frames {
-		s := Slice{ClassUID: f.object.sopClass, InstanceUID: f.object.sopInstance, Position: f.position}
-		if f.object.frameCount > 1 {
-			s.Frame = f.index + 1
+		s := Slice{ClassUID: f.Object.SOPClass, InstanceUID: f.Object.SOPInstance, Position: f.Position}
+		if f.Object.FrameCount > 1 {
+			s.Frame = f.Index + 1
 		}
 		origin.Slices = append(origin.Slices, s)
 	}

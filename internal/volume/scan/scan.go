@@ -49,7 +49,9 @@ func Read(ctx context.Context, path string, options volume.Options) (s *volume.S
 	if err != nil {
 		return nil, Origin{}, err
 	}
-	return s, origin, nil
+	warnings, err := s.CheckSignal()
+	s.Warnings = append(s.Warnings, warnings...)
+	return s, origin, err
 }
 
 // headBytes is how much of a file tells its format.
