@@ -36,9 +36,10 @@ func (v *Volume) Grey() []uint8 {
 	return bytes
 }
 
-// percentile finds the value with that many smaller ones, to a part in 2^30 of
-// the range, in two passes of 32,768 bins and without sorting: a sorted copy of
-// a scan takes as much memory as the scan.
+// percentile finds the value with that many smaller ones, in two passes of 32,768
+// bins and one over what is left, without sorting: a sorted copy of a scan takes
+// as much memory as the scan. Of values nearer than a part in 2^30 of the range it
+// is the smallest.
 func percentile(values []float32, counts func(float32) bool, low, high, rank float64) float64 {
 	const bins = 1 << 15
 	histogram := make([]int, bins)
@@ -68,5 +69,11 @@ func percentile(values []float32, counts func(float32) bool, low, high, rank flo
 			break
 		}
 	}
-	return high
+	value := high
+	for _, v := range values {
+		if wide := float64(v); counts(v) && wide >= low && wide < value {
+			value = wide
+		}
+	}
+	return value
 }

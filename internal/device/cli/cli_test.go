@@ -45,9 +45,8 @@ func await(s *testscript.TestScript, _ bool, args []string) {
 }
 
 // TestScripts runs testdata/script/*.txt. In them $MODEL is the small model
-// threshold, $SHIPPED the shipped one, $SAMPLES the sample slices, $SCANS the odd
-// scans, and $PYTHON
-// has AWS' own client.
+// threshold, $SHIPPED the shipped one, $SAMPLES the sample slices, and $PYTHON
+// has AWS' own client, $SCANS odd scans.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
 	if err != nil {
@@ -66,8 +65,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("SAMPLES", filepath.Join(root, "artifacts", "samples"))
 			e.Setenv("PYTHON", filepath.Join(root, ".venv", "bin", "python"))
 			e.Setenv("EXAMPLES", filepath.Join(root, "docs", "examples"))
-			e.Setenv("SCANS", filepath.Join(root, "internal", "volume", "testdata", "scans", "inputs"))
 			e.Setenv("PICTURES", filepath.Join(root, "internal", "imaging", "testdata"))
+			e.Setenv("SCANS", filepath.Join(root, "internal", "volume", "testdata", "scans", "inputs"))
 			// The socket of a local nucleus has at most 107 bytes.
 			e.Setenv("TMPDIR", os.TempDir())
 			return nil

@@ -19,7 +19,7 @@ import (
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/nifti"
-	"github.com/brainseg/brainseg/internal/volume/report"
+	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/volume/scan"
 	"github.com/brainseg/brainseg/internal/volume/threeplane"
 )

@@ -2,6 +2,8 @@ package dicom
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -10,18 +12,19 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/images"
 )
 
 // apart makes sure that there is one frame at each place. Frames are in order
 // along the normal. Copies of one image are dropped, and told. A series with
 // several volumes is refused, unless wanted, from 1, names one.
-func (c *catalogue) apart(ctx context.Context, scan *volume.Scan, frames []*frame, normal volume.Vector, wanted int) ([]*frame, error) {
+func (c *catalogue) apart(ctx context.Context, scan *volume.Scan, frames []*images.Frame, normal volume.Vector, wanted int) ([]*images.Frame, error) {
 	list := steps(frames, normal)
 	same := math.Max(doubleSlack, samePlace*median(list, doubleSlack))
-	var doubles [][2]*frame
+	var doubles [][2]*images.Frame
 	for i, d := range list {
 		if d < same {
-			doubles = append(doubles, [2]*frame{frames[i], frames[i+1]})
+			doubles = append(doubles, [2]*images.Frame{frames[i], frames[i+1]})
 		}
 	}
 	if len(doubles) == 0 {
@@ -41,52 +44,64 @@ func (c *catalogue) apart(ctx context.Context, scan *volume.Scan, frames []*fram
 }
 
 // dropCopies drops frames that are the same image once more.
-func (c *catalogue) dropCopies(ctx context.Context, scan *volume.Scan, frames []*frame, doubles [][2]*frame) ([]*frame, error) {
-	dropped := make(map[*frame]bool)
+func (c *catalogue) dropCopies(ctx context.Context, scan *volume.Scan, frames []*images.Frame, doubles [][2]*images.Frame) ([]*images.Frame, error) {
+	digests, err := c.digests(ctx, doubles)
+	if err != nil {
+		return nil, err
+	}
+	dropped := make(map[*images.Frame]bool)
 	for _, pair := range doubles {
-		same := pair[0].position.Minus(pair[1].position).Length() < doubleSlack && pair[0].slope == pair[1].slope && pair[0].inter == pair[1].inter
-		if same {
-			var err error
-			if same, err = c.samePixels(ctx, pair); err != nil {
-				return nil, err
-			}
-		}
-		if !same {
+		a, b := pair[0], pair[1]
+		if a.Position.Minus(b.Position).Length() >= doubleSlack || a.Slope != b.Slope || a.Intercept != b.Intercept || digests[a] != digests[b] {
 			return nil, volume.Refuse(volume.CodeAmbiguousVolume, fmt.Sprintf("there are two different images (duplicates) at the same position: %s", quoted(pair[0], pair[1])), "give the files of one volume only")
 		}
 		dropped[pair[1]] = true
 	}
 	scan.Warn("copies-dropped", "%d image(s) are there twice; the copies were left out", len(dropped))
 	for _, pair := range doubles {
-		c.left.add("a copy of another image", pair[1].object.file.name)
+		c.left.Add("a copy of another image", pair[1].Object.File.Name)
 	}
-	return slices.DeleteFunc(frames, func(f *frame) bool { return dropped[f] }), nil
+	return slices.DeleteFunc(frames, func(f *images.Frame) bool { return dropped[f] }), nil
 }
 
-// samePixels tells whether two frames have the same stored values.
-func (c *catalogue) samePixels(ctx context.Context, pair [2]*frame) (bool, error) {
-	var stored [2][]int32
-	for i, f := range pair {
-		err := c.decode(ctx, f.object, func(index int, samples []int32) error {
-			if index == f.index {
-				stored[i] = slices.Clone(samples)
-			}
+func flat(pairs [][2]*images.Frame) []*images.Frame {
+	var list []*images.Frame
+	for _, pair := range pairs {
+		list = append(list, pair[0], pair[1])
+	}
+	return list
+}
+
+// digests are of the pixels of frames: equal for equal ones.
+func (c *catalogue) digests(ctx context.Context, doubles [][2]*images.Frame) (map[*images.Frame][sha256.Size]byte, error) {
+	digests := make(map[*images.Frame][sha256.Size]byte)
+	done := make(map[*images.Object]bool)
+	hash := sha256.New()
+	for _, f := range flat(doubles) {
+		if done[f.Object] {
+			continue
+		}
+		done[f.Object] = true
+		err := c.decoder.Decode(ctx, f.Object.File, &f.Object.Format, func(index int, samples []int32) error {
+			hash.Reset()
+			binary.Write(hash, binary.LittleEndian, samples)
+			digests[&f.Object.Frames[index]] = [sha256.Size]byte(hash.Sum(nil))
 			return nil
 		})
 		if err != nil {
-			return false, inFile(err, f.object.file.name)
+			return nil, inFile(err, f.Object.File.Name)
 		}
 	}
-	return slices.Equal(stored[0], stored[1]), nil
+	return digests, nil
 }
 
-// split sorts the frames into volumes by the first of contrastTags in which they
+// split sorts the frames into volumes by the first of images.ContrastTags in which they
 // differ so that no volume has two at one place. It returns nil if there is none.
-func split(frames []*frame, normal volume.Vector, same float64) (volumes [][]*frame, by string) {
-	for i, t := range contrastTags {
-		groups := make(map[string][]*frame)
+func split(frames []*images.Frame, normal volume.Vector, same float64) (volumes [][]*images.Frame, by string) {
+	for i, t := range images.ContrastTags {
+		groups := make(map[string][]*images.Frame)
 		for _, f := range frames {
-			groups[f.contrast[i]] = append(groups[f.contrast[i]], f)
+			groups[f.Contrast[i]] = append(groups[f.Contrast[i]], f)
 		}
 		if len(groups) < 2 {
 			continue
@@ -108,7 +123,7 @@ func split(frames []*frame, normal volume.Vector, same float64) (volumes [][]*fr
 		for _, key := range keys {
 			volumes = append(volumes, groups[key])
 		}
-		return volumes, tagNames[t].name
+		return volumes, t.Keyword()
 	}
 	return nil, ""
 }

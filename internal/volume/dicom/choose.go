@@ -6,51 +6,21 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
+	"github.com/brainseg/brainseg/internal/volume/dicom/images"
 )
-
-// SOP classes that matter by themselves.
-const (
-	classDirectory = "1.2.840.10008.1.3.10"
-	classMR        = "1.2.840.10008.5.1.4.1.1.4" // and .4.1 and so on: enhanced MR
-	classCT        = "1.2.840.10008.5.1.4.1.1.2"
-	classSegments  = "1.2.840.10008.5.1.4.1.1.66" // and what is below it
-	classDose      = "1.2.840.10008.5.1.4.1.1.481"
-)
-
-func (o *object) isMR() bool {
-	return o.modality == "MR" || o.sopClass == classMR || strings.HasPrefix(o.sopClass, classMR+".")
-}
-
-// notAnImage says why the object is no image of a scan; "" if it is one, be it
-// damaged.
-func (o *object) notAnImage() string {
-	within := func(class string) bool { return o.sopClass == class || strings.HasPrefix(o.sopClass, class+".") }
-	switch {
-	case o.sopClass == classDirectory:
-		return "DICOMDIR"
-	case within(classSegments), within(classDose), o.modality == "SEG":
-		return "a segmentation, raw data or a dose, not a scan"
-	case o.err != nil:
-		return ""
-	case o.floatPixels:
-		return "a map of floating-point numbers, not a scan"
-	case !o.hasPixels && !o.isMR() && !within(classCT) && o.rows == 0:
-		return "no image (report, presentation state, document or the like)"
-	}
-	return ""
-}
 
 // series is the images of one series.
 type series struct {
 	uid     string
-	objects []*object
+	objects []*images.Object
 }
 
-func (s *series) frames() []*frame {
-	var frames []*frame
+func (s *series) frames() []*images.Frame {
+	var frames []*images.Frame
 	for _, o := range s.objects {
-		for i := range o.frames {
-			frames = append(frames, &o.frames[i])
+		for i := range o.Frames {
+			frames = append(frames, &o.Frames[i])
 		}
 	}
 	return frames
@@ -60,29 +30,23 @@ func (s *series) frames() []*frame {
 func (c *catalogue) bySeries() []*series {
 	var list []*series
 	for _, o := range c.objects {
-		i := slices.IndexFunc(list, func(s *series) bool { return s.uid == o.series })
+		i := slices.IndexFunc(list, func(s *series) bool { return s.uid == o.Series })
 		if i < 0 {
 			i = len(list)
-			list = append(list, &series{uid: o.series})
+			list = append(list, &series{uid: o.Series})
 		}
 		list[i].objects = append(list[i].objects, o)
 	}
 	slices.SortFunc(list, func(a, b *series) int { return strings.Compare(a.uid, b.uid) })
 	for _, s := range list {
-		s.uid = showableUID(s.uid)
+		s.uid = dataset.ShowableUID(s.uid)
 	}
 	return list
 }
 
-func showableUID(uid string) string {
-	if strings.Trim(uid, "0123456789.") != "" || len(uid) > 64 {
-		return "(not a UID)"
-	}
-	return uid
-}
-
 // choose picks the series to read, and tells if there was a choice.
 func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, error) {
+	c.dropCaptures()
 	list := c.bySeries()
 	if len(list) == 0 {
 		return nil, c.nothing()
@@ -101,8 +65,8 @@ func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, 
 	}
 	// A file that is too damaged to tell its series may be a slice of any.
 	for _, o := range c.objects {
-		if o.err != nil && o.series == "" {
-			return nil, o.err
+		if o.Err != nil && o.Series == "" {
+			return nil, o.Err.In(o.File.Name)
 		}
 	}
 	chosen, why := best(list)
@@ -114,6 +78,21 @@ func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, 
 	return chosen, nil
 }
 
+// dropCaptures leaves out screenshots that were stored into a series of MR images.
+func (c *catalogue) dropCaptures() {
+	scanned := make(map[string]bool)
+	for _, o := range c.objects {
+		scanned[o.Series] = scanned[o.Series] || o.Within(images.ClassMR)
+	}
+	c.objects = slices.DeleteFunc(c.objects, func(o *images.Object) bool {
+		captured := o.Within(images.ClassCapture) && scanned[o.Series]
+		if captured {
+			c.left.Add("a screenshot (secondary capture) among the images", o.File.Name)
+		}
+		return captured
+	})
+}
+
 // leave tells that the other series were left out.
 func (c *catalogue) leave(list []*series, chosen *series) {
 	for _, s := range list {
@@ -121,7 +100,7 @@ func (c *catalogue) leave(list []*series, chosen *series) {
 			continue
 		}
 		for _, o := range s.objects {
-			c.left.add("of another series ("+s.uid+")", o.file.name)
+			c.left.Add("of another series ("+s.uid+")", o.File.Name)
 		}
 	}
 }
@@ -129,7 +108,7 @@ func (c *catalogue) leave(list []*series, chosen *series) {
 // nothing refuses a source without images.
 func (c *catalogue) nothing() error {
 	var found []string
-	for _, l := range c.left.list(&c.names) {
+	for _, l := range c.left.List(&c.names) {
 		found = append(found, fmt.Sprintf("%d x %s", l.Count, l.Reason))
 	}
 	what := "there are no files"
@@ -143,16 +122,16 @@ func (c *catalogue) nothing() error {
 func describe(list []*series) string {
 	var parts []string
 	for _, s := range list[:min(len(list), 20)] {
-		o := s.objects[0]
-		part := fmt.Sprintf("%s (%d images of %d x %d", s.uid, len(s.frames()), o.columns, o.rows)
-		if o.echoTime > 0 {
-			part += fmt.Sprintf(", TE %.4g ms", o.echoTime)
+		o := s.first()
+		part := fmt.Sprintf("%s (%d images of %d x %d", s.uid, len(s.frames()), o.Columns, o.Rows)
+		if o.EchoTime > 0 {
+			part += fmt.Sprintf(", TE %.4g ms", o.EchoTime)
 		}
-		if o.repetitionTime > 0 {
-			part += fmt.Sprintf(", TR %.4g ms", o.repetitionTime)
+		if o.RepetitionTime > 0 {
+			part += fmt.Sprintf(", TR %.4g ms", o.RepetitionTime)
 		}
-		if o.inversionTime > 0 {
-			part += fmt.Sprintf(", TI %.4g ms", o.inversionTime)
+		if o.InversionTime > 0 {
+			part += fmt.Sprintf(", TI %.4g ms", o.InversionTime)
 		}
 		parts = append(parts, part+")")
 	}
@@ -173,8 +152,8 @@ func best(list []*series) (*series, string) {
 		{"the only one that is a volume of grey images", (*series).volume, true},
 		{"the only MR volume", (*series).magnetic, false},
 		{"the only one that is T1-like by its timing or name", (*series).likeT1, false},
-		{"the only T1-like one that is no derived image", func(s *series) bool { return !strings.HasPrefix(s.objects[0].imageType, "DERIVED") }, false},
-		{"the only T1-like one without contrast agent", func(s *series) bool { return !s.objects[0].contrast }, false},
+		{"the only T1-like one that is no derived image", func(s *series) bool { return !strings.HasPrefix(s.first().ImageType, "DERIVED") }, false},
+		{"the only T1-like one without contrast agent", func(s *series) bool { return !s.first().Contrast }, false},
 	}
 	for i, rule := range rules {
 		var left []*series
@@ -206,29 +185,37 @@ const fewestSlices = 3
 // slices in one direction.
 func (s *series) volume() bool {
 	frames := s.frames()
-	first := s.objects[0]
-	if len(frames) < fewestSlices && first.err == nil || strings.Contains(first.imageType, "LOCALIZER") {
+	first := s.first()
+	if len(frames) < fewestSlices && first.Err == nil || strings.Contains(first.ImageType, "LOCALIZER") {
 		return false
 	}
 	for _, o := range s.objects {
-		if o.samples != 1 || !strings.HasPrefix(o.photometric, "MONOCHROME") && o.photometric != "" {
+		if o.Samples != 1 || !strings.HasPrefix(o.Photometric, "MONOCHROME") && o.Photometric != "" {
 			return false
 		}
 	}
 	for _, f := range frames {
-		if f.err == nil && frames[0].err == nil && frames[0].differs(f) {
+		if f.Err == nil && frames[0].Err == nil && frames[0].Differs(f) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *series) magnetic() bool { return s.objects[0].isMR() }
+func (s *series) magnetic() bool { return s.first().IsMR() }
+
+// first is the first object that is whole, if any is.
+func (s *series) first() *images.Object {
+	if i := slices.IndexFunc(s.objects, func(o *images.Object) bool { return o.Err == nil }); i >= 0 {
+		return s.objects[i]
+	}
+	return s.objects[0]
+}
 
 // Words of sequences that are not T1-weighted, and of those that are.
 var (
-	otherWords = []string{"t2", "flair", "pd", "swi", "dwi", "dti", "diff", "adc", "trace", "bold", "fmri", "rest", "perf", "asl", "tof", "angio", "phase", "field", "scout", "loc", "survey", "mip", "mpr_", "cor_reformat"}
-	t1Words    = []string{"t1", "mprage", "mp-rage", "spgr", "bravo", "tfl3d", "tfe", "mdeft"}
+	otherWords = []string{"t2", "flair", "pd", "swi", "dwi", "dti", "diff", "adc", "trace", "bold", "fmri", "perf", "asl", "tof", "angio", "phase", "field", "scout", "loc", "survey", "mip"}
+	t1Words    = []string{"t1", "3dt1", "mprage", "mp-rage", "spgr", "bravo", "tfl3d", "mdeft"}
 )
 
 // likeT1 tells whether the series is T1-weighted: by its timing where that is
@@ -236,17 +223,15 @@ var (
 // repetition time up to 1000 ms), else by the words of its names. A name of
 // another weighting rules it out.
 func (s *series) likeT1() bool {
-	o := s.objects[0]
-	holds := func(words []string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(o.words, w) })
-	}
-	if holds(otherWords) && !holds(t1Words) {
+	o := s.first()
+	isNamed := o.Named(t1Words)
+	if o.Named(otherWords) && !isNamed {
 		return false
 	}
-	if o.echoTime == 0 {
-		return holds(t1Words)
+	if o.EchoTime == 0 {
+		return isNamed
 	}
-	inverted := o.inversionTime >= 200 && o.inversionTime <= 1500
-	short := o.repetitionTime > 0 && o.repetitionTime <= 1000 && o.inversionTime == 0
-	return o.echoTime <= 20 && (inverted || short || holds(t1Words) && o.inversionTime <= 1500)
+	inverted := o.InversionTime >= 200 && o.InversionTime <= 1500
+	short := o.RepetitionTime > 0 && o.RepetitionTime <= 1000 && o.InversionTime == 0
+	return o.EchoTime <= 20 && (inverted || short || isNamed && o.InversionTime <= 1500)
 }

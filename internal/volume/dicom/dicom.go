@@ -12,7 +12,9 @@
 // pixels are in memory. No text of a header gets into a result or an error, and
 // file names only where they hold no word of the patient's name.
 //
-// Package scan calls it. The standard is at https://dicom.nema.org.
+// Package dataset below it reads elements, files what they come in, images what
+// each object is, and pixels its numbers; here is what is about the whole. Package
+// scan calls it. The standard is at https://dicom.nema.org.
 package dicom
 
 import (
@@ -22,32 +24,30 @@ import (
 	"io"
 
 	"github.com/brainseg/brainseg/internal/volume"
-)
-
-// Bounds on what is read.
-const (
-	maxFiles      = 50000
-	maxDepth      = 24       // of folders
-	maxValue      = 64 << 10 // bytes of an element that is kept
-	maxFrames     = 1 << 16
-	maxNesting    = 1 << 15   // of sequences that are skipped
-	maxInflated   = 2 << 30   // bytes of a deflated object or of all a zip's entries
-	maxCompressed = 256 << 20 // bytes of one object's compressed pixels
+	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
+	"github.com/brainseg/brainseg/internal/volume/dicom/files"
+	"github.com/brainseg/brainseg/internal/volume/dicom/images"
+	"github.com/brainseg/brainseg/internal/volume/dicom/pixels"
 )
 
 // Read reads the volume in the folder, zip or file at path. What is wrong with it
 // is told by a *volume.Refusal.
 func Read(ctx context.Context, path string, options volume.Options) (*volume.Scan, error) {
-	source, err := openSource(path)
+	source, err := files.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer source.close()
+	defer source.Close()
 	return read(ctx, source, options)
 }
 
-func read(ctx context.Context, source *source, options volume.Options) (*volume.Scan, error) {
+// Recognised tells whether head, the first 132 bytes of a file, may be those of a
+// DICOM file or of a zip.
+func Recognised(head []byte) bool { return files.Recognised(head) }
+
+func read(ctx context.Context, source *files.Source, options volume.Options) (*volume.Scan, error) {
 	catalogue := &catalogue{source: source}
+	catalogue.decoder.Parse = images.ParseFormat
 	if err := catalogue.fill(ctx); err != nil {
 		return nil, catalogue.named(err)
 	}
@@ -60,21 +60,23 @@ func read(ctx context.Context, source *source, options volume.Options) (*volume.
 
 // catalogue is what a source holds.
 type catalogue struct {
-	source  *source
-	objects []*object // images, whole or damaged
-	left    leftOut
-	names   patientWords
+	source  *files.Source
+	objects []*images.Object // images, whole or damaged
+	left    files.LeftOut
+	foreign int64 // bytes read of files in a zip that are not DICOM
+	names   files.PatientWords
+	decoder pixels.Decoder
 }
 
 // fill reads what each file is.
 func (c *catalogue) fill(ctx context.Context) error {
-	for i := range c.source.files {
+	for i := range c.source.Files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		f := &c.source.files[i]
-		if f.reason != "" {
-			c.left.add(f.reason, f.name)
+		f := &c.source.Files[i]
+		if f.Reason != "" {
+			c.left.Add(f.Reason, f.Name)
 			continue
 		}
 		o, err := c.examine(ctx, f)
@@ -90,34 +92,48 @@ func (c *catalogue) fill(ctx context.Context) error {
 }
 
 // examine reads one file's header. It returns nil for what is no image.
-func (c *catalogue) examine(ctx context.Context, f *sourceFile) (*object, error) {
-	in, err := f.open(ctx)
+func (c *catalogue) examine(ctx context.Context, f *files.File) (*images.Object, error) {
+	in, err := f.Open(ctx)
 	if err != nil {
-		return nil, inFile(err, f.name)
+		return nil, inFile(err, f.Name)
 	}
 	defer in.Close()
-	o, _, err := parse(in)
-	if errors.Is(err, errNotDICOM) {
-		c.left.add(o.foreign, f.name)
-		return nil, nil
+	o, _, err := images.Parse(in)
+	if errors.Is(err, dataset.ErrNotDICOM) {
+		c.left.Add(o.Foreign, f.Name)
+		return nil, c.checksum(f, in)
 	}
-	if err == nil && f.entry != nil {
+	if err == nil && f.Packed() {
 		// To the end, where a zip checks its checksum.
-		_, err = io.Copy(io.Discard, in.rest())
+		_, err = io.Copy(io.Discard, in.Buffered())
 	}
-	c.names.add(o.patient)
+	c.names.Add(o.Patient)
 	var refusal *volume.Refusal
-	if err = asRefusal(err); err != nil && !errors.As(err, &refusal) {
-		return nil, fmt.Errorf("read %s: %w", c.names.file(f.name), err)
+	if err = files.Explain(err); err != nil && !errors.As(err, &refusal) {
+		return nil, fmt.Errorf("read %s: %w", c.names.File(f.Name), err)
 	}
-	if o.file = f; refusal != nil {
-		o.err = refusal
+	if o.File = f; refusal != nil {
+		o.Err = refusal
 	}
-	if reason := o.notAnImage(); reason != "" {
-		c.left.add(reason, f.name)
+	if reason := o.NotAnImage(); reason != "" {
+		c.left.Add(reason, f.Name)
 		return nil, nil
 	}
 	return o, nil
+}
+
+// checksum reads what a zip holds beside DICOM files, up to a bound, to see that it
+// is not a DICOM file whose beginning is damaged.
+func (c *catalogue) checksum(f *files.File, in *files.Input) error {
+	if !f.Packed() || c.foreign >= files.Harmless {
+		return nil
+	}
+	n, err := io.CopyN(io.Discard, in.Buffered(), files.Harmless-c.foreign)
+	c.foreign += n
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return inFile(files.Explain(err), f.Name)
 }
 
 // read builds the volume.
@@ -141,13 +157,11 @@ func (c *catalogue) read(ctx context.Context, options volume.Options) (*volume.S
 	if err := c.pixels(ctx, scan, slices); err != nil {
 		return nil, err
 	}
-	scan.LeftOut = c.left.list(&c.names)
+	scan.LeftOut = c.left.List(&c.names)
 	for i, w := range scan.Warnings {
-		scan.Warnings[i].Text = c.names.hide(w.Text)
+		scan.Warnings[i].Text = c.names.Hide(w.Text)
 	}
-	warnings, err := scan.CheckSignal()
-	scan.Warnings = append(scan.Warnings, warnings...)
-	return scan, err
+	return scan, nil
 }
 
 // named hides the patient's name in the file name of a refusal.
@@ -155,7 +169,7 @@ func (c *catalogue) named(err error) error {
 	var r *volume.Refusal
 	if errors.As(err, &r) {
 		hidden := *r
-		hidden.File, hidden.Reason = c.names.file(r.File), c.names.hide(r.Reason)
+		hidden.File, hidden.Reason = c.names.File(r.File), c.names.Hide(r.Reason)
 		return &hidden
 	}
 	return err

@@ -9,19 +9,18 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/images"
 )
 
 // ordered is the frames of a volume in the order of their slices.
 type ordered struct {
-	frames []*frame
+	frames []*images.Frame
 	size   [3]int
 	affine volume.Affine
 }
 
 // Tolerances.
 const (
-	// directionSlack is how far directions of one series may differ: 0.1 degrees.
-	directionSlack = 0.002
 	// placeSlack is how far a slice may be off its place, in mm and as a share of
 	// the distance between slices: what rounding leaves.
 	placeSlack      = 0.06
@@ -31,82 +30,46 @@ const (
 	samePlace = 0.05
 )
 
-// differs tells whether two frames have another orientation.
-func (f *frame) differs(g *frame) bool {
-	return f.row.Minus(g.row).Length() > directionSlack || f.column.Minus(g.column).Length() > directionSlack
-}
-
 // check refuses a series of which the images are no one volume, before their
 // places are looked at.
 func (s *series) check() error {
-	for _, o := range s.objects {
-		if o.err != nil {
-			return o.err.In(o.file.name)
-		}
-	}
-	if !slices.ContainsFunc(s.objects, func(o *object) bool { return o.hasPixels && o.pixelLength != 0 }) {
+	if !slices.ContainsFunc(s.objects, func(o *images.Object) bool { return o.Err == nil || o.Err.Code != volume.CodeNoImage }) {
 		return volume.Refuse(volume.CodeNoImage, "no file of the series has pixel data: there is no image in it", "export the images, not their headers alone")
+	}
+	for _, o := range s.objects {
+		if o.Err != nil {
+			return o.Err.In(o.File.Name)
+		}
 	}
 	first := s.objects[0]
 	for _, o := range s.objects {
-		if r := o.check(); r != nil {
-			return r.In(o.file.name)
+		if r := o.Check(); r != nil {
+			return r.In(o.File.Name)
 		}
-		if o.rows != first.rows || o.columns != first.columns {
-			return volume.Refuse(volume.CodeMixedSeries, fmt.Sprintf("Rows and Columns (the matrix size) differ within the series: %d x %d here, %d x %d in %q", o.columns, o.rows, first.columns, first.rows, first.file.name), "give the images of one matrix size").In(o.file.name)
+		if o.Rows != first.Rows || o.Columns != first.Columns {
+			return volume.Refuse(volume.CodeMixedSeries, fmt.Sprintf("Rows and Columns (the matrix size) differ within the series: %d x %d here, %d x %d in %q", o.Columns, o.Rows, first.Columns, first.Rows, first.File.Name), "give the images of one matrix size").In(o.File.Name)
 		}
-		if o.frameOfReference != first.frameOfReference && o.frameOfReference != "" && first.frameOfReference != "" {
-			return volume.Refuse(volume.CodeMixedSeries, "the series holds images of different frames of reference (FrameOfReferenceUID), so two scans share one series UID", "give the files of one scan").In(o.file.name)
+		if o.FrameOfReference != first.FrameOfReference && o.FrameOfReference != "" && first.FrameOfReference != "" {
+			return volume.Refuse(volume.CodeMixedSeries, "the series holds images of different frames of reference (FrameOfReferenceUID), so two scans share one series UID", "give the files of one scan").In(o.File.Name)
 		}
 	}
 	frames := s.frames()
 	for _, f := range frames {
-		if f.err != nil {
-			return f.err.In(f.object.file.name)
+		if f.Err != nil {
+			return f.Err.In(f.Object.File.Name)
 		}
 	}
 	for _, f := range frames {
-		if f.differs(frames[0]) {
-			return volume.Refuse(volume.CodeMixedSeries, "the orientation differs within the series (a localizer, or several scans in one)", "give the images of one orientation").In(f.object.file.name)
+		if f.Differs(frames[0]) {
+			return volume.Refuse(volume.CodeMixedSeries, "the orientation differs within the series (a localizer, or several scans in one)", "give the images of one orientation").In(f.Object.File.Name)
 		}
-		for i, spacing := range f.spacing {
-			if math.Abs(spacing-frames[0].spacing[i]) > 0.001*frames[0].spacing[i] {
-				return volume.Refuse(volume.CodeMixedSeries, "PixelSpacing (0028,0030) differs within the series", "give the images of one resolution").In(f.object.file.name)
+		for i, spacing := range f.Spacing {
+			if math.Abs(spacing-frames[0].Spacing[i]) > 0.001*frames[0].Spacing[i] {
+				return volume.Refuse(volume.CodeMixedSeries, "PixelSpacing (0028,0030) differs within the series", "give the images of one resolution").In(f.Object.File.Name)
 			}
 		}
 	}
 	return nil
-}
-
-// check refuses an image whose pixels are of a kind that is not read.
-func (o *object) check() *volume.Refusal {
-	cure := "give the original grey images"
-	switch {
-	case o.mosaic:
-		return volume.Refuse(volume.CodeMosaic, "the image is a mosaic: many slices in one picture, whose places are told only by the maker's private header", "export the series as one image for each slice, or as enhanced MR")
-	case o.samples != 1 || o.photometric != "" && !strings.HasPrefix(o.photometric, "MONOCHROME"):
-		return volume.Refuse(volume.CodeColour, fmt.Sprintf("the image is in colour (PhotometricInterpretation %s)", knownPhotometric(o.photometric)), cure)
-	case !o.hasPixels || o.pixelLength == 0:
-		return volume.Refuse(volume.CodeNoImage, "it has no pixel data", "export the series again")
-	case o.rows < 1 || o.columns < 1:
-		return volume.Refuse(volume.CodeBadHeader, "Rows (0028,0010) or Columns (0028,0011) is missing or 0", "export the series again")
-	case o.modalityLUT:
-		return volume.Refuse(volume.CodeBadHeader, "its values follow from a table (ModalityLUTSequence), which is not read", "export the series with RescaleSlope")
-	case o.bitsAllocated != 8 && o.bitsAllocated != 16 && o.bitsAllocated != 32:
-		return volume.Refuse(volume.CodeUnsupportedDataType, fmt.Sprintf("BitsAllocated (0028,0100) is %d, and 8, 16 and 32 are read", o.bitsAllocated), cure)
-	case o.bitsStored < 1 || o.bitsStored > o.bitsAllocated || o.highBit < o.bitsStored-1 || o.highBit >= o.bitsAllocated:
-		return volume.Refuse(volume.CodeBadHeader, fmt.Sprintf("BitsStored %d and HighBit %d do not fit BitsAllocated %d", o.bitsStored, o.highBit, o.bitsAllocated), "correct the header or export the series again")
-	}
-	return nil
-}
-
-func knownPhotometric(p string) string {
-	for _, known := range []string{"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "HSV", "ARGB", "CMYK", "MONOCHROME1", "MONOCHROME2"} {
-		if p == known {
-			return p
-		}
-	}
-	return "of another kind"
 }
 
 // slices orders the frames along the normal of their plane and finds the grid.
@@ -123,17 +86,17 @@ func (c *catalogue) slices(ctx context.Context, scan *volume.Scan, s *series, op
 		return nil, volume.Refuse(volume.CodeNotAVolume, "there is only one slice, which is no volume", "give the folder with the whole series")
 	}
 	n := len(frames)
-	origin := frames[0].position
-	step := frames[n-1].position.Minus(origin).Times(1 / float64(n-1))
+	origin := frames[0].Position
+	step := frames[n-1].Position.Minus(origin).Times(1 / float64(n-1))
 	if err := evenly(frames, normal); err != nil {
 		return nil, err
 	}
 	slack := math.Max(placeSlack, placeSlackShare*step.Length())
 	worst := 0.0
 	for i, f := range frames {
-		off := f.position.Minus(origin.Plus(step.Times(float64(i)))).Length()
+		off := f.Position.Minus(origin.Plus(step.Times(float64(i)))).Length()
 		if worst = math.Max(worst, off); off > slack {
-			return nil, volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("the positions (ImagePositionPatient) are not on a straight line: one is %.3g mm off", off), "export the series again").In(f.object.file.name)
+			return nil, volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("the positions (ImagePositionPatient) are not on a straight line: one is %.3g mm off", off), "export the series again").In(f.Object.File.Name)
 		}
 	}
 	if !inStackOrder(frames) {
@@ -148,8 +111,8 @@ func (c *catalogue) slices(ctx context.Context, scan *volume.Scan, s *series, op
 	} else {
 		scan.Warn("shear", "slices are shifted against each other by %.3g mm in all (a gantry tilt or the like); the affine keeps the shear", drift)
 	}
-	spacing := frames[0].spacing
-	g := &ordered{frames: frames, size: [3]int{s.objects[0].columns, s.objects[0].rows, n}}
+	spacing := frames[0].Spacing
+	g := &ordered{frames: frames, size: [3]int{s.objects[0].Columns, s.objects[0].Rows, n}}
 	ras := func(v volume.Vector) volume.Vector { return volume.Vector{-v[0], -v[1], v[2]} }
 	g.affine = volume.FromColumns(ras(row.Times(spacing[1])), ras(column.Times(spacing[0])), ras(step), ras(origin))
 	if !g.affine.Usable() {
@@ -160,10 +123,10 @@ func (c *catalogue) slices(ctx context.Context, scan *volume.Scan, s *series, op
 
 // inStackOrder tells whether the order that enhanced images state runs with or
 // against the positions.
-func inStackOrder(frames []*frame) bool {
+func inStackOrder(frames []*images.Frame) bool {
 	up, down := true, true
 	for i := 1; i < len(frames); i++ {
-		a, b := frames[i-1].inStack, frames[i].inStack
+		a, b := frames[i-1].InStack, frames[i].InStack
 		if a > 0 && b > 0 && a != b {
 			up, down = up && a < b, down && a > b
 		}
@@ -172,11 +135,11 @@ func inStackOrder(frames []*frame) bool {
 }
 
 // meanDirections averages the directions, which may differ by rounding.
-func meanDirections(scan *volume.Scan, frames []*frame) (row, column volume.Vector) {
+func meanDirections(scan *volume.Scan, frames []*images.Frame) (row, column volume.Vector) {
 	differ := false
 	for _, f := range frames {
-		row, column = row.Plus(f.row), column.Plus(f.column)
-		differ = differ || f.row != frames[0].row || f.column != frames[0].column
+		row, column = row.Plus(f.Row), column.Plus(f.Column)
+		differ = differ || f.Row != frames[0].Row || f.Column != frames[0].Column
 	}
 	row = row.Times(1 / row.Length())
 	column = column.Minus(row.Times(row.Dot(column)))
@@ -184,31 +147,31 @@ func meanDirections(scan *volume.Scan, frames []*frame) (row, column volume.Vect
 	if differ {
 		scan.Warn("orientation-averaged", "the orientation differs between slices by rounding; the mean was taken")
 	} else {
-		row, column = frames[0].row, frames[0].column
+		row, column = frames[0].Row, frames[0].Column
 	}
 	return row, column
 }
 
 // sortAlong orders frames by their place along the normal; those at one place by
 // file and number, so that the order of a folder does not matter.
-func sortAlong(frames []*frame, normal volume.Vector) {
+func sortAlong(frames []*images.Frame, normal volume.Vector) {
 	sort.SliceStable(frames, func(i, j int) bool {
 		a, b := frames[i], frames[j]
-		if x, y := a.position.Dot(normal), b.position.Dot(normal); x != y {
+		if x, y := a.Position.Dot(normal), b.Position.Dot(normal); x != y {
 			return x < y
 		}
-		if a.object != b.object {
-			return a.object.file.name < b.object.file.name
+		if a.Object != b.Object {
+			return a.Object.File.Name < b.Object.File.Name
 		}
-		return a.index < b.index
+		return a.Index < b.Index
 	})
 }
 
 // steps are the distances between neighbours along the normal.
-func steps(frames []*frame, normal volume.Vector) []float64 {
+func steps(frames []*images.Frame, normal volume.Vector) []float64 {
 	var list []float64
 	for i := 1; i < len(frames); i++ {
-		list = append(list, frames[i].position.Minus(frames[i-1].position).Dot(normal))
+		list = append(list, frames[i].Position.Minus(frames[i-1].Position).Dot(normal))
 	}
 	return list
 }
@@ -233,7 +196,7 @@ func median(list []float64, least float64) float64 {
 const doubleSlack = 0.01
 
 // evenly refuses gaps and spacing that varies.
-func evenly(frames []*frame, normal volume.Vector) error {
+func evenly(frames []*images.Frame, normal volume.Vector) error {
 	list := steps(frames, normal)
 	usual := median(list, doubleSlack)
 	slack := math.Max(placeSlack, placeSlackShare*usual)
@@ -262,4 +225,17 @@ func count(list []float64, usual, slack float64) int {
 		}
 	}
 	return n
+}
+
+// quoted names frames in a sentence, for hide.
+func quoted(frames ...*images.Frame) string {
+	var names []string
+	for _, f := range frames {
+		name := fmt.Sprintf("%q", f.Object.File.Name)
+		if f.Object.FrameCount > 1 {
+			name = fmt.Sprintf("frame %d of %s", f.Index+1, name)
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, " and ")
 }

@@ -164,7 +164,7 @@ func (h *Header) inMillimetres(scan *volume.Scan, m volume.Affine, size [3]int) 
 		extent = max(extent, float64(m.Column(axis).Length()*float64(size[axis])))
 	}
 	if extent < smallestExtent || extent > largestExtent {
-		return m, volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("by the header's unit of length (xyzt_units, %s) and voxel sizes the image is %.3g mm long, which no head is", scan.Unit, extent), "correct xyzt_units or the voxel sizes")
+		return m, volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("by its affine (sform or qform, voxel sizes) and unit of length (xyzt_units: %s) the image is %.3g mm long, which no head is", scan.Unit, extent), "correct xyzt_units or the voxel sizes")
 	}
 	if m.Shear() > 0.005 {
 		scan.Warn("shear", "the axes are not at right angles; the affine keeps the shear")

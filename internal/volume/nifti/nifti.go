@@ -48,7 +48,10 @@ func Read(ctx context.Context, path string, options volume.Options) (*volume.Sca
 	}
 	defer file.Close()
 	scan := new(volume.Scan)
-	h, err := file.header(scan)
+	h, err := file.header()
+	if imagePath == "" && isImageHalf(path) && err != nil {
+		return nil, nil, volume.Refuse(volume.CodeNoImage, "this is the half of a pair that holds the voxels, and its .hdr file with the header is not beside it", "put both files into one folder")
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,9 +90,7 @@ func Read(ctx context.Context, path string, options volume.Options) (*volume.Sca
 	if err := source.voxels(scan, h, l, read, wanted); err != nil {
 		return nil, nil, err
 	}
-	warnings, err := scan.CheckSignal()
-	scan.Warnings = append(scan.Warnings, warnings...)
-	return scan, h, err
+	return scan, h, nil
 }
 
 // pair returns the files of the header and of the voxels; image is "" where path
@@ -109,15 +110,21 @@ func pair(path string) (header, image string) {
 		}
 		return ""
 	}
-	switch strings.ToLower(ext) {
-	case ".img":
+	if strings.EqualFold(ext, ".img") {
 		if header := find(".hdr"); header != "" {
 			return header, path
 		}
 		return path, ""
-	default:
-		return path, find(".img")
 	}
+	return path, find(".img")
+}
+
+// isImageHalf tells by its name whether path is the .img of a pair.
+func isImageHalf(path string) bool {
+	if ext := filepath.Ext(path); strings.EqualFold(ext, ".gz") {
+		path = strings.TrimSuffix(path, ext)
+	}
+	return strings.EqualFold(filepath.Ext(path), ".img")
 }
 
 // file is an open file with its compression taken off.
@@ -168,7 +175,7 @@ func open(ctx context.Context, path string) (*file, error) {
 }
 
 // header reads the header at the start of the file.
-func (f *file) header(scan *volume.Scan) (*Header, error) {
+func (f *file) header() (*Header, error) {
 	head, err := f.Peek(4)
 	if len(head) < 4 {
 		return nil, damaged(err, "the header")

@@ -41,7 +41,9 @@ func Read(ctx context.Context, path string, options volume.Options) (s *volume.S
 	if err != nil {
 		return nil, nil, err
 	}
-	return s, header, nil
+	warnings, err := s.CheckSignal()
+	s.Warnings = append(s.Warnings, warnings...)
+	return s, header, err
 }
 
 // headBytes is how much of a file tells its format.

@@ -246,3 +246,27 @@ func TestNoTroublesomeScanTakesMuchMemoryOrTime(t *testing.T) {
 		}
 	}
 }
+
+func TestATableTellsAPersonTheSame(t *testing.T) {
+	s, _, err := scan.Read(t.Context(), filepath.Join(scans, "inputs", "d-three-series"), volume.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := scan.Describe(s, []volume.Vector{{0, 0, 0}, {900, 0, 0}}).Table(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "table.txt")
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("the table changed (-want +got; -update accepts it):\n%s", diff)
+	}
+}

@@ -7,14 +7,21 @@ check DIR  compares DIR/NAME.labels.nii.gz with the scan NAME: the affine, codes
            brought to the closest canonical axes.
 load FILE...  prints shape, affine and codes of each file as JSON.
 """
-import itertools, json, os, sys
+
+import itertools
+import json
+import os
+import sys
+
 import nibabel as nib
 import numpy as np
 
 
 def affines():
     a, b = 0.35, -0.2
-    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]) @ np.array(
+        [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
+    )
     for axes in itertools.permutations(range(3)):
         for signs in itertools.product((1, -1), repeat=3):
             for zooms in ((1, 1, 1), (0.9375, 0.9375, 1.5), (2, 1.25, 0.8)):
@@ -43,7 +50,7 @@ def make(folder):
         image.header.set_xyzt_units("mm", "sec")
         if n % 5 == 4:
             image = kind(data, image.affine, image.header.as_byteswapped(">"))
-        image.to_filename(os.path.join(folder, "%03d.nii.gz" % n))
+        image.to_filename(os.path.join(folder, f"{n:03d}.nii.gz"))
 
 
 def check(folder):
@@ -69,7 +76,14 @@ def load(*paths):
     seen = []
     for image in map(nib.load, paths):
         image.get_fdata()
-        seen.append({"shape": image.shape, "affine": image.affine.tolist(), "qform": image.header.get_qform().tolist(), "codes": [int(image.header["qform_code"]), int(image.header["sform_code"])]})
+        seen.append(
+            {
+                "shape": image.shape,
+                "affine": image.affine.tolist(),
+                "qform": image.header.get_qform().tolist(),
+                "codes": [int(image.header["qform_code"]), int(image.header["sform_code"])],
+            }
+        )
     print(json.dumps(seen))
 
 
