@@ -6,17 +6,9 @@ import "math"
 // in the training data.
 const brightest = 0.999
 
-// Grey returns the values as bytes in their stored order: as they are where asIs
-// tells that they are bytes; else the smallest is 0, the 99.9th percentile 255,
-// and voxels without a number and padding are 0.
-func (v *Volume) Grey(asIs bool) []uint8 {
-	bytes := make([]uint8, len(v.Values))
-	if asIs {
-		for i, value := range v.Values {
-			bytes[i] = uint8(value)
-		}
-		return bytes
-	}
+// Grey returns the values as bytes in their stored order: the smallest is 0, the
+// 99.9th percentile 255. Voxels without a number and padding are 0.
+func (v *Volume) Grey() []uint8 {
 	counts := func(value float32) bool {
 		return value-value == 0 && !v.Padding.Contains(value) // finite
 	}
@@ -30,6 +22,7 @@ func (v *Volume) Grey(asIs bool) []uint8 {
 			n++
 		}
 	}
+	bytes := make([]uint8, len(v.Values))
 	if n == 0 || low == high {
 		return bytes
 	}
@@ -43,9 +36,10 @@ func (v *Volume) Grey(asIs bool) []uint8 {
 	return bytes
 }
 
-// percentile finds the value with that many smaller ones, to a part in 2^30 of
-// the range, in two passes of 32,768 bins and without sorting: a sorted copy of
-// a scan takes as much memory as the scan.
+// percentile finds the value with that many smaller ones, in two passes of 32,768
+// bins and one over what is left, without sorting: a sorted copy of a scan takes
+// as much memory as the scan. Of values nearer than a part in 2^30 of the range it
+// is the smallest.
 func percentile(values []float32, counts func(float32) bool, low, high, rank float64) float64 {
 	const bins = 1 << 15
 	histogram := make([]int, bins)
@@ -75,5 +69,11 @@ func percentile(values []float32, counts func(float32) bool, low, high, rank flo
 			break
 		}
 	}
-	return high
+	value := high
+	for _, v := range values {
+		if wide := float64(v); counts(v) && wide >= low && wide < value {
+			value = wide
+		}
+	}
+	return value
 }

@@ -45,7 +45,7 @@ func newWork(scan *volume.Volume, voxel float64) *work {
 	if thick != 1 {
 		w.thick = -1
 	}
-	w.grey = turned(scan.Grey(false), w.view)
+	w.grey = turned(scan.Grey(), w.view)
 	for axis := range 3 {
 		w.zoom[axis] = 1
 		ratio := voxel / spacing[axis]

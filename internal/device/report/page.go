@@ -57,7 +57,7 @@ func (r Report) WritePage(w io.Writer, title string, in Input) error {
 
 func pictures(in Input) ([]planeView, error) {
 	view := in.Scan.View()
-	grey := in.Scan.Grey(false)
+	grey := in.Scan.Grey()
 	spacing := view.Spacing()
 	palette := palette(in.Classes)
 	var views []planeView
@@ -126,7 +126,7 @@ func palette(classes []Class) imaging.Palette {
 // slides: tissues over the slice.
 func WritePicture(w io.Writer, in Input) error {
 	view := in.Scan.View()
-	grey := in.Scan.Grey(false)
+	grey := in.Scan.Grey()
 	spacing := view.Spacing()
 	colours := palette(in.Classes)
 	var parts []image.Image

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"image/png"
 	"math"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -172,5 +174,17 @@ func TestATableOfScansHasOneLineAScan(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	if len(lines) != 2 || lines[0] != "scan,csf_ml,grey-matter_ml,white-matter_ml,brain_ml,agreement,flags,model,model_version" || !strings.HasPrefix(lines[1], `"a,b",`) || !strings.HasSuffix(lines[1], ",0.8500,not-T1 cut-off,enet,1.0.0") {
 		t.Errorf("got\n%s", b.String())
+	}
+}
+
+func TestEveryFlagIsOnThePageForPeopleWithScans(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "scans.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{NotAHead, NotT1, CutOff, ThickSlices, LowAgreement, OddVolume} {
+		if !bytes.Contains(page, []byte("| `"+flag+"` |")) {
+			t.Errorf("docs/scans.md does not tell what %s means", flag)
+		}
 	}
 }
