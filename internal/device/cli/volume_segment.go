@@ -14,12 +14,12 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/nifti"
-	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/volume/scan"
 	"github.com/brainseg/brainseg/internal/volume/threeplane"
 )
