@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/device/cli.Version=$(V
 SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
-REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt
+REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt internal/volume/requirements.txt
 VERSITYGW := .cache/bin/versitygw
 
 .PHONY: help
@@ -143,6 +143,29 @@ fuzz: $(RUNTIME) ## run every fuzz target for FUZZTIME (default 60s)
 bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (minutes)
 	internal/dev/benchmark/run.sh
 
+.PHONY: bench-volume
+bench-volume: $(RUNTIME) ## time a whole scan in three planes, as a number of slices
+	go test ./internal/volume/threeplane -run '^$$' -bench Scan -benchtime 3x | grep -E 'slices/scan|FAIL'
+
+# The durable queue: killed 1,000 times, cut off from power at every change of its
+# files, three days offline. `make test` has a short form of each.
+QUEUE_TEST = nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/queue
+.PHONY: crash
+crash: ## kill the queue's program at 1,000 random moments
+	$(QUEUE_TEST) -run ProgramThatIsKilled -kills 1000
+
+.PHONY: powercut
+powercut: ## open the queue on 12,000 disks that a power cut can leave (needs strace)
+	$(QUEUE_TEST) -run LostByAPowerCut -cut-requests 300 -cut-states 12000
+
+.PHONY: offline
+offline: ## 50,000 answers that wait for the network, over two restarts
+	$(QUEUE_TEST) -run WaitForDays -undelivered 50000
+
+.PHONY: bench-queue
+bench-queue: ## what the queue costs: latency, bytes written, throughput
+	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue
+
 # What optimising is worth where PRelu is fast (1.24.3) and where it is not. The
 # newer ONNX Runtime is for this comparison alone.
 NEWER := 1.30.0
@@ -236,6 +259,7 @@ gdk: $(DIST) ## what the Greengrass Development Kit publishes, in greengrass-bui
 .PHONY: test-arm64
 test-arm64: $(RUNTIME) dist ## the arm64 component end to end, under qemu
 	BRAINSEG_ARM64=required go test -count=1 -v -run 'Arm64' ./internal/dev/distribution
+	CGO_ENABLED=0 GOARCH=arm64 go test -count=1 -exec qemu-aarch64-static -run 'ByteForByte|Alike|TroublesomeScan' ./internal/volume/...
 
 # To be run whenever the shipped network changes. Golden masks and the picture
 # change with it: go test ./internal/segmentation -run Golden -update

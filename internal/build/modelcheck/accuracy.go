@@ -13,7 +13,8 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/model"
-	"github.com/brainseg/brainseg/internal/nifti"
+	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/nifti"
 )
 
 // ignore is the label of pixels of which the truth is not known.
@@ -144,18 +145,23 @@ func (c *checker) labelled(ctx context.Context, p pair, counts tally) (int, erro
 		}
 		return 1, c.compare(ctx, p, slice, labels, counts.plane(picturePlane, len(c.classes())))
 	}
-	volume, err := nifti.ReadFile(p.image)
+	head, isGrey, err := readTurned(ctx, p.image)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrLabels, err)
+		return 0, err
 	}
-	truth, err := nifti.ReadFile(p.labels)
+	truth, _, err := readTurned(ctx, p.labels)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrLabels, err)
+		return 0, err
 	}
-	if volume.Size != truth.Size {
-		return 0, fmt.Errorf("%w: %s has %v voxels, and its labels %v", ErrLabels, p.image, volume.Size, truth.Size)
+	if head.Size != truth.Size {
+		return 0, fmt.Errorf("%w: %s has %v voxels, and its labels %v", ErrLabels, p.image, head.Size, truth.Size)
 	}
-	grey, labels := volume.Grey(), make([]uint8, len(truth.Values))
+	grey, labels := head.Grey(), make([]uint8, len(truth.Values))
+	if isGrey {
+		for i, v := range head.Values {
+			grey[i] = uint8(v)
+		}
+	}
 	for i, v := range truth.Values {
 		if v < 0 || v > 255 || v != float32(uint8(v)) {
 			return 0, fmt.Errorf("%w: %s has a label %v, and labels are whole numbers up to 255", ErrLabels, p.labels, v)
@@ -163,19 +169,30 @@ func (c *checker) labelled(ctx context.Context, p pair, counts tally) (int, erro
 		labels[i] = uint8(v)
 	}
 	n := 0
-	for _, plane := range nifti.Planes {
-		for index := range volume.Slices(plane) {
+	for _, plane := range volume.Planes {
+		for index := range head.Size[plane] {
 			want := truth.Slice(labels, plane, index)
 			if !hasTissue(want.Pix) {
 				continue // as the training code counts
 			}
-			if err := c.compare(ctx, p, volume.Slice(grey, plane, index), want, counts.plane(plane.String(), len(c.classes()))); err != nil {
+			if err := c.compare(ctx, p, head.Slice(grey, plane, index), want, counts.plane(plane.String(), len(c.classes()))); err != nil {
 				return n, err
 			}
 			n++
 		}
 	}
 	return n, nil
+}
+
+// readTurned reads a volume and turns it to R-A-S; labelled data that record no
+// orientation are taken to run so already. isGrey tells that the file holds
+// unsigned bytes, which are grey levels as they are.
+func readTurned(ctx context.Context, path string) (turned *volume.Volume, isGrey bool, err error) {
+	s, _, err := nifti.Read(ctx, path, volume.Options{Assume: "RAS"})
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %s: %w", ErrLabels, path, err)
+	}
+	return s.Turned(), s.DataType == "uint8" && s.Scaling == nil, nil
 }
 
 func hasTissue(labels []uint8) bool {

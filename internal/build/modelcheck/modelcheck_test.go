@@ -206,14 +206,17 @@ func TestLabelledPicturesGiveDiceAndALeastDiceIsHeld(t *testing.T) {
 	}
 }
 
-// volume is a NIfTI file of unsigned bytes.
-func volume(size [3]int, voxels []uint8) []byte {
+// volumeFile is a NIfTI file of unsigned bytes.
+func volumeFile(size [3]int, voxels []uint8) []byte {
 	h := make([]byte, 352)
 	binary.LittleEndian.PutUint32(h, 348)
 	for i, n := range []int{3, size[0], size[1], size[2], 1, 1, 1, 1} {
 		binary.LittleEndian.PutUint16(h[40+2*i:], uint16(n))
 	}
 	binary.LittleEndian.PutUint16(h[70:], 2)
+	for axis := 1; axis <= 3; axis++ {
+		binary.LittleEndian.PutUint32(h[76+4*axis:], math.Float32bits(1))
+	}
 	binary.LittleEndian.PutUint32(h[108:], math.Float32bits(352))
 	copy(h[344:], "n+1\x00")
 	return append(h, voxels...)
@@ -234,8 +237,8 @@ func TestLabelledVolumesAreRunInAllPlanes(t *testing.T) {
 			voxels[i] = 250
 		}
 	}
-	writeFile(t, filepath.Join(dir, "x", "s_T1w.nii"), volume(size, voxels))
-	writeFile(t, filepath.Join(dir, "x", "s_seg.nii"), volume(size, labels))
+	writeFile(t, filepath.Join(dir, "x", "s_T1w.nii"), volumeFile(size, voxels))
+	writeFile(t, filepath.Join(dir, "x", "s_seg.nii"), volumeFile(size, labels))
 	r, err := check(t, Options{Labels: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -271,12 +274,12 @@ func TestLabelsThatDoNotFitAreNamed(t *testing.T) {
 			writePNG(t, filepath.Join(dir, "a_mask.png"), labels)
 		},
 		"volumes of two sizes": func(dir string) {
-			writeFile(t, filepath.Join(dir, "a.nii"), volume([3]int{2, 2, 2}, make([]uint8, 8)))
-			writeFile(t, filepath.Join(dir, "a_mask.nii"), volume([3]int{2, 2, 1}, make([]uint8, 4)))
+			writeFile(t, filepath.Join(dir, "a.nii"), volumeFile([3]int{2, 2, 2}, make([]uint8, 8)))
+			writeFile(t, filepath.Join(dir, "a_mask.nii"), volumeFile([3]int{2, 2, 1}, make([]uint8, 4)))
 		},
 		"a volume that is none": func(dir string) {
 			writeFile(t, filepath.Join(dir, "a.nii"), []byte("none"))
-			writeFile(t, filepath.Join(dir, "a_mask.nii"), volume([3]int{2, 2, 1}, make([]uint8, 4)))
+			writeFile(t, filepath.Join(dir, "a_mask.nii"), volumeFile([3]int{2, 2, 1}, make([]uint8, 4)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,7 @@ const (
 var larger = map[string]int{
 	"ggipc":                  1700,
 	"internal/device/engine": 1500,
+	"internal/device/queue":  2300,
 	"internal/dev/nucleus":   2500,
 }
 
