@@ -16,12 +16,13 @@ type Class struct {
 }
 
 // Tissues are the classes of a brain where no manifest says otherwise: those of a
-// network that was converted without one.
+// network that was converted without one, in the colours of trained ones (CLASSES
+// in model-build/training).
 var Tissues = []Class{
 	{Value: 0, Name: "background", Colour: "#000000"},
-	{Value: 1, Name: "csf", Colour: "#3b7dd8"},
-	{Value: 2, Name: "grey-matter", Colour: "#7f7f7f"},
-	{Value: 3, Name: "white-matter", Colour: "#f2f2f2"},
+	{Value: 1, Name: "csf", Colour: "#3b82f6"},
+	{Value: 2, Name: "grey-matter", Colour: "#e07a5f"},
+	{Value: 3, Name: "white-matter", Colour: "#f4f1de"},
 }
 
 var colourPattern = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)

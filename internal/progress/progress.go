@@ -20,6 +20,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
+
+	"github.com/brainseg/brainseg/internal/output"
 )
 
 // refresh is the time from one frame to the next: work that ends before the first
@@ -43,12 +45,12 @@ type Display struct {
 func New(out, messages io.Writer) *Display {
 	d := new(Display)
 	d.out, d.messages = lines{display: d, direct: out}, lines{display: d, direct: messages, shared: true}
-	file, ok := messages.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("TERM") == "dumb" {
+	file := output.File(messages)
+	if file == nil || !term.IsTerminal(int(file.Fd())) || os.Getenv("TERM") == "dumb" {
 		return d
 	}
 	d.terminal = file
-	if results, ok := out.(*os.File); ok {
+	if results := output.File(out); results != nil {
 		mine, err := file.Stat()
 		others, err2 := results.Stat()
 		d.out.shared = err == nil && err2 == nil && os.SameFile(mine, others)

@@ -36,8 +36,14 @@ type Model struct {
 // runs the network once on a tiny image to see that it does what the manifest
 // says. An error wraps model.ErrManifest, model.ErrChecksum, model.ErrNetwork or
 // ErrRuntime.
+//
+// Where dir is a link, manifest and network come from the folder that it leads to
+// at first, though a deployment sets it anew meanwhile.
 func Open(dir string, opts Options) (*Model, error) {
 	opts = opts.withDefaults()
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
+	}
 	manifest, err := model.ReadManifest(dir)
 	if err != nil {
 		return nil, err
@@ -76,7 +82,7 @@ func (m *Model) start(network []byte) error {
 	}
 	m.session, err = ort.NewDynamicAdvancedSessionWithONNXData(network, inputs, []string{m.manifest.Output.Name}, options)
 	if err != nil {
-		return fmt.Errorf("%w: %w", model.ErrNetwork, err)
+		return fmt.Errorf("%w: %w", model.ErrNetwork, reason(err))
 	}
 	return nil
 }
@@ -195,7 +201,7 @@ func (m *Model) failure(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrRuntime, err)
+	return fmt.Errorf("%w: %w", ErrRuntime, reason(err))
 }
 
 // Close waits for the runs in progress and lets go of the model's memory. A

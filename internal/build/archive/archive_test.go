@@ -92,7 +92,8 @@ func unpackBytes(t testing.TB, archive []byte, limits Limits) (dir string, files
 		t.Fatal(err)
 	}
 	dir = filepath.Join(parent, "target")
-	files, err = Unpack(t.Context(), name, dir, limits)
+	contents, err := Unpack(t.Context(), name, dir, limits)
+	files = contents.Files
 	want := []string{"a", "a/b", "archive"}
 	if err == nil {
 		want = []string{"a", "a/b", "a/b/target", "archive"}

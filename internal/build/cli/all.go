@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
+	"github.com/brainseg/brainseg/internal/build/modelcheck"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
 	"github.com/brainseg/brainseg/internal/build/publish"
 	"github.com/brainseg/brainseg/internal/build/workfolder"
@@ -81,7 +82,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	converted, err := p.Step(ctx, "convert", []any{manifest, o.convert.Outputs}, func(dir string) error {
+	converted, err := p.Step(ctx, "convert", []any{manifest, o.convert.Outputs, o.convert.InputShapes}, func(dir string) error {
 		return s.convert(filepath.Join(pulledDir, artifactDir), *origin, dir, o.convert)
 	})
 	if err != nil {
@@ -91,7 +92,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	library, err := workfolder.ContentOf(findLibrary(o.verify.Library))
+	library, err := workfolder.ContentOf(modelcheck.FindLibrary(o.verify.Library))
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/build/artifactcache"
 	"github.com/brainseg/brainseg/internal/build/workfolder"
+	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
 )
 
@@ -51,12 +53,15 @@ type console struct {
 	display       *progress.Display
 }
 
-func (c console) say(format string, a ...any) { fmt.Fprintf(c.progress, format+"\n", a...) }
+func (c console) say(format string, a ...any) {
+	fmt.Fprintln(c.progress, output.Printable(fmt.Sprintf(format, a...)))
+}
 
 // Run carries out the command line args, without the program's name, and
 // returns the exit code. It ends early when ctx does.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	display := progress.New(stdout, stderr)
+	results := output.NewStream(stdout)
+	display := progress.New(results, stderr)
 	stdout, stderr = display.Out(), display.Messages()
 	s := &settings{console: console{out: stdout, progress: stderr, display: display}}
 	root := &cobra.Command{
@@ -82,24 +87,19 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	err := root.ExecuteContext(ctx)
 	display.Close()
+	if err == nil {
+		err = results.Err()
+	}
 	var usage usageError
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "model-build: %v\nSee model-build --help.\n", err)
+		fmt.Fprintf(stderr, "model-build: %s\nSee model-build --help.\n", output.Printable(err.Error()))
 		return ExitUsage
 	}
-	fmt.Fprintf(stderr, "model-build: %v\n", err)
+	fmt.Fprintf(stderr, "model-build: %s\n", output.Printable(err.Error()))
 	return ExitFailed
-}
-
-func defaultCache() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return filepath.Join(os.TempDir(), "brainseg-model-build")
-	}
-	return filepath.Join(dir, "brainseg", "model-build")
 }
 
 // noSuchCommand makes a word that is no command a usage error.
@@ -161,7 +161,7 @@ func (s *settings) accessFlags(cmd *cobra.Command) {
 
 // cacheFlag adds --cache.
 func (s *settings) cacheFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.cache, "cache", defaultCache(), "folder that keeps fetched artifacts")
+	cmd.Flags().StringVar(&s.cache, "cache", artifactcache.DefaultFolder(), "folder that keeps fetched artifacts")
 }
 
 // libraryFlag adds --library.

@@ -25,14 +25,22 @@ type convertOptions struct {
 	Manifest string
 	// Outputs of an MXNet model to keep; default all that are no losses.
 	Outputs []string
+	// InputShapes of an MXNet model; see modelfolder.ParseShapes.
+	InputShapes []string
 }
 
 func (o *convertOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.Manifest, "manifest", "", "manifest.json for a model that has none; file and sha256 are filled in")
+	cmd.Flags().StringArrayVar(&o.InputShapes, "input-shape", nil, "shape of an input of an MXNet model without NAME-shapes.json, like data=1,1,256,256: batch, channels, height, width; the converted network takes any height and width where its operators let it")
 	cmd.Flags().StringSliceVar(&o.Outputs, "output", nil, "output of an MXNet model to keep (default: all that are no losses)")
 }
 
-func (o *convertOptions) check() error { return present(map[string]string{"manifest": o.Manifest}) }
+func (o *convertOptions) check() error {
+	if _, err := modelfolder.ParseShapes(o.InputShapes); err != nil {
+		return usageError{fmt.Errorf("--input-shape: %w", err)}
+	}
+	return present(map[string]string{"manifest": o.Manifest})
+}
 
 func convertCommand(s *settings) *cobra.Command {
 	var o convertOptions
@@ -42,9 +50,11 @@ func convertCommand(s *settings) *cobra.Command {
 		Use:   "convert --file PATH --out DIR",
 		Short: "Convert a model to ONNX with a manifest",
 		Long: "Convert an MXNet model (NAME-symbol.json and NAME-0000.params) to ONNX, or check one that is ONNX already.\n" +
-			"PATH is an artifact (.tar.gz, .zip), a folder, what pull made, NAME-symbol.json, or NAME.onnx.",
-		Example: "  model-build convert --file pulled --out converted",
-		Args:    noArguments,
+			"PATH is an artifact (.tar.gz, .zip), a folder, what pull made, NAME-symbol.json, or NAME.onnx.\n\n" +
+			modelfolder.Cures,
+		Example: "  model-build convert --file pulled --out converted\n" +
+			"  model-build convert --file model.tar.gz --input-shape data=1,1,256,256 --out converted",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(map[string]string{"file": file, "out": out}); err != nil {
 				return err
@@ -96,21 +106,27 @@ func (s *settings) convertAny(ctx context.Context, path, out string, o convertOp
 			return fmt.Errorf("convert: %w", err)
 		}
 		defer os.RemoveAll(unpacked)
-		if _, err := unpackArchive(ctx, path, path, unpacked, limits); err != nil {
+		contents, err := unpackArchive(ctx, path, path, unpacked, limits)
+		if err != nil {
 			return err
 		}
-		path = unpacked
+		modelfolder.SayLitter(s.console.say, contents.Litter)
+		return workfolder.Unnamed(s.convert(unpacked, origin, out, o), unpacked, path)
 	}
 	return s.convert(path, origin, out, o)
 }
 
 // convert writes the model at path, a folder or a symbol, to the folder out.
 func (s *settings) convert(path string, origin pulled, out string, o convertOptions) error {
+	shapes, err := modelfolder.ParseShapes(o.InputShapes)
+	if err != nil {
+		return err
+	}
 	task := s.console.display.Begin()
 	defer task.End()
 	task.Spin("converting")
 	record := model.Record{Tool: tool(), TrainingJob: origin.TrainingJob, Artifact: origin.Artifact}
 	return modelfolder.Convert(path, out, record, modelfolder.ConvertOptions{
-		Manifest: o.Manifest, Outputs: o.Outputs, Version: Version, Say: s.console.say,
+		Manifest: o.Manifest, Outputs: o.Outputs, Shapes: shapes, Version: Version, Say: s.console.say,
 	})
 }

@@ -28,7 +28,7 @@ func measureCommand(s *settings) *cobra.Command {
 			if err := required(map[string]string{"model": folder}); err != nil {
 				return err
 			}
-			measured, err := modelcheck.Measure(cmd.Context(), folder, findLibrary(library), 0)
+			measured, err := modelcheck.Measure(cmd.Context(), folder, modelcheck.FindLibrary(library), 0)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/build/modelcheck"
 	"github.com/brainseg/brainseg/internal/build/modelfolder"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
 )
@@ -91,6 +92,6 @@ func (s *settings) optimiseFor(ctx context.Context, folder, out string, o optimi
 	defer task.End()
 	task.Spin("rewriting, and comparing masks")
 	return modelfolder.Optimise(ctx, folder, out, modelfolder.OptimiseOptions{
-		Golden: o.Golden, Library: findLibrary(o.Library), MinAgreement: o.MinAgreement, AMD64: amd64, Tool: tool(), Say: s.console.say,
+		Golden: o.Golden, Library: modelcheck.FindLibrary(o.Library), MinAgreement: o.MinAgreement, AMD64: amd64, Tool: tool(), Say: s.console.say,
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/brainseg/brainseg/internal/build/archive"
 	"github.com/brainseg/brainseg/internal/build/artifactcache"
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
+	"github.com/brainseg/brainseg/internal/build/modelfolder"
 	"github.com/brainseg/brainseg/internal/build/trainingjob"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/progress"
@@ -60,15 +61,15 @@ func limitFlags(cmd *cobra.Command, limits *archive.Limits) {
 }
 
 // unpackArchive unpacks the archive at path, which people know as source.
-func unpackArchive(ctx context.Context, source, path, dir string, limits archive.Limits) ([]string, error) {
-	files, err := archive.Unpack(ctx, path, dir, limits)
+func unpackArchive(ctx context.Context, source, path, dir string, limits archive.Limits) (archive.Contents, error) {
+	contents, err := archive.Unpack(ctx, path, dir, limits)
 	if errors.Is(err, archive.ErrLimit) {
 		err = fmt.Errorf("%w; if you trust it, allow more by --max-bytes or --max-files", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", source, err)
+		return contents, fmt.Errorf("unpack %s: %w", source, err)
 	}
-	return files, nil
+	return contents, nil
 }
 
 func (s *source) check() error {
@@ -182,11 +183,12 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 
 // unpack fills the pulled folder dir.
 func (s *settings) unpack(ctx context.Context, a artifactcache.Artifact, origin *pulled, limits archive.Limits, dir string) error {
-	files, err := unpackArchive(ctx, a.Source, a.Path, filepath.Join(dir, artifactDir), limits)
+	contents, err := unpackArchive(ctx, a.Source, a.Path, filepath.Join(dir, artifactDir), limits)
 	if err != nil {
 		return err
 	}
-	s.console.say("  unpacked %d files", len(files))
+	s.console.say("  unpacked %d files", len(contents.Files))
+	modelfolder.SayLitter(s.console.say, contents.Litter)
 	document, err := json.MarshalIndent(origin, "", "  ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, pulledName), document, 0o640)

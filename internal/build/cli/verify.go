@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/brainseg/brainseg/internal/build/modelfolder"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
 	"github.com/brainseg/brainseg/internal/model"
-	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 // verifyOptions are the flags of verify.
@@ -95,14 +93,14 @@ func (s *settings) verify(ctx context.Context, folder string, o verifyOptions) e
 	task := s.console.display.Begin()
 	defer task.End()
 	report, err := modelcheck.Check(ctx, folder, modelcheck.Options{
-		Library: findLibrary(o.Library), Golden: o.Golden, Labels: o.Labels, MinDice: o.MinDice, Progress: task.Count,
+		Library: modelcheck.FindLibrary(o.Library), Golden: o.Golden, Labels: o.Labels, MinDice: o.MinDice, Progress: task.Count,
 	})
 	if err != nil && !errors.Is(err, modelcheck.ErrDice) {
 		return err
 	}
 	task.Spin("measuring time and memory")
 	var measureErr error
-	if report.Measured, measureErr = measure(ctx, folder, findLibrary(o.Library)); measureErr != nil {
+	if report.Measured, measureErr = measure(ctx, folder, modelcheck.FindLibrary(o.Library)); measureErr != nil {
 		return measureErr
 	}
 	task.End()
@@ -114,20 +112,5 @@ func (s *settings) verify(ctx context.Context, folder string, o verifyOptions) e
 	if err != nil {
 		return err
 	}
-	return modelcheck.WriteSelfTest(ctx, folder, findLibrary(o.Library))
-}
-
-// findLibrary adds the repository's own ONNX Runtime to the places where the
-// library is looked for.
-func findLibrary(library string) string {
-	if library != "" || os.Getenv(segmentation.LibraryVariable) != "" {
-		return library
-	}
-	own := filepath.Join("artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
-	for _, path := range []string{own, filepath.Join("..", own)} {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
+	return modelcheck.WriteSelfTest(ctx, folder, modelcheck.FindLibrary(o.Library))
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/brainseg/brainseg/internal/build/archive"
 	"github.com/brainseg/brainseg/internal/build/onnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
 	"github.com/brainseg/brainseg/internal/model"
@@ -22,6 +23,9 @@ type ConvertOptions struct {
 	Manifest string
 	// Outputs of an MXNet model to keep; default all that are no losses.
 	Outputs []string
+	// Shapes of inputs of an MXNet model by name, which go before those in its
+	// NAME-shapes.json; default none.
+	Shapes map[string][]int64
 	// Version of the program, for the network; default none.
 	Version string
 	// Say is told what was done, for people; required.
@@ -31,10 +35,11 @@ type ConvertOptions struct {
 // Convert writes the model at path, a folder or a symbol, to the folder out.
 // record says where it comes from; what was done is added to it.
 func Convert(path, out string, record model.Record, o ConvertOptions) error {
-	kind, at, err := findModel(path)
+	kind, at, ignored, err := findModel(path)
 	if err != nil {
 		return err
 	}
+	SayLitter(o.Say, ignored)
 	step := model.Step{Name: "convert"}
 	var manifest *model.Manifest
 	if kind == kindMXNet {
@@ -61,6 +66,13 @@ func Convert(path, out string, record model.Record, o ConvertOptions) error {
 	return WriteManifest(out, manifest, record)
 }
 
+// SayLitter names what is ignored, where there is something.
+func SayLitter(say func(format string, a ...any), names []string) {
+	if len(names) > 0 {
+		say("  ignored, left by other programs: %s", some(names))
+	}
+}
+
 // The kinds of models, and how the names of their files end.
 const (
 	kindONNX  = "ONNX"
@@ -72,33 +84,40 @@ const (
 )
 
 // findModel finds the one model at path or below it: the network of an ONNX
-// model, the symbol of an MXNet model.
-func findModel(path string) (kind, at string, err error) {
+// model, the symbol of an MXNet model. ignored is what it did not look at.
+func findModel(path string) (kind, at string, ignored []string, err error) {
 	found := make(map[string]string) // kind by path
-	err = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(path, func(at string, entry fs.DirEntry, err error) error {
+		relative, relErr := filepath.Rel(path, at)
 		switch {
-		case err != nil || entry.IsDir():
-			return err
-		case strings.HasSuffix(path, ONNXSuffix):
-			found[path] = kindONNX
-		case strings.HasSuffix(path, SymbolSuffix):
-			found[path] = kindMXNet
+		case errors.Join(err, relErr) != nil:
+			return errors.Join(err, relErr)
+		case archive.IsLitter(filepath.ToSlash(relative)):
+			ignored = append(ignored, relative)
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+		case entry.IsDir():
+		case strings.HasSuffix(at, ONNXSuffix):
+			found[at] = kindONNX
+		case strings.HasSuffix(at, SymbolSuffix):
+			found[at] = kindMXNet
 		}
 		return nil
 	})
 	if err != nil {
-		return "", "", fmt.Errorf("find the model: %w", err)
+		return "", "", nil, fmt.Errorf("find the model: %w", err)
 	}
 	if len(found) == 0 {
-		return "", "", fmt.Errorf("find the model in %s: there is neither NAME.onnx nor NAME-symbol.json; a training script must leave one in SM_MODEL_DIR", path)
+		return "", "", nil, fmt.Errorf("there is no model in %s, neither NAME.onnx nor NAME-symbol.json; a training script must leave one in SM_MODEL_DIR", path)
 	}
 	if len(found) > 1 {
-		return "", "", fmt.Errorf("find the model in %s: there are several (%s); leave the one to convert", path, strings.Join(slices.Sorted(maps.Keys(found)), ", "))
+		return "", "", nil, fmt.Errorf("there are several models in %s (%s); leave the one to convert", path, strings.Join(slices.Sorted(maps.Keys(found)), ", "))
 	}
 	for at, kind := range found {
-		return kind, at, nil
+		return kind, at, ignored, nil
 	}
-	return "", "", nil
+	return "", "", nil, nil
 }
 
 // passONNX takes an ONNX model over as it is, if it keeps the rules.

@@ -48,9 +48,14 @@ func convertMXNet(symbol, out string, o ConvertOptions) (*model.Manifest, []stri
 	if err != nil {
 		return nil, nil, err
 	}
-	graph, report, err := toonnx.Convert(source, toonnx.Options{Outputs: o.Outputs, Version: o.Version})
+	for name := range o.Shapes {
+		if !source.HasInput(name) {
+			return nil, nil, fmt.Errorf("--input-shape %s: the network has no input of that name", name)
+		}
+	}
+	graph, report, err := toonnx.Convert(source, toonnx.Options{Shapes: o.Shapes, Outputs: o.Outputs, Version: o.Version})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, withCure(err)
 	}
 	network := filepath.Join(out, networkName)
 	if err := onnx.Write(network, graph); err != nil {
@@ -70,6 +75,18 @@ func convertMXNet(symbol, out string, o ConvertOptions) (*model.Manifest, []stri
 		return nil, nil, err
 	}
 	return manifest, conversionNotes(report), checkTensors(graph, manifest)
+}
+
+// withCure adds to an error of the conversion what can be done about it.
+func withCure(err error) error {
+	var shape *mxnet.ShapeError
+	switch {
+	case errors.As(err, &shape):
+		return fmt.Errorf("%w; if it is the network's input, say --input-shape %s=1,1,HEIGHT,WIDTH with a size that the network takes; if not, the files are not those of one model", err, shape.Variable)
+	case errors.Is(err, mxnet.ErrUnsupported):
+		return fmt.Errorf("%w; see model-build convert --help for what to do about it", err)
+	}
+	return err
 }
 
 // conversionNotes say what was done, for people.
@@ -120,7 +137,7 @@ func classic2018Manifest(graph *onnxpb.ModelProto, report *toonnx.Report, sum st
 		return nil, fmt.Errorf("%w: output %s is not 1 x %d x height x width, scores of background, CSF, grey and white matter%s", model.ErrNetwork, outputs[0].GetName(), len(model.Tissues), cure)
 	}
 	if !report.Dynamic {
-		return nil, fmt.Errorf("%w: the network takes images of one size only, because of %s; the component needs any size", model.ErrNetwork, report.FixedBecause)
+		return nil, fmt.Errorf("%w: the network takes images of one size only, and the component needs any size; see model-build convert --help for what to do about it (%s)", model.ErrNetwork, report.FixedBecause)
 	}
 	return &model.Manifest{
 		SchemaVersion: model.SchemaVersion,

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/boundedfile"
@@ -30,6 +31,18 @@ var (
 	// do not fit together.
 	ErrModel = errors.New("the MXNet model is not consistent")
 )
+
+// ShapeError says that a variable has neither a value in the params file nor a
+// shape: it is an input of the network whose shape has to be given, or the files
+// are not those of one model. It wraps ErrModel.
+type ShapeError struct{ Variable string }
+
+func (e *ShapeError) Error() string {
+	return fmt.Sprintf("%v: the variable %q has no shape, and no value in the params file", ErrModel, e.Variable)
+}
+
+// Unwrap makes it an ErrModel.
+func (e *ShapeError) Unwrap() error { return ErrModel }
 
 // Bounds of the files, far above any model of the time.
 const (
@@ -147,6 +160,12 @@ func readFile(path string, limit int64) ([]byte, error) {
 		err = fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return content, err
+}
+
+// HasInput reports whether the network has a variable of that name without a
+// value, as inputs are.
+func (m *Model) HasInput(name string) bool {
+	return m.Params[name] == nil && slices.ContainsFunc(m.Symbol.Nodes, func(n Node) bool { return n.Op == Variable && n.Name == name })
 }
 
 // parseShapes reads [{"name": "data", "shape": [1, 1, 208, 176]}, ...].

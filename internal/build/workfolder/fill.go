@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // TemporaryPrefix begins the names of folders that are being filled.
@@ -44,7 +45,7 @@ func Fill(out string, make func(dir string) error) error {
 		return fmt.Errorf("make the output folder: %w", err)
 	}
 	if err := make(work); err != nil {
-		return err
+		return Unnamed(err, work, out)
 	}
 	if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("make the output folder: %w", err)
@@ -54,3 +55,26 @@ func Fill(out string, make func(dir string) error) error {
 	}
 	return nil
 }
+
+// Unnamed makes an error speak of what people know: of known instead of the
+// temporary folder work, which is gone when they read of it, and of what lay in it
+// without naming it.
+func Unnamed(err error, work, known string) error {
+	if err == nil || !strings.Contains(err.Error(), filepath.Base(work)) {
+		return err
+	}
+	text := err.Error()
+	for _, name := range []string{work, filepath.Clean(work)} { // MkdirTemp gives ./NAME, Join does not
+		text = strings.ReplaceAll(strings.ReplaceAll(text, name+string(filepath.Separator), ""), name, known)
+	}
+	return renamed{err, text}
+}
+
+// renamed is an error with another text.
+type renamed struct {
+	error
+	text string
+}
+
+func (r renamed) Error() string { return r.text }
+func (r renamed) Unwrap() error { return r.error }

@@ -22,6 +22,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/greengrass"
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/output"
 )
 
 // clientName is the component that may send requests on the local nucleus.
@@ -228,6 +229,9 @@ func runAs(ctx context.Context, env, command []string, stdout, stderr io.Writer)
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
 	c.Env = append(os.Environ(), env...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, stdout, stderr
+	if file := output.File(stdout); file != nil {
+		c.Stdout = file // a terminal stays one
+	}
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 5 * time.Second
 	err := c.Run()

@@ -24,6 +24,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/output"
 )
 
 type requestFlags struct {
@@ -158,7 +159,7 @@ func showResult(w io.Writer, image string, r request.Result) error {
 		*request.File
 	}{{"mask", r.Mask}, {"overlay", r.Overlay}} {
 		if file.File != nil {
-			fmt.Fprintf(w, "%-8s %s%s\n", file.name, relative(file.Path), file.URI)
+			fmt.Fprintf(w, "%-8s %s%s\n", file.name, output.Name(relative(file.Path)), output.Name(file.URI))
 		}
 	}
 	if r.Timings != nil {
@@ -171,8 +172,8 @@ func showResult(w io.Writer, image string, r request.Result) error {
 }
 
 func colourTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" {
+	file := output.File(w)
+	if file == nil || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" {
 		return false
 	}
 	return os.Getenv("COLORTERM") != "" || strings.Contains(os.Getenv("TERM"), "color") || strings.Contains(os.Getenv("TERM"), "kitty")

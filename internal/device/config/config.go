@@ -67,7 +67,9 @@ type Images struct {
 
 // Output says where results go.
 type Output struct {
-	Root string // key output.root; folder for masks and overlays
+	Root        string        // key output.root; folder for masks and overlays
+	RetainAge   time.Duration // key output.retainDays; 0 keeps them for ever
+	RetainBytes int64         // key output.retainBytes; of all together, 0 is no limit
 }
 
 // S3 configures access to S3. It is off while Buckets is empty.
@@ -131,7 +133,11 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			MaxBytes:  r.integer("images.maxBytes", 16<<20, 1<<10, 1<<30),
 			MaxPixels: r.integer("images.maxPixels", 2048*2048, 1, 1<<26),
 		},
-		Output: Output{Root: r.text("output.root", "masks")},
+		Output: Output{
+			Root:        r.text("output.root", "masks"),
+			RetainAge:   time.Duration(r.integer("output.retainDays", 0, 0, 36_500)) * 24 * time.Hour,
+			RetainBytes: r.integer("output.retainBytes", 0, 0, 1<<50),
+		},
 		S3: S3{
 			Buckets:   r.texts("s3.buckets", nil),
 			Region:    r.text("s3.region", ""),

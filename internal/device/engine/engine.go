@@ -42,7 +42,7 @@ type Model interface {
 // Store reads images and writes results; see store.Store.
 type Store interface {
 	Read(ctx context.Context, ref store.Reference) ([]byte, error)
-	Write(ctx context.Context, destination string, data []byte) (store.Written, error)
+	Write(ctx context.Context, destination string, data []byte, options store.WriteOptions) (store.Written, error)
 	Close() error
 }
 

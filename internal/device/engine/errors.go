@@ -32,6 +32,8 @@ var readKinds = []kind{
 
 var writeKinds = []kind{
 	{store.ErrReference, request.CodeInvalidRequest},
+	{store.ErrIsSource, request.CodeOutputIsInput},
+	{store.ErrExists, request.CodeOutputExists},
 	{store.ErrOutsideRoots, request.CodeOutputNotAllowed},
 	{store.ErrNotRegular, request.CodeOutputNotAllowed},
 	{store.ErrDenied, request.CodeOutputNotAllowed},

@@ -313,10 +313,7 @@ func (in *intake) inWork() (list []*Job) {
 // system that does not answer comes back when that does; nobody waits for it.
 func (in *intake) fetch(j *Job, s *setup) {
 	defer s.release()
-	ref := store.Reference{Location: j.Request.Image.Path}
-	if j.source == fromObject {
-		ref.Location = j.Request.Image.S3
-	}
+	ref := reference(j.Request)
 	data, err := in.read(s, ref)
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"image/color"
 	"strings"
 	"time"
@@ -98,17 +97,13 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 
 // write stores mask and overlay and notes them in the result.
 func (w *worker) write(ctx context.Context, images Store, r request.Request, result *request.Result) error {
-	to := r.Output.To
-	switch {
-	case r.Classic2018:
-		bucket, key, _ := strings.Cut(strings.TrimPrefix(r.Image.S3, "s3://"), "/")
-		result.Bucket, result.Prefix = bucket, store.MaskKey(key)
-		to = "s3://" + bucket + "/" + result.Prefix
-	case to == "":
-		to = fileName(r.ID) + ".png"
+	maskTo, overlayTo := r.Destinations()
+	if r.Classic2018 {
+		result.Bucket, result.Prefix, _ = strings.Cut(strings.TrimPrefix(maskTo, "s3://"), "/")
 	}
+	options := store.WriteOptions{Source: reference(r), Overwrite: r.Output.Overwrite}
 	write := func(to string, b []byte) (*request.File, error) {
-		written, err := images.Write(ctx, to, b)
+		written, err := images.Write(ctx, to, b, options)
 		if err != nil {
 			return nil, writeError(err)
 		}
@@ -121,13 +116,22 @@ func (w *worker) write(ctx context.Context, images Store, r request.Request, res
 		return f, nil
 	}
 	var err error
-	if result.Mask, err = write(to, w.mask.Bytes()); err != nil {
+	if result.Mask, err = write(maskTo, w.mask.Bytes()); err != nil {
 		return err
 	}
 	if r.Output.Overlay {
-		result.Overlay, err = write(strings.TrimSuffix(to, ".png")+".overlay.png", w.overlay.Bytes())
+		result.Overlay, err = write(overlayTo, w.overlay.Bytes())
 	}
 	return err
+}
+
+// reference says where the image of r is in the store; it is empty for one that
+// came inline.
+func reference(r request.Request) store.Reference {
+	if r.Image.S3 != "" {
+		return store.Reference{Location: r.Image.S3}
+	}
+	return store.Reference{Location: r.Image.Path}
 }
 
 // tissues counts the classes of a mask.
@@ -153,24 +157,6 @@ func palette(m *model.Manifest) imaging.Palette {
 		}
 	}
 	return p
-}
-
-// fileName makes a file name of an id. One that had to be changed gets a hash of
-// the id, so that two ids never share a name.
-func fileName(id string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r) {
-			return r
-		}
-		return '_'
-	}, id)
-	clean = strings.TrimLeft(clean, ".")
-	if clean == id {
-		return clean
-	}
-	h := fnv.New64a()
-	h.Write([]byte(id))
-	return fmt.Sprintf("%s-%016x", clean, h.Sum64())
 }
 
 func milliseconds(d time.Duration) float64 {

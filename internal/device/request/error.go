@@ -14,6 +14,7 @@ const (
 	CodeImageTooLarge      Code = "image_too_large"     // more bytes or pixels than configured
 	CodeImageUnreadable    Code = "image_unreadable"    // neither PNG nor JPEG, or damaged
 	CodeOutputNotAllowed   Code = "output_not_allowed"  // outside the output folder or the configured buckets
+	CodeOutputIsInput      Code = "output_is_input"     // the mask would replace the image itself
 	CodeOutputExists       Code = "output_exists"       // a file that must not be replaced is there
 	CodeOutputFailed       Code = "output_failed"       // the mask could not be written
 	CodeStorageUnavailable Code = "storage_unavailable" // no network, no credentials, or the storage does not answer

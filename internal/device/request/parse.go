@@ -132,8 +132,8 @@ func (r *Request) parseOutput(top object) error {
 	if r.Output.To, err = output.text("to", "output.to", MaxReference); err != nil {
 		return err
 	}
-	if !strings.HasSuffix(r.Output.To, ".png") {
-		return invalid("output.to must end in .png", nil)
+	if !strings.HasSuffix(r.Output.To, maskSuffix) || strings.HasSuffix(r.Output.To, overlaySuffix) {
+		return invalid("output.to must end in .png, and not in .overlay.png, which names overlays", nil)
 	}
 	return nil
 }

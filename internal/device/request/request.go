@@ -37,8 +37,8 @@ type Image struct {
 // Output says what to write, and where. The zero value writes the mask to a file
 // named after the request's id below the configured output folder.
 type Output struct {
-	// To names the mask: a path ending in .png below the output folder, or
-	// s3://bucket/key. An overlay takes its name from it.
+	// To names the mask: a path below the output folder, or s3://bucket/key. It
+	// ends in .png, but not in .overlay.png: an overlay takes its name from it.
 	To string
 	// Overlay asks for a colour overlay as a second PNG.
 	Overlay bool

@@ -47,7 +47,7 @@ func (x *Call) Tensor(i int) Tensor {
 	}
 	t := x.In[i]
 	if t.Missing {
-		x.Inconsistent("the variable %q has no value in the params file and no shape in %s; are the files those of one model?", t.Name, "model"+mxnet.ShapesSuffix)
+		x.fault(&mxnet.ShapeError{Variable: t.Name})
 	}
 	return t
 }

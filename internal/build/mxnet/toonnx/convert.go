@@ -26,7 +26,7 @@ import (
 
 // Options are the settings of Convert. The zero value is ready to use.
 type Options struct {
-	// Shapes of the inputs by name. Default: those in the model's shapes file.
+	// Shapes of inputs by name, which go before those in the model's shapes file.
 	Shapes map[string][]int64
 	// Batch is the number of images in a run, the first axis of every input.
 	// Default 1, whatever the model was trained with.
@@ -68,9 +68,10 @@ func Convert(m *mxnet.Model, opts Options) (*onnxpb.ModelProto, *Report, error) 
 	if opts.Batch <= 0 {
 		opts.Batch = 1
 	}
-	if opts.Shapes == nil {
-		opts.Shapes = m.Shapes
-	}
+	given := opts.Shapes
+	opts.Shapes = make(map[string][]int64)
+	maps.Copy(opts.Shapes, m.Shapes)
+	maps.Copy(opts.Shapes, given)
 	for name, shape := range opts.Shapes {
 		if err := mxnet.CheckInputShape(shape); err != nil {
 			return nil, nil, fmt.Errorf("%w: input %q: %w", mxnet.ErrModel, name, err)
@@ -83,7 +84,7 @@ func Convert(m *mxnet.Model, opts Options) (*onnxpb.ModelProto, *Report, error) 
 		c, err = walk(m, opts, false)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("convert the MXNet model: %w", err)
+		return nil, nil, err
 	}
 	model := onnx.NewModel(c.graph.GraphProto, "brainseg model-build", opts.Version)
 	if err := onnx.Check(model); err != nil {
@@ -137,7 +138,7 @@ func walk(m *mxnet.Model, opts Options, dynamic bool) (*converter, error) {
 			node.Name = fmt.Sprint(strings.ToLower(node.Op), i)
 		}
 		if values[i], err = c.node(&node, values); err != nil {
-			return nil, fmt.Errorf("operator %s, node %q: %w", node.Op, node.Name, err)
+			return nil, fmt.Errorf("%w (operator %s, node %q)", err, node.Op, node.Name)
 		}
 	}
 	if err := c.outputs(heads, values); err != nil {

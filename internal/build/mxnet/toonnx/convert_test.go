@@ -59,7 +59,7 @@ func TestWhatCannotBeConvertedIsNamed(t *testing.T) {
 		{"a number that is none", graph(node("_mul_scalar", "m", attrs{"scalar": "two"}, 0)), mxnet.ErrUnsupported, `attribute scalar is "two"`},
 		{"a scalar that is missing", graph(node("_mul_scalar", "m", nil, 0)), mxnet.ErrModel, "has no scalar"},
 		{"a weight of another shape", graph(node("null", "w", nil), node("Convolution", "c", attrs{"kernel": "(3, 3)", "num_filter": "1", "no_bias": "True"}, 0, 1)), mxnet.ErrModel, "its weight has the shape [1 2 1 1] and must have [1 2 3 3]"},
-		{"a weight that is missing", graph(node("null", "v", nil), node("Convolution", "c", attrs{"kernel": "(1, 1)", "num_filter": "1", "no_bias": "True"}, 0, 1)), mxnet.ErrModel, `the variable "v" has no value`},
+		{"a weight that is missing", graph(node("null", "v", nil), node("Convolution", "c", attrs{"kernel": "(1, 1)", "num_filter": "1", "no_bias": "True"}, 0, 1)), mxnet.ErrModel, `the variable "v" has no shape, and no value`},
 		{"an input too few", graph(node("Convolution", "c", attrs{"kernel": "(1, 1)", "num_filter": "1", "no_bias": "True"}, 0)), mxnet.ErrModel, "it has 1 inputs"},
 		{"a bias that is missing", graph(node("null", "w", nil), node("Convolution", "c", attrs{"kernel": "(1, 1)", "num_filter": "1"}, 0, 1)), mxnet.ErrModel, "needs another"},
 		{"a kernel larger than the image", graph(node("Pooling", "p", attrs{"kernel": "(9, 9)"}, 0)), mxnet.ErrModel, "kernel is larger"},
