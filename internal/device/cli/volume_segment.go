@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -151,19 +150,14 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 		{snapSuffix, func(w io.Writer) error { return report.WriteITKSnap(w, in.Classes) }},
 		{reportSuffix, func(w io.Writer) error { return r.WritePage(w, name, in) }},
 		{pictureSuffix, func(w io.Writer) error { return report.WritePicture(w, in) }},
-		{figuresSuffix, func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			e.SetEscapeHTML(false)
-			e.SetIndent("", "  ")
-			return e.Encode(r)
-		}},
+		{figuresSuffix, r.WriteJSON},
 		{labelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &result.Labels, origin.NIfTI) }},
 	} {
 		if err := writeResult(filepath.Join(f.out, name+file.suffix), file.write); err != nil {
 			return err
 		}
 	}
-	if err := appendRow(filepath.Join(f.out, tableName), r, name); err != nil {
+	if err := r.AppendCSV(filepath.Join(f.out, tableName), name); err != nil {
 		return err
 	}
 	return f.tell(display.Out(), r, relative(filepath.Join(f.out, name)))
@@ -183,31 +177,6 @@ func writeResult(path string, write func(io.Writer) error) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
-}
-
-// appendRow adds a scan's line to the table of all, and the heading where the
-// table is new.
-func appendRow(path string, r report.Report, name string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-	if err != nil {
-		return fmt.Errorf("add to the table: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return fmt.Errorf("add to the table: %w", err)
-	}
-	rows := [][]string{r.CSVRow(name)}
-	if info.Size() == 0 {
-		rows = append([][]string{r.CSVHeader()}, rows...)
-	}
-	if err := report.WriteCSV(file, rows...); err != nil {
-		return fmt.Errorf("add to %s: %w", path, err)
-	}
-	if err := file.Sync(); err != nil {
-		return fmt.Errorf("add to %s: %w", path, err)
-	}
-	return file.Close()
 }
 
 func reportClasses(manifest *model.Manifest) []report.Class {
@@ -233,25 +202,13 @@ func (f *volumeFlags) segOptions(manifest *model.Manifest) seg.Options {
 	}
 }
 
-// tell prints what a person wants to know first.
+// tell prints what a person wants to know first, and where the rest is.
 func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%15s %9s %8s\n", "tissue", "ml", "share")
-	for _, t := range r.Tissues {
-		fmt.Fprintf(&b, "%15s %9.1f %6.1f %%\n", t.Name, t.Millilitres, 100*t.Fraction)
-	}
-	fmt.Fprintf(&b, "%15s %9.1f\n\n", "brain", r.BrainMillilitres)
-	for _, flag := range r.Quality.Flags {
-		fmt.Fprintf(&b, "look      %s: %s\n", flag.Name, flag.Text)
-	}
-	for _, warning := range r.Warnings {
-		fmt.Fprintf(&b, "note      %s\n", warning)
-	}
+	extra := ""
 	if f.seg {
-		fmt.Fprintf(&b, "seg       %s%s\n", stem, segSuffix)
+		extra = fmt.Sprintf("seg       %s%s\n", stem, segSuffix)
 	}
-	fmt.Fprintf(&b, "labels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
-		stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
-	_, err := io.WriteString(w, b.String())
+	_, err := fmt.Fprintf(w, "%s%slabels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
+		r.Text(), extra, stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
 	return err
 }
