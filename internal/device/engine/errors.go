@@ -46,6 +46,7 @@ var writeKinds = []kind{
 var decodeKinds = []kind{
 	{imaging.ErrTooManyBytes, request.CodeImageTooLarge},
 	{imaging.ErrTooManyPixels, request.CodeImageTooLarge},
+	{imaging.ErrTooMuchWork, request.CodeImageTooLarge},
 	{imaging.ErrEmpty, request.CodeImageUnreadable},
 	{imaging.ErrFormat, request.CodeImageUnreadable},
 	{imaging.ErrUnsupported, request.CodeImageUnreadable},

@@ -1,0 +1,180 @@
+package imaging
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"image"
+)
+
+// The colour types of PNG.
+const (
+	pngGrey      = 0
+	pngRGB       = 2
+	pngPalette   = 3
+	pngGreyAlpha = 4
+	pngRGBA      = 6
+)
+
+// pngFile is what the pixels of a PNG need of it. Everything else in the file
+// is passed over, as libpng does: chunks whose checksum is wrong but which the
+// pixels do not need, a palette in a grey image, transparency in one that has
+// alpha, and whatever follows the pixels, the end mark included.
+type pngFile struct {
+	ihdr          []byte // the content of IHDR, 13 bytes
+	width, height int
+	depth         int // bits of a sample
+	colourType    int
+	interlaced    bool
+	palette       []byte // the content of PLTE in an image with a palette, otherwise nil
+	transparency  []byte // the content of tRNS where there is one that counts, otherwise nil
+	data          []byte // the run of IDAT chunks, lengths, names and checksums included
+}
+
+// readPNG finds the chunks of a PNG that begins with its signature. It looks at
+// no pixel and allocates nothing that grows with the file.
+func readPNG(file []byte) (*pngFile, error) {
+	p := new(pngFile)
+	rest, start := file[len(pngSignature):], 0
+	for {
+		c, next, err := nextChunk(rest)
+		if err != nil {
+			if p.data != nil && !c.is("IDAT") {
+				return p, nil
+			}
+			return nil, err
+		}
+		switch {
+		case p.ihdr == nil:
+			if err := p.setHeader(c); err != nil {
+				return nil, err
+			}
+		case c.is("IDAT"):
+			if !c.intact() {
+				return nil, fmt.Errorf("%w: the checksum of a PNG's pixel data is wrong", ErrCorrupt)
+			}
+			if p.data == nil {
+				start = len(file) - len(rest)
+			}
+			p.data = file[start : len(file)-len(next)]
+		case p.data != nil: // whatever follows
+			return p, nil
+		case c.is("IEND"):
+			return nil, fmt.Errorf("%w: the PNG has no pixel data", ErrCorrupt)
+		case c.is("IHDR"):
+			return nil, fmt.Errorf("%w: the PNG has two headers", ErrCorrupt)
+		case c.is("PLTE") && p.colourType == pngPalette:
+			if err := p.setPalette(c); err != nil {
+				return nil, err
+			}
+		case c.is("tRNS") && p.transparency == nil && c.intact() && p.takesTransparency(len(c.content)):
+			p.transparency = c.content
+		}
+		rest = next
+	}
+}
+
+// chunk is one chunk of a PNG.
+type chunk struct {
+	kind    []byte // four letters
+	content []byte
+	summed  []byte // kind and content
+	sum     uint32 // the checksum that the file gives
+}
+
+func (c chunk) is(kind string) bool { return string(c.kind) == kind }
+
+// intact reports whether the chunk has the checksum that the file gives.
+func (c chunk) intact() bool { return crc32.ChecksumIEEE(c.summed) == c.sum }
+
+// nextChunk splits the first chunk from rest. Where that is cut short, the error
+// comes with the chunk's kind as far as that can be read.
+func nextChunk(rest []byte) (c chunk, next []byte, err error) {
+	if len(rest) >= 8 {
+		c.kind = rest[4:8]
+	}
+	if len(rest) < 12 || uint64(binary.BigEndian.Uint32(rest)) > uint64(len(rest)-12) {
+		return c, nil, fmt.Errorf("%w: the PNG ends inside a chunk", ErrCorrupt)
+	}
+	end := 8 + int(binary.BigEndian.Uint32(rest))
+	c.content, c.summed, c.sum = rest[8:end:end], rest[4:end], binary.BigEndian.Uint32(rest[end:])
+	return c, rest[end+4:], nil
+}
+
+func (p *pngFile) setHeader(c chunk) error {
+	if c.is("CgBI") {
+		return fmt.Errorf("%w: PNG in Apple's own variant (CgBI)", ErrUnsupported)
+	}
+	if !c.is("IHDR") || len(c.content) != 13 {
+		return fmt.Errorf("%w: the PNG does not begin with its header", ErrCorrupt)
+	}
+	if !c.intact() {
+		return fmt.Errorf("%w: the checksum of the PNG's header is wrong", ErrCorrupt)
+	}
+	width, height := binary.BigEndian.Uint32(c.content), binary.BigEndian.Uint32(c.content[4:])
+	if width == 0 || height == 0 || width > 1<<31-1 || height > 1<<31-1 {
+		return fmt.Errorf("%w: it has no pixels", ErrCorrupt)
+	}
+	p.ihdr, p.width, p.height = c.content, int(width), int(height)
+	p.depth, p.colourType, p.interlaced = int(c.content[8]), int(c.content[9]), c.content[12] == 1
+	if p.channels() == 0 || p.depth == 0 || p.depth > 16 {
+		return fmt.Errorf("%w: the PNG has a header without meaning", ErrCorrupt)
+	}
+	return nil
+}
+
+func (p *pngFile) setPalette(c chunk) error {
+	if p.palette != nil {
+		return fmt.Errorf("%w: the PNG has two palettes", ErrCorrupt)
+	}
+	if n := len(c.content); !c.intact() || n == 0 || n%3 != 0 || n > 3*256 {
+		return fmt.Errorf("%w: the palette of the PNG is damaged", ErrCorrupt)
+	}
+	p.palette = c.content[:min(len(c.content), 3<<p.depth)]
+	return nil
+}
+
+// takesTransparency reports whether a tRNS chunk of n bytes belongs here.
+func (p *pngFile) takesTransparency(n int) bool {
+	switch p.colourType {
+	case pngGrey:
+		return n == 2
+	case pngRGB:
+		return n == 6
+	case pngPalette:
+		return n > 0 && 3*n <= len(p.palette)
+	}
+	return false
+}
+
+// channels is the number of samples of a pixel, 0 where the colour type is none.
+func (p *pngFile) channels() int {
+	switch p.colourType {
+	case pngGrey, pngPalette:
+		return 1
+	case pngGreyAlpha:
+		return 2
+	case pngRGB:
+		return 3
+	case pngRGBA:
+		return 4
+	}
+	return 0
+}
+
+func (p *pngFile) visits() int64 { return 0 }
+
+func (p *pngFile) header() (Info, error) {
+	return Info{
+		Format: PNG, Width: p.width, Height: p.height, Bits: max(8, p.depth),
+		Colour: p.colourType == pngRGB || p.colourType == pngPalette || p.colourType == pngRGBA,
+	}, nil
+}
+
+// decode reads the pixels, in one of the types of package image/png.
+func (p *pngFile) decode() (image.Image, error) {
+	if p.colourType == pngGrey && p.depth == 8 && !p.interlaced && p.transparency == nil {
+		return p.decodeGrey()
+	}
+	return p.decodeOther()
+}
