@@ -2,13 +2,9 @@ package segmentation
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"image"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -36,7 +32,10 @@ const (
 type Model struct {
 	manifest Manifest
 	opts     Options
-	session  *ort.DynamicAdvancedSession
+	network  *network
+	session  *ort.DynamicAdvancedSession // of slices of up to commonPixels
+	medium   passingSession              // of those of up to largePixels
+	turn     chan struct{}               // held by the one above, which has a session of its own
 	cache    cache
 
 	mu     sync.RWMutex // read-held by every run
@@ -58,18 +57,14 @@ func Open(dir string, opts Options) (*Model, error) {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, ManifestName), err)
 	}
 	path := filepath.Join(dir, manifest.File)
-	network, err := readFile(path, maxModelBytes)
+	network, err := openNetwork(path, manifest.SHA256)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModel, err)
-	}
-	if sum := sha256.Sum256(network); hex.EncodeToString(sum[:]) != manifest.SHA256 {
-		return nil, fmt.Errorf("%w: %s has sha256 %x, and the manifest says %s", ErrChecksum, path, sum, manifest.SHA256)
-	}
-	if err := loadRuntime(opts.Library); err != nil {
 		return nil, err
 	}
-	m := &Model{manifest: *manifest, opts: opts}
-	if err := m.start(network); err != nil {
+	m := &Model{manifest: *manifest, opts: opts, network: network, turn: make(chan struct{}, 1)}
+	m.medium.open = m.open
+	if m.session, err = m.open(); err != nil {
+		network.close()
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	if err := m.probe(); err != nil {
@@ -79,44 +74,29 @@ func Open(dir string, opts Options) (*Model, error) {
 	return m, nil
 }
 
-func readFile(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
+// open makes a session of the network.
+func (m *Model) open() (*ort.DynamicAdvancedSession, error) {
+	content, err := m.network.read()
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
+	if err := loadRuntime(m.opts.Library); err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if info.Size() == 0 || info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes and must have 1 to %d", path, info.Size(), limit)
-	}
-	content := make([]byte, info.Size())
-	if _, err := io.ReadFull(file, content); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return content, nil
-}
-
-func (m *Model) start(network []byte) error {
 	options, err := sessionOptions(m.opts.Threads)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRuntime, err)
+		return nil, fmt.Errorf("%w: %w", ErrRuntime, err)
 	}
 	defer options.Destroy()
 	inputs := []string{m.manifest.Input.Name}
 	if m.manifest.Normalisation.Kind == kindPercentileWindow {
 		inputs = append(inputs, m.manifest.Normalisation.Input)
 	}
-	m.session, err = ort.NewDynamicAdvancedSessionWithONNXData(network, inputs, []string{m.manifest.Output.Name}, options)
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(content, inputs, []string{m.manifest.Output.Name}, options)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", ErrModel, err)
 	}
-	return nil
+	return session, nil
 }
 
 // probe runs the network on black images of the two smallest oblong sizes, with
@@ -164,6 +144,10 @@ func (m *Model) Manifest() *Manifest { return &m.manifest }
 // must have width x height elements. slice may have any size up to
 // Options.MaxPixels and is not changed.
 //
+// What is far larger than the slices that models are made for is worked on in
+// tiles that overlap, one such slice at a time, so that the memory of a run does
+// not grow with the slice and is given back: see commonPixels to tilePixels.
+//
 // An error wraps ErrSize, ErrTooLarge, ErrModel, ErrRuntime, ErrClosed or the
 // context's; mask is undefined then. When ctx ends the run ends soon after.
 func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
@@ -182,43 +166,98 @@ func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) er
 	if m.closed {
 		return fmt.Errorf("segment: %w", ErrClosed)
 	}
-	s := m.manifest.padded(width, height)
+	var window Window
+	if n := m.manifest.Normalisation; n.Kind == kindPercentileWindow {
+		counts := histogram(slice)
+		window = PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
+	}
+	if err := m.segment(ctx, slice, mask, window); err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	return nil
+}
+
+// segment runs the network over the slice, in one piece or in tiles.
+func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, window Window) error {
+	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+	whole := tile{outer: image.Rect(0, 0, width, height), inner: image.Rect(0, 0, width, height)}
+	pixels := m.manifest.padded(width, height).pixels()
+	if pixels <= commonPixels {
+		return m.segmentTile(ctx, m.session, slice, mask, window, whole)
+	}
+	if pixels <= largePixels {
+		session, err := m.medium.acquire()
+		if err != nil {
+			return err
+		}
+		defer m.medium.release()
+		return m.segmentTile(ctx, session, slice, mask, window, whole)
+	}
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	session, err := m.open()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		session.Destroy() // an error would not undo the mask
+		returnMemory()
+		m.medium.tidy()
+	}()
+	if pixels <= tilePixels {
+		return m.segmentTile(ctx, session, slice, mask, window, whole)
+	}
+	for part := range tiles(width, height, m.manifest.Input.SizeMultiple) {
+		if err := m.segmentTile(ctx, session, slice, mask, window, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segmentTile runs the network over the outer rectangle of a tile, and sets the
+// mask in the inner one.
+func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSession, slice *image.Gray, mask []uint8, window Window, part tile) error {
+	s := m.manifest.padded(part.outer.Dx(), part.outer.Dy())
 	t := m.cache.take(s)
 	if t == nil {
 		var err error
 		if t, err = newTensors(&m.manifest, s); err != nil {
-			return fmt.Errorf("segment: %w", err)
+			return err
 		}
 	}
 	defer m.cache.put(t)
 
-	t.setImage(slice)
+	t.setImage(slice.SubImage(part.outer.Add(slice.Rect.Min)).(*image.Gray))
 	if t.window != nil {
-		n := m.manifest.Normalisation
-		counts := histogram(slice)
-		w := PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
-		t.window[0], t.window[1] = w.Low, w.High
+		t.window[0], t.window[1] = window.Low, window.High
 	}
-	if err := m.run(ctx, t); err != nil {
-		return fmt.Errorf("segment: %w", err)
+	if err := m.run(ctx, session, t); err != nil {
+		return err
 	}
-	if largest := t.mask(mask, width, height); int(largest) >= len(m.manifest.Classes) {
-		return fmt.Errorf("segment: %w: a pixel has class %d, and the manifest has %d classes", ErrModel, largest, len(m.manifest.Classes))
+	width := slice.Rect.Dx()
+	to := mask[part.inner.Min.Y*width+part.inner.Min.X:]
+	if largest := t.mask(to, width, part.inner.Sub(part.outer.Min)); int(largest) >= len(m.manifest.Classes) {
+		return fmt.Errorf("%w: a pixel has class %d, and the manifest has %d classes", ErrModel, largest, len(m.manifest.Classes))
 	}
 	return nil
 }
 
 // run runs the network, and stops it when ctx ends.
-func (m *Model) run(ctx context.Context, t *tensors) error {
+func (m *Model) run(ctx context.Context, session *ort.DynamicAdvancedSession, t *tensors) error {
 	if ctx.Done() == nil {
-		return m.failure(m.session.RunWithOptions(t.inputs, t.outputs, t.options))
+		return m.failure(session.RunWithOptions(t.inputs, t.outputs, t.options))
 	}
 	terminated := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(terminated)
 		t.options.Terminate()
 	})
-	err := m.session.RunWithOptions(t.inputs, t.outputs, t.options)
+	err := session.RunWithOptions(t.inputs, t.outputs, t.options)
 	if !stop() {
 		<-terminated
 		t.options.UnsetTerminate()
@@ -246,7 +285,7 @@ func (m *Model) Close() error {
 	}
 	m.closed = true
 	m.cache.clear()
-	if err := m.session.Destroy(); err != nil {
+	if err := errors.Join(m.session.Destroy(), m.medium.close(), m.network.close()); err != nil {
 		return fmt.Errorf("close the model: %w", errors.Join(ErrRuntime, err))
 	}
 	return nil
