@@ -114,7 +114,7 @@ func (p *pngFile) decodeGrey() (*image.Gray, error) {
 // as long, or zeros.
 func unfilter(filter byte, row, above []uint8) error {
 	above = above[:len(row)]
-	var left, corner uint8
+	var left uint8
 	switch filter {
 	case 0:
 	case 1:
@@ -133,20 +133,24 @@ func unfilter(filter byte, row, above []uint8) error {
 		}
 	case 4:
 		// Paeth's predictor: of left, above and corner the nearest to
-		// left + above - corner.
-		for x, up := range above {
-			toLeft, toUp := int(up)-int(corner), int(left)-int(corner)
+		// left + above - corner; written without branches, which noise would
+		// make the processor guess wrongly at every other pixel.
+		var left, corner int
+		for x, a := range above {
+			up := int(a)
+			toLeft, toUp := up-corner, left-corner
 			toCorner := magnitude(toLeft + toUp)
 			toLeft, toUp = magnitude(toLeft), magnitude(toUp)
+			nearest := min(toLeft, toUp, toCorner)
 			predicted := corner
-			if toUp <= toCorner {
+			if toUp == nearest {
 				predicted = up
 			}
-			if toLeft <= toUp && toLeft <= toCorner {
+			if toLeft == nearest {
 				predicted = left
 			}
-			left = row[x] + predicted
-			row[x], corner = left, up
+			left, corner = (int(row[x])+predicted)&0xff, up
+			row[x] = uint8(left)
 		}
 	default:
 		return fmt.Errorf("%w: a row of the PNG has a filter that does not exist", ErrCorrupt)
