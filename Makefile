@@ -45,10 +45,22 @@ run: bin/brainseg ## segment a sample slice over Greengrass IPC, on a local nucl
 serve: bin/brainseg ## run the component on a local nucleus until Ctrl-C
 	bin/brainseg local --images artifacts/samples --out out
 
+# How the Go tests are run: failures in full, then where the time went. BUSY and
+# TESTFLAGS are for test-busy.
+GO_TEST = mkdir -p out; rm -f out/test.json; status=0; \
+	$(BUSY) go run gotest.tools/gotestsum@v1.13.0 --format standard-quiet --jsonfile out/test.json -- -race -timeout 30m $(TESTFLAGS) ./... || status=$$?; \
+	if [ -s out/test.json ]; then go run ./internal/dev/testtimes out/test.json; fi; exit $$status
+
 .PHONY: test
 test: test-servers dist ## all tests, with the race detector
-	go test -race -timeout 9m ./...
+	@$(GO_TEST)
 	@$(MAKE) --no-print-directory test-training TRAINING=$(or $(TRAINING),optional)
+
+.PHONY: test-busy
+test-busy: BUSY = internal/dev/busy.sh
+test-busy: TESTFLAGS = -count=2 -shuffle=on
+test-busy: test-servers dist ## the Go tests, twice and in any order, on two cores that four other processes keep busy
+	@$(GO_TEST)
 
 # The official SDK and the servers that play AWS in the tests.
 .PHONY: test-servers

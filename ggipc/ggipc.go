@@ -24,6 +24,7 @@
 package ggipc
 
 import (
+	"encoding/json"
 	"os"
 	"time"
 
@@ -139,8 +140,11 @@ func MaxMessage(maxFrame int, topic string) int {
 	if maxFrame <= 0 {
 		maxFrame = DefaultMaxFrame
 	}
-	// Headers and JSON around the message take about 330 bytes plus the topic,
-	// which JSON may escape to six bytes a character. Base64 makes 4 bytes of 3.
-	room := maxFrame - 400 - 6*len(topic)
-	return max(0, room/4*3)
+	// Headers and JSON around the message take about 330 bytes and the topic, as
+	// JSON escapes it. Base64 makes 4 bytes of 3.
+	escaped, err := json.Marshal(topic)
+	if err != nil {
+		return 0 // cannot happen to a string
+	}
+	return max(0, (maxFrame-400-len(escaped))/4*3)
 }

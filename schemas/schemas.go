@@ -23,4 +23,7 @@ var (
 	// ModelManifest is manifest.json of a model's folder.
 	//go:embed model-manifest.schema.json
 	ModelManifest []byte
+	// Configuration is what a deployment may set.
+	//go:embed configuration.schema.json
+	Configuration []byte
 )

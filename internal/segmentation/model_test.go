@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // library is this machine's ONNX Runtime, as the fetch script leaves it.
@@ -199,7 +201,7 @@ func TestSegmentStopsWhenItsContextEndsAndWorksAgain(t *testing.T) {
 
 func TestWorkersShareAModel(t *testing.T) {
 	m := open(t, "threshold", Options{})
-	before := runtime.NumGoroutine()
+	before := goleak.IgnoreCurrent()
 	var workers sync.WaitGroup
 	for worker := range 4 {
 		workers.Go(func() {
@@ -216,8 +218,8 @@ func TestWorkersShareAModel(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	if after := runtime.NumGoroutine(); after > before {
-		t.Errorf("%d goroutines before, %d after", before, after)
+	if err := goleak.Find(before); err != nil {
+		t.Errorf("the runs have left %v", err)
 	}
 	if n := len(m.cache.free); n > maxCachedTensors || m.cache.bytes > maxCachedBytes {
 		t.Errorf("the cache keeps %d tensors of %d bytes", n, m.cache.bytes)
@@ -244,10 +246,17 @@ func TestCloseWaitsForRunsAndIsFinal(t *testing.T) {
 	m := open(t, "threshold", Options{})
 	slice := randomSlice(rand.New(rand.NewPCG(1, 2)), 700, 700)
 	var workers sync.WaitGroup
+	running := make(chan struct{}, 4)
 	for range 4 {
 		workers.Go(func() {
 			mask := make([]uint8, 700*700)
-			for {
+			for first := true; ; first = false {
+				if !first {
+					select {
+					case running <- struct{}{}:
+					default:
+					}
+				}
 				if err := m.Segment(t.Context(), slice, mask); err != nil {
 					if !errors.Is(err, ErrClosed) {
 						t.Error(err)
@@ -257,7 +266,9 @@ func TestCloseWaitsForRunsAndIsFinal(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(20 * time.Millisecond)
+	for range 4 {
+		<-running
+	}
 	for range 2 {
 		if err := m.Close(); err != nil {
 			t.Error(err)

@@ -188,11 +188,14 @@ func TestOneRunSurvivesManyCuts(t *testing.T) {
 	proxy, api := bucket(t, content)
 	proxy.Set(awstest.Fault{CutAfter: 3 << 20})
 	ctx, cancel := context.WithCancel(t.Context())
+	cuts := 0
 	var repair sync.WaitGroup
 	repair.Go(func() {
-		for ctx.Err() == nil {
-			time.Sleep(150 * time.Millisecond)
-			proxy.Set(awstest.Fault{CutAfter: 3 << 20})
+		for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
+			if proxy.Passed() >= 3<<20 {
+				cuts++
+				proxy.Set(awstest.Fault{CutAfter: 3 << 20})
+			}
 		}
 	})
 	a, err := open(t).FromS3(ctx, api, artifactURI, Options{PartBytes: 1 << 20})
@@ -200,6 +203,9 @@ func TestOneRunSurvivesManyCuts(t *testing.T) {
 	repair.Wait()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if cuts < 3 {
+		t.Errorf("the connections were cut %d times", cuts)
 	}
 	checkArtifact(t, a, content)
 }
@@ -265,15 +271,21 @@ func TestWrongBytesAreFoundAndFetchedAgain(t *testing.T) {
 func TestASlowTransferSucceedsAndAStalledOneEnds(t *testing.T) {
 	content := randomBytes(6, 1<<20)
 	proxy, api := bucket(t, content)
-	options := Options{PartBytes: 256 << 10, Stall: 300 * time.Millisecond, Attempts: 2}
-	proxy.Set(awstest.Fault{Pause: 20 * time.Millisecond})
+	// In all it takes longer than a stall may, and each piece far less.
+	options := Options{PartBytes: 256 << 10, Parallel: 1, Stall: 2 * time.Second, Attempts: 2}
+	proxy.Set(awstest.Fault{Pause: 40 * time.Millisecond})
+	start := time.Now()
 	a, err := open(t).FromS3(t.Context(), api, artifactURI, options)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if took := time.Since(start); took < options.Stall {
+		t.Errorf("the transfer took %v and was not slow", took)
+	}
 	checkArtifact(t, a, content)
 
 	proxy.Set(awstest.Fault{StallAfter: 600 << 10})
+	options.Stall = 300 * time.Millisecond
 	c := open(t)
 	if _, err := c.FromS3(t.Context(), api, artifactURI, options); !errors.Is(err, ErrStalled) {
 		t.Errorf("error %v, want ErrStalled", err)

@@ -172,7 +172,7 @@ func TestAllPublishesOnce(t *testing.T) {
 func TestAPublicationThatWasInterruptedIsFinishedAndNotMadeTwice(t *testing.T) {
 	s := newSite(t)
 	greengrass := awstest.UseGreengrass(t)
-	greengrass.Describes = 3
+	greengrass.Describes = 1
 	job := s.train(t, tarGz(t, modelFiles(t, "threshold")))
 	args := s.all("a", "--training-job", job, "--bucket", s.bucket)
 	if o := run(t, append(args, "--wait", "1ns")...); o.code != ExitFailed || !strings.Contains(o.stderr, "is not ready yet at Greengrass") {
@@ -204,7 +204,7 @@ func TestAProgramThatIsKilledGoesOnWhereItStopped(t *testing.T) {
 	job := s.train(t, artifact)
 	args := s.all("a", "--training-job", job)
 
-	s.proxy.Set(awstest.Fault{Pause: 2 * time.Millisecond})
+	s.proxy.Set(awstest.Fault{Pause: 2 * time.Millisecond, StallAfter: 20 << 20})
 	killed := program(t, args...)
 	if err := killed.Start(); err != nil {
 		t.Fatal(err)

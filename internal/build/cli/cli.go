@@ -18,7 +18,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+
+	"github.com/brainseg/brainseg/internal/progress"
 )
 
 // Exit codes of the program.
@@ -43,10 +44,10 @@ type settings struct {
 }
 
 // console is where the program speaks: results to out, what is going on to
-// progress.
+// progress, above what display draws.
 type console struct {
 	out, progress io.Writer
-	terminal      bool
+	display       *progress.Display
 }
 
 func (c console) say(format string, a ...any) { fmt.Fprintf(c.progress, format+"\n", a...) }
@@ -54,7 +55,9 @@ func (c console) say(format string, a ...any) { fmt.Fprintf(c.progress, format+"
 // Run carries out the command line args, without the program's name, and
 // returns the exit code. It ends early when ctx does.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	s := &settings{console: console{out: stdout, progress: stderr, terminal: isTerminal(stderr)}}
+	display := progress.New(stdout, stderr)
+	stdout, stderr = display.Out(), display.Messages()
+	s := &settings{console: console{out: stdout, progress: stderr, display: display}}
 	root := &cobra.Command{
 		Use:   "model-build COMMAND",
 		Short: "Make the Greengrass model component from a SageMaker training job",
@@ -77,6 +80,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 
 	err := root.ExecuteContext(ctx)
+	display.Close()
 	var usage usageError
 	switch {
 	case err == nil:
@@ -87,11 +91,6 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "model-build: %v\n", err)
 	return ExitFailed
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 func defaultCache() string {

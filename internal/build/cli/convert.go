@@ -116,6 +116,9 @@ func (s *settings) convert(path string, origin pulled, out string, o convertOpti
 	if err != nil {
 		return err
 	}
+	task := s.console.display.Begin()
+	defer task.End()
+	task.Spin("converting")
 	step := provenance.Step{Name: "convert"}
 	var manifest *segmentation.Manifest
 	if kind == kindMXNet {

@@ -95,6 +95,9 @@ func (s *settings) optimiseFor(ctx context.Context, model, out string, o optimis
 	if err != nil {
 		return "", fmt.Errorf("optimise: %w", err)
 	}
+	task := s.console.display.Begin()
+	defer task.End()
+	task.Spin("rewriting, and comparing masks")
 	network := filepath.Join(model, manifest.File)
 	step := provenance.Step{Name: "optimise"}
 	if manifest, step.Notes, err = rewrite(ctx, model, out, *manifest, o, amd64); err != nil {

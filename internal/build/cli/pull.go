@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/archive"
@@ -22,6 +21,7 @@ import (
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
 	"github.com/brainseg/brainseg/internal/build/provenance"
 	"github.com/brainseg/brainseg/internal/build/trainingjob"
+	"github.com/brainseg/brainseg/internal/progress"
 )
 
 // A pulled folder has the unpacked artifact in one folder and, out of its reach,
@@ -158,9 +158,9 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 		}
 		a.Source = filepath.Base(src.file) // the folder is nobody's business
 	} else {
-		bar := &transferBar{console: s.console}
+		bar := &transferBar{console: s.console, task: s.console.display.Begin()}
 		a, err = cache.FromS3(ctx, awsaccess.S3(configuration), uri, artifactcache.Options{VersionID: src.versionID, SHA256: src.sha256, Progress: bar.moved})
-		bar.close()
+		bar.task.End()
 	}
 	if err != nil {
 		return none, nil, err
@@ -201,36 +201,18 @@ func (s *settings) unpack(ctx context.Context, a artifactcache.Artifact, origin 
 // elsewhere.
 type transferBar struct {
 	console console
-
-	mu  sync.Mutex
-	bar *progressbar.ProgressBar // guarded by mu
+	task    *progress.Task
+	began   sync.Once
 }
 
 func (t *transferBar) moved(done, size int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.bar == nil {
+	t.began.Do(func() {
 		switch {
 		case done > 0:
 			t.console.say("fetching %d bytes, of which an earlier run has brought %d", size, done)
-		case !t.console.terminal:
+		case !t.console.display.Terminal():
 			t.console.say("fetching %d bytes", size)
 		}
-		if !t.console.terminal {
-			t.bar = progressbar.DefaultBytesSilent(size)
-		} else {
-			t.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(t.console.progress), progressbar.OptionShowBytes(true),
-				progressbar.OptionSetDescription("fetching"), progressbar.OptionSetWidth(30), progressbar.OptionShowCount(),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100e6), progressbar.OptionClearOnFinish())
-		}
-	}
-	t.bar.Set64(done)
-}
-
-func (t *transferBar) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.bar != nil {
-		t.bar.Exit()
-	}
+	})
+	t.task.Transfer("fetching", done, size)
 }

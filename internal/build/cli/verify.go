@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/modelcheck"
@@ -95,18 +94,20 @@ func (s *settings) verify(ctx context.Context, model string, o verifyOptions) er
 	if err != nil {
 		return err
 	}
-	spinner := newSpinner(s.console)
+	task := s.console.display.Begin()
+	defer task.End()
 	report, err := modelcheck.Check(ctx, model, modelcheck.Options{
-		Library: findLibrary(o.Library), Golden: o.Golden, Labels: o.Labels, MinDice: o.MinDice, Progress: spinner.Describe,
+		Library: findLibrary(o.Library), Golden: o.Golden, Labels: o.Labels, MinDice: o.MinDice, Progress: task.Count,
 	})
-	spinner.Exit()
 	if err != nil && !errors.Is(err, modelcheck.ErrDice) {
 		return err
 	}
+	task.Spin("measuring time and memory")
 	var measureErr error
 	if report.Measured, measureErr = measure(ctx, model, findLibrary(o.Library)); measureErr != nil {
 		return measureErr
 	}
+	task.End()
 	printReport(s.console.progress, report)
 	record.Tool, record.Verification = tool(), report
 	if writeErr := provenance.Write(model, manifest, record); writeErr != nil {
@@ -116,15 +117,6 @@ func (s *settings) verify(ctx context.Context, model string, o verifyOptions) er
 		return err
 	}
 	return modelcheck.WriteSelfTest(ctx, model, findLibrary(o.Library))
-}
-
-// newSpinner shows what is being done on a terminal, and nothing elsewhere.
-func newSpinner(c console) *progressbar.ProgressBar {
-	w := io.Discard
-	if c.terminal {
-		w = c.progress
-	}
-	return progressbar.NewOptions(-1, progressbar.OptionSetWriter(w), progressbar.OptionSpinnerType(14), progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false))
 }
 
 func printReport(w io.Writer, r *modelcheck.Report) {

@@ -74,7 +74,7 @@ func (c *checker) accuracy(ctx context.Context) (*Accuracy, error) {
 	a := &Accuracy{Images: len(found), Planes: make(map[string]PlaneAccuracy), WorstImage: math.Inf(1)}
 	total := make(tally)
 	for i, p := range found {
-		c.options.Progress(fmt.Sprintf("labelled image %d of %d", i+1, len(found)))
+		c.options.Progress("labelled images", i, len(found))
 		own := make(tally)
 		n, err := c.labelled(ctx, p, own)
 		if err != nil {

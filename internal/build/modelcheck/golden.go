@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/imaging"
@@ -23,19 +24,17 @@ func (c *checker) golden(ctx context.Context) ([]Mask, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the golden slices: %w", err)
 	}
+	paths = slices.DeleteFunc(paths, func(path string) bool { return strings.HasSuffix(path, goldenSuffix) })
 	var masks []Mask
 	found := false
-	for _, path := range paths {
-		if strings.HasSuffix(path, goldenSuffix) {
-			continue
-		}
+	for i, path := range paths {
+		c.options.Progress("golden slices", i, len(paths))
 		mask, err := c.goldenSlice(ctx, path)
 		if err != nil {
 			return masks, err
 		}
 		masks = append(masks, mask)
 		found = found || mask.Pixels[c.classes()[0].Name] < mask.Width*mask.Height
-		c.options.Progress("golden slice " + mask.Slice)
 	}
 	if len(masks) == 0 {
 		return nil, fmt.Errorf("%w: %s has no golden slices (*.png)", ErrGolden, c.options.Golden)

@@ -44,8 +44,8 @@ type Options struct {
 	// MinDice is the mean Dice of the tissues below which the check fails;
 	// default 0. It needs Labels.
 	MinDice float64
-	// Progress is told what is being done; default nobody.
-	Progress func(what string)
+	// Progress is told how many of the things called what are done; default nobody.
+	Progress func(what string, done, total int)
 }
 
 // Report is what was found. Its JSON form goes into the model's manifest.
@@ -108,7 +108,7 @@ func Check(ctx context.Context, dir string, options Options) (*Report, error) {
 		return report, fmt.Errorf("%w: a least Dice is asked for, and no labels are given", ErrLabels)
 	}
 	if options.Progress == nil {
-		options.Progress = func(string) {}
+		options.Progress = func(string, int, int) {}
 	}
 	model, err := segmentation.Open(dir, segmentation.Options{Library: options.Library})
 	if err != nil {

@@ -11,14 +11,12 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/store"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/progress"
 )
 
 type segmentFlags struct {
@@ -88,12 +86,6 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 	if err != nil {
 		return err
 	}
-	model, err := segmentation.Open(f.model, segmentation.Options{Library: f.library})
-	if err != nil {
-		return fmt.Errorf("open the model: %w", err)
-	}
-	defer model.Close()
-
 	// What the user named may be read: each image's own folder is a root.
 	var roots []string
 	seen := make(map[string]bool)
@@ -108,28 +100,24 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 			}
 		}
 	}
-	files, err := store.New(store.Options{InputRoots: roots, OutputRoot: f.out})
-	if err != nil {
-		return fmt.Errorf("open the folders: %w", err)
-	}
-	defer files.Close()
-	workers := max(f.workers, 1)
-	svc, err := engine.New(engine.Options{Model: model, Store: files, Workers: workers, Queue: 2 * workers})
+	cfg := config.Default()
+	cfg.Model = config.Model{Path: f.model, Library: f.library}
+	cfg.Images.Roots, cfg.Output.Root = roots, f.out
+	cfg.Service.Workers = max(f.workers, 1)
+	cfg.Service.Queue = 2 * cfg.Service.Workers
+	e, err := engine.Open(ctx, cfg, engine.Deps{})
 	if err != nil {
 		return err
 	}
-	defer svc.Close(context.WithoutCancel(ctx))
+	defer e.Close(context.WithoutCancel(ctx))
 
-	var bar *progressbar.ProgressBar
-	if file, ok := stderr.(*os.File); ok && len(list) > 1 && term.IsTerminal(int(file.Fd())) {
-		bar = progressbar.NewOptions(len(list), progressbar.OptionSetWriter(file), progressbar.OptionSetDescription("segmenting"),
-			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
-	}
+	display := progress.New(stdout, stderr)
+	stdout, stderr = display.Out(), display.Messages()
+	bar := display.Begin()
+	defer bar.End()
+	bar.Count("segmenting", 0, len(list))
 	done, failed := 0, 0
-	for r := range inOrder(ctx, svc, list, f.overlay, workers) {
-		if bar != nil {
-			bar.Clear()
-		}
+	for r := range inOrder(ctx, e, list, f.overlay, cfg.Service.Workers) {
 		if r.Error != nil {
 			failed++
 			fmt.Fprintf(stderr, "brainseg: %s: %s\n", images[done], r.Error.Message)
@@ -137,9 +125,7 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 			fmt.Fprintln(stdout, summary(r))
 		}
 		done++
-		if bar != nil {
-			bar.Add(1)
-		}
+		bar.Count("segmenting", done, len(list))
 	}
 	switch {
 	case done < len(list):
@@ -152,7 +138,7 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 
 // inOrder has the tasks worked on, as many as there are workers at the same
 // time, and yields their results in order. It ends early when ctx does.
-func inOrder(ctx context.Context, svc *engine.Service, list []task, overlay bool, workers int) iter.Seq[request.Result] {
+func inOrder(ctx context.Context, e *engine.Engine, list []task, overlay bool, workers int) iter.Seq[request.Result] {
 	return func(yield func(request.Result) bool) {
 		var waiting []chan request.Result // of the tasks in work, the oldest first
 		for len(list) > 0 || len(waiting) > 0 {
@@ -161,7 +147,7 @@ func inOrder(ctx context.Context, svc *engine.Service, list []task, overlay bool
 			}
 			for len(list) > 0 && len(waiting) <= workers {
 				results := make(chan request.Result, 1)
-				svc.Submit(request.Request{
+				e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, request.Request{
 					ID: list[0].mask, Image: request.Image{Path: list[0].image},
 					Output: request.Output{To: list[0].mask, Overlay: overlay},
 				}, func(o engine.Outcome) { results <- o.Result })

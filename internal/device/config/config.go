@@ -153,10 +153,20 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 	if t.Request == t.Result || t.Request == t.Status || t.Result == t.Status {
 		r.fail("topics", t.Request, "the three topics must differ")
 	}
+	r.misplaced()
 	if len(r.errs) > 0 {
 		return Config{}, nil, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(r.errs...))
 	}
 	return c, r.unknown(), nil
+}
+
+// Default is the configuration of a deployment that sets nothing.
+func Default() Config {
+	c, _, err := Parse([]byte("{}"))
+	if err != nil {
+		panic(err) // the defaults are constants
+	}
+	return c
 }
 
 // checkLoopback refuses an address that others could reach: the endpoint has no

@@ -15,6 +15,7 @@ import (
 // with them.
 type reader struct {
 	values map[string]any // by dotted key; taken values are removed
+	asked  []string       // the keys that were looked for
 	errs   []error
 }
 
@@ -33,6 +34,25 @@ func (r *reader) flatten(prefix string, object map[string]any) {
 	}
 }
 
+// misplaced refuses values that stand where a group belongs, and groups that
+// stand where a value belongs: leaving them out would run on defaults.
+func (r *reader) misplaced() {
+	for _, key := range r.unknown() {
+		for _, asked := range r.asked {
+			switch {
+			case strings.HasPrefix(asked, key+"."):
+				r.fail(key, r.values[key], "it must be an object, such as {\""+strings.TrimPrefix(asked, key+".")+"\": ...}")
+			case strings.HasPrefix(key, asked+"."):
+				r.fail(asked, map[string]any{strings.TrimPrefix(key, asked+"."): r.values[key]}, "it must not be an object")
+			default:
+				continue
+			}
+			delete(r.values, key)
+			break
+		}
+	}
+}
+
 // unknown lists the keys that nothing took, sorted.
 func (r *reader) unknown() []string {
 	var keys []string
@@ -45,6 +65,7 @@ func (r *reader) unknown() []string {
 
 // take removes and returns the value of key.
 func (r *reader) take(key string) (any, bool) {
+	r.asked = append(r.asked, key)
 	value, ok := r.values[key]
 	delete(r.values, key)
 	return value, ok

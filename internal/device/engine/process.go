@@ -18,7 +18,7 @@ import (
 
 // worker owns the buffers that one request after the other uses.
 type worker struct {
-	s       *Service
+	e       *Engine
 	classes []uint8      // the mask, a class a pixel
 	mask    bytes.Buffer // the mask as PNG
 	overlay bytes.Buffer
@@ -27,53 +27,49 @@ type worker struct {
 // keepPixels is the largest mask whose buffers are kept for the next request.
 const keepPixels = 1 << 20
 
-// process does the work. Its errors are *request.Error wherever the requester
-// can do something about them.
-func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
-	s, r := w.s, j.request
+// trim lets go of the buffers of a large image.
+func (w *worker) trim() {
+	if cap(w.classes) > keepPixels {
+		w.classes, w.mask, w.overlay = nil, bytes.Buffer{}, bytes.Buffer{}
+	}
+}
+
+// process does the work on a job whose image was fetched. Its errors are
+// *request.Error wherever the requester can do something about them.
+func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
+	s, r := j.setup, j.Request
 	lap := time.Now()
-	t := request.Timings{Queue: milliseconds(lap.Sub(j.accepted))}
+	t := request.Timings{Queue: milliseconds(lap.Sub(j.Accepted) - j.fetch), Read: milliseconds(j.fetch)}
 	measure := func(d *float64) {
 		now := time.Now()
 		*d += milliseconds(now.Sub(lap))
 		lap = now
 	}
 
-	location := r.Image.Path
-	if r.Image.S3 != "" {
-		location = r.Image.S3
-	}
-	data, err := s.opts.Store.Read(ctx, store.Reference{Location: location, Inline: r.Image.Inline})
-	if err != nil {
-		return Outcome{}, readError(err)
-	}
-	measure(&t.Read)
-
-	slice, _, err := imaging.Decode(data, s.opts.Limits)
+	slice, _, err := imaging.Decode(j.data, s.limits)
+	j.data = nil
 	if err != nil {
 		return Outcome{}, decodeError(err)
 	}
 	measure(&t.Decode)
 
 	width, height := slice.Rect.Dx(), slice.Rect.Dy()
-	if cap(w.classes) < width*height || cap(w.classes) > keepPixels {
+	if cap(w.classes) < width*height {
 		w.classes = make([]uint8, width*height)
-		w.mask, w.overlay = bytes.Buffer{}, bytes.Buffer{}
 	}
 	w.classes = w.classes[:width*height]
-	if err := s.opts.Model.Segment(ctx, slice, w.classes); err != nil {
+	if err := s.model.it.Segment(ctx, slice, w.classes); err != nil {
 		return Outcome{}, segmentError(err)
 	}
 	measure(&t.Inference)
 
-	manifest := s.opts.Model.Manifest()
 	w.mask.Reset()
 	if err := imaging.EncodeMask(&w.mask, w.classes, width, height); err != nil {
 		return Outcome{}, fmt.Errorf("encode the mask: %w", err)
 	}
 	if r.Output.Overlay {
 		w.overlay.Reset()
-		if err := imaging.EncodeOverlay(&w.overlay, slice, w.classes, palette(manifest), imaging.OverlayOptions{}); err != nil {
+		if err := imaging.EncodeOverlay(&w.overlay, slice, w.classes, s.palette, imaging.OverlayOptions{}); err != nil {
 			return Outcome{}, fmt.Errorf("encode the overlay: %w", err)
 		}
 	}
@@ -81,11 +77,11 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 
 	result := request.Result{
 		ID: r.ID, Status: request.StatusSucceeded, Complete: true,
-		Tissues: tissues(manifest, w.classes),
+		Tissues: tissues(s.model.it.Manifest(), w.classes),
 		Image:   &request.Dimensions{Width: width, Height: height},
 	}
 	if !r.Output.Discard {
-		if err := w.write(ctx, r, &result); err != nil {
+		if err := w.write(ctx, s.store.it, r, &result); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -93,14 +89,14 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 		result.Mask.Base64 = bytes.Clone(w.mask.Bytes())
 	}
 	measure(&t.Write)
-	t.Total = milliseconds(time.Since(j.accepted))
+	t.Total = milliseconds(time.Since(j.Accepted))
 	result.Timings = &t
-	s.sign(&result)
+	w.e.sign(&result, s.identity)
 	return Outcome{Result: result, Mask: w.mask.Bytes()}, nil
 }
 
 // write stores mask and overlay and notes them in the result.
-func (w *worker) write(ctx context.Context, r request.Request, result *request.Result) error {
+func (w *worker) write(ctx context.Context, images Store, r request.Request, result *request.Result) error {
 	to := r.Output.To
 	switch {
 	case r.Seed:
@@ -111,7 +107,7 @@ func (w *worker) write(ctx context.Context, r request.Request, result *request.R
 		to = fileName(r.ID) + ".png"
 	}
 	write := func(to string, b []byte) (*request.File, error) {
-		written, err := w.s.opts.Store.Write(ctx, to, b)
+		written, err := images.Write(ctx, to, b)
 		if err != nil {
 			return nil, writeError(err)
 		}

@@ -41,7 +41,7 @@ def start(channels, folder, *arguments, **more):
 
 
 def finish(process):
-    _, log = process.communicate(timeout=240)
+    _, log = process.communicate(timeout=1200)  # also on a busy machine
     assert process.returncode == 0, log
     return log
 

@@ -18,7 +18,7 @@ from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 PROFILE = sys.argv[1]
 CLASSIC = PROFILE == "classic"
-WAIT = 10
+WAIT = 60
 
 checks = []
 

@@ -1,28 +1,40 @@
-package greengrass
+package selftest
 
 import (
+	"errors"
 	"image"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/brainseg/brainseg/internal/dev/nucleus"
-	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
+
+const modelDir = "../../segmentation/testdata/models/values" // class = grey value / 32, of three
+
+func openModel(t *testing.T, dir string, maxPixels int64) *segmentation.Model {
+	t.Helper()
+	library := filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
+	m, err := segmentation.Open(dir, segmentation.Options{Library: library, MaxPixels: maxPixels})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
 
 // modelWithSelfTest copies the model values, whose classes are a third of the
 // grey values each, and adds a slice and the mask that is made of its true one.
 func modelWithSelfTest(t *testing.T, change func(mask []uint8)) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(modelDir(t))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(modelDir)); err != nil {
 		t.Fatal(err)
 	}
 	slice := image.NewGray(image.Rect(0, 0, 100, 50))
@@ -47,14 +59,14 @@ func modelWithSelfTest(t *testing.T, change func(mask []uint8)) string {
 	return dir
 }
 
-func TestTheComponentRunsOnlyWhenTheModelPassesItsSelfTest(t *testing.T) {
+func TestOnlyAModelThatGivesTheExpectedMaskPasses(t *testing.T) {
 	keep := func([]uint8) {}
 	tests := []struct {
 		name    string
 		mask    func([]uint8)
 		folder  func(t *testing.T, dir string)
-		maxima  map[string]any
-		failure string // of the component, "" where it runs
+		pixels  int64  // the largest image; default that of the model
+		failure string // "" where it passes
 		log     string
 	}{
 		{name: "the expected mask", mask: keep, log: "self-test passed"},
@@ -81,7 +93,7 @@ func TestTheComponentRunsOnlyWhenTheModelPassesItsSelfTest(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, failure: "they must have one size"},
-		{name: "images as small as the slice are not allowed", mask: keep, maxima: map[string]any{"maxPixels": 4999.0}, log: "model is not tested"},
+		{name: "images as small as the slice are not allowed", mask: keep, pixels: 4999, log: "model is not tested"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -89,34 +101,16 @@ func TestTheComponentRunsOnlyWhenTheModelPassesItsSelfTest(t *testing.T) {
 			if tt.folder != nil {
 				tt.folder(t, dir)
 			}
-			library, err := filepath.Abs("../../../artifacts/onnxruntime/linux-" + runtime.GOARCH + "/libonnxruntime.so.1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			change := map[string]any{"model": map[string]any{"path": dir, "library": library}}
-			if tt.maxima != nil {
-				change["images"] = tt.maxima
-			}
-			d := newDevice(t, nucleus.Classic, change)
-			t.Chdir(t.TempDir())
-			d.launch()
-			if tt.failure == "" {
-				if state := d.nucleus.State(ComponentName); state != "RUNNING" {
-					t.Errorf("the component is %q to the nucleus", state)
-				}
-				if !slices.ContainsFunc(d.logs.All(), func(e observer.LoggedEntry) bool { return strings.Contains(e.Message, tt.log) }) {
-					t.Errorf("nothing of %q in the log", tt.log)
+			core, logs := observer.New(zap.DebugLevel)
+			err := Run(t.Context(), openModel(t, dir, tt.pixels), dir, zap.New(core))
+			if tt.failure != "" {
+				if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), tt.failure) {
+					t.Errorf("got %v, want %q in it", err, tt.failure)
 				}
 				return
 			}
-			if err := d.wait(); err == nil || !strings.Contains(err.Error(), tt.failure) {
-				t.Errorf("the component ended with %v, want %q in it", err, tt.failure)
-			}
-			if state := d.nucleus.State(ComponentName); state != "" {
-				t.Errorf("the component is %q to the nucleus", state)
-			}
-			if s := next(t, d.statuses); s.State != request.StateStopping || !strings.Contains(s.Message, errSelfTest.Error()) {
-				t.Errorf("status is %+v", s)
+			if err != nil || logs.FilterMessageSnippet(tt.log).Len() == 0 {
+				t.Errorf("got %v; nothing of %q in the log", err, tt.log)
 			}
 		})
 	}
@@ -137,7 +131,7 @@ func remove(t *testing.T, dir, name string) {
 
 func TestTheShippedModelBringsItsSelfTest(t *testing.T) {
 	shipped := filepath.Join("..", "..", "..", "artifacts", "model")
-	slice, mask, err := selfTestPair(shipped)
+	slice, mask, err := readPair(shipped)
 	if err != nil || slice == nil {
 		t.Fatalf("slice %v, error %v: run make selftest", slice != nil, err)
 	}
@@ -148,17 +142,7 @@ func TestTheShippedModelBringsItsSelfTest(t *testing.T) {
 	if len(seen) < 4 {
 		t.Errorf("the expected mask has classes %v only: it would not find that one is missing", seen)
 	}
-	path, err := filepath.Abs(shipped)
-	if err != nil {
-		t.Fatal(err)
-	}
-	library, err := filepath.Abs("../../../artifacts/onnxruntime/linux-" + runtime.GOARCH + "/libonnxruntime.so.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newDevice(t, nucleus.Classic, map[string]any{"model": map[string]any{"path": path, "library": library}})
-	d.launch()
-	if state := d.nucleus.State(ComponentName); state != "RUNNING" {
-		t.Errorf("the component is %q to the nucleus; after a change of the network run make selftest", state)
+	if err := Run(t.Context(), openModel(t, shipped, 0), shipped, zap.NewNop()); err != nil {
+		t.Errorf("after a change of the network run make selftest: %v", err)
 	}
 }

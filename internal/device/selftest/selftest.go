@@ -1,4 +1,10 @@
-package greengrass
+// Package selftest finds out whether a model works on this device as it did where
+// it was made: it segments the slice that the model brings and compares the mask
+// with the one that it brings too.
+//
+// It opens no model and makes no such pair (model-build does). Package engine
+// calls it for every model that it opens.
+package selftest
 
 import (
 	"context"
@@ -16,27 +22,33 @@ import (
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
-// selfTestAgreement is the least share of pixels that must have the expected
+// leastAgreement is the least share of pixels that must have the expected
 // class. Processors round differently: arm64 agrees with amd64 in 99.99 %.
-const selfTestAgreement = 0.99
+const leastAgreement = 0.99
 
-// selfTestTimeout bounds the one slice: the slowest device takes about a second.
-const selfTestTimeout = 30 * time.Second
+// timeout bounds the one slice: the slowest device takes about a second.
+const timeout = 30 * time.Second
 
-// errSelfTest says that the model runs, but not as it did where it was made.
-var errSelfTest = errors.New("the model failed its self-test")
+// ErrFailed says that the model runs, but not as it did where it was made.
+var ErrFailed = errors.New("the model failed its self-test")
 
-// selfTest segments the slice that the model brings and compares the mask with
+// Segmenter is the model that is tested; see segmentation.Model.
+type Segmenter interface {
+	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
+	Manifest() *segmentation.Manifest
+}
+
+// Run segments the slice that the model brings and compares the mask with
 // the one expected. A model that brings none segments a drawn slice, which finds
 // faults but no wrong classes. Either way the first request finds the network
-// warm.
-func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger *zap.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, selfTestTimeout)
+// warm. dir is the model's folder. The error wraps ErrFailed.
+func Run(ctx context.Context, model Segmenter, dir string, logger *zap.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
-	slice, expected, err := selfTestPair(dir)
+	slice, expected, err := readPair(dir)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errSelfTest, err)
+		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	if slice == nil {
 		logger.Info("model brings no "+segmentation.SelfTestSliceName+" to be tested with", zap.String("model", model.Manifest().Name))
@@ -49,22 +61,22 @@ func selfTest(ctx context.Context, model *segmentation.Model, dir string, logger
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errSelfTest, err)
+		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	agreement := 1.0
 	if expected != nil {
 		agreement = agreementOf(mask, expected)
-		if agreement < selfTestAgreement {
+		if agreement < leastAgreement {
 			return fmt.Errorf("%w: %.2f %% of the pixels of %s have the class that %s says, and at least %.0f %% must; deploy the model again, or make %s anew if the network was changed on purpose",
-				errSelfTest, 100*agreement, segmentation.SelfTestSliceName, segmentation.SelfTestMaskName, 100*selfTestAgreement, segmentation.SelfTestMaskName)
+				ErrFailed, 100*agreement, segmentation.SelfTestSliceName, segmentation.SelfTestMaskName, 100*leastAgreement, segmentation.SelfTestMaskName)
 		}
 	}
 	logger.Info("self-test passed", zap.Float64("agreement", agreement), zap.Duration("took", time.Since(start)))
 	return nil
 }
 
-// selfTestPair reads slice and mask, nil where the model brings neither.
-func selfTestPair(dir string) (slice *image.Gray, mask []uint8, err error) {
+// readPair reads slice and mask, nil where the model brings neither.
+func readPair(dir string) (slice *image.Gray, mask []uint8, err error) {
 	slice, sliceErr := readGrey(filepath.Join(dir, segmentation.SelfTestSliceName))
 	expected, maskErr := readGrey(filepath.Join(dir, segmentation.SelfTestMaskName))
 	if errors.Is(sliceErr, fs.ErrNotExist) && errors.Is(maskErr, fs.ErrNotExist) {
