@@ -52,18 +52,15 @@ func Decode(data []byte, limits Limits) (*image.Gray, Info, error) {
 	return slice, info, nil
 }
 
-// source is an image of either format, of which nothing but the structure was
-// read yet.
+// source is an image of either format. The methods are called in their order.
 type source interface {
+	// header reads what is stored in which size.
 	header() (Info, error)
-	// visits tells how often decoding visits a block of 8 x 8 pixels, where
-	// that is not bounded by the number of pixels; otherwise 0.
-	visits() int64
+	// survey reads how the image is built, and refuses what is damaged or would
+	// cost too much, without decoding a pixel.
+	survey(Limits) error
 	decode() (image.Image, error)
 }
-
-// leastVisits is what any image may cost, however small MaxPixels is.
-const leastVisits = 1 << 19
 
 func decode(data []byte, limits Limits) (*image.Gray, Info, error) {
 	s, info, err := open(data, limits)
@@ -96,14 +93,11 @@ func open(data []byte, limits Limits) (s source, info Info, err error) {
 	case int64(len(data)) > limits.MaxBytes:
 		return nil, Info{}, fmt.Errorf("%w: %d, the limit is %d", ErrTooManyBytes, len(data), limits.MaxBytes)
 	case bytes.HasPrefix(data, []byte(pngSignature)):
-		s, err = readPNG(data)
+		s = &pngFile{file: data}
 	case bytes.HasPrefix(data, []byte(jpegSignature)):
-		s = readJPEG(data)
+		s = &jpegFile{file: data}
 	default:
 		return nil, Info{}, ErrFormat
-	}
-	if err != nil {
-		return nil, Info{}, err
 	}
 	if info, err = s.header(); err != nil {
 		return nil, Info{}, err
@@ -115,8 +109,8 @@ func open(data []byte, limits Limits) (s source, info Info, err error) {
 		return nil, Info{}, fmt.Errorf("%w: %d x %d, the limit is %d in all",
 			ErrTooManyPixels, info.Width, info.Height, limits.MaxPixels)
 	}
-	if most := max(limits.MaxPixels/2, leastVisits); s.visits() > most {
-		return nil, Info{}, fmt.Errorf("%w: its scans visit %d blocks of pixels, the limit is %d", ErrTooMuchWork, s.visits(), most)
+	if err := s.survey(limits); err != nil {
+		return nil, Info{}, err
 	}
 	return s, info, nil
 }

@@ -2,7 +2,9 @@ package imaging
 
 import (
 	"bytes"
+	"fmt"
 	"image"
+	"image/color"
 	"image/jpeg"
 	"io"
 )
@@ -17,7 +19,7 @@ const (
 	jpegSOS  = 0xda
 )
 
-// jpegFile is what the markers of a JPEG tell, before a pixel is decoded.
+// jpegFile is a JPEG, and what its markers tell before a pixel is decoded.
 type jpegFile struct {
 	file       []byte
 	components []jpegComponent
@@ -39,17 +41,35 @@ type jpegComponent struct {
 	missing uint64
 }
 
-// readJPEG follows the markers of a JPEG. What it cannot follow it leaves to the
+func (j *jpegFile) header() (Info, error) {
+	config, err := jpeg.DecodeConfig(bytes.NewReader(j.file))
+	if err != nil {
+		return Info{}, classify(err)
+	}
+	return Info{Format: JPEG, Width: config.Width, Height: config.Height, Bits: 8, Colour: config.ColorModel != color.GrayModel}, nil
+}
+
+// leastVisits is what the scans of any JPEG may visit, however small MaxPixels is.
+const leastVisits = 1 << 19
+
+func (j *jpegFile) survey(limits Limits) error {
+	j.follow(j.file)
+	if most := max(limits.MaxPixels/2, leastVisits); j.blocks > most {
+		return fmt.Errorf("%w: its scans visit %d blocks of pixels, the limit is %d", ErrTooMuchWork, j.blocks, most)
+	}
+	return nil
+}
+
+// follow goes from marker to marker. What it cannot follow it leaves to the
 // decoder, which stops there too.
-func readJPEG(file []byte) *jpegFile {
-	j := &jpegFile{file: file}
+func (j *jpegFile) follow(file []byte) {
 	at := 2
 	for {
 		// Bytes between segments and the data of a scan are passed over alike:
 		// in the data 0xff is always followed by zero or a restart marker.
 		skip := bytes.IndexByte(file[at:], 0xff)
 		if skip < 0 || at+skip+1 >= len(file) {
-			return j
+			return
 		}
 		at += skip + 1
 		marker := file[at]
@@ -62,14 +82,14 @@ func readJPEG(file []byte) *jpegFile {
 		}
 		if marker == jpegEOI {
 			j.ended = true
-			return j
+			return
 		}
 		if at+2 > len(file) {
-			return j
+			return
 		}
 		length := int(file[at])<<8 | int(file[at+1])
 		if length < 2 || length > len(file)-at {
-			return j
+			return
 		}
 		segment := file[at+2 : at+length]
 		at += length
@@ -135,16 +155,6 @@ func (j *jpegFile) complete() bool {
 		}
 	}
 	return len(j.components) > 0
-}
-
-func (j *jpegFile) visits() int64 { return j.blocks }
-
-func (j *jpegFile) header() (Info, error) {
-	config, err := jpeg.DecodeConfig(bytes.NewReader(j.file))
-	if err != nil {
-		return Info{}, classify(err)
-	}
-	return Info{Format: JPEG, Width: config.Width, Height: config.Height, Bits: 8, Colour: len(j.components) != 1}, nil
 }
 
 // decode reads the pixels. A JPEG that has all its pixels but no end marker is

@@ -21,6 +21,7 @@ const (
 // pixels do not need, a palette in a grey image, transparency in one that has
 // alpha, and whatever follows the pixels, the end mark included.
 type pngFile struct {
+	file          []byte
 	ihdr          []byte // the content of IHDR, 13 bytes
 	width, height int
 	depth         int // bits of a sample
@@ -31,41 +32,50 @@ type pngFile struct {
 	data          []byte // the run of IDAT chunks, lengths, names and checksums included
 }
 
-// readPNG finds the chunks of a PNG that begins with its signature. It looks at
-// no pixel and allocates nothing that grows with the file.
-func readPNG(file []byte) (*pngFile, error) {
-	p := new(pngFile)
-	rest, start := file[len(pngSignature):], 0
+func (p *pngFile) header() (Info, error) {
+	c, _, err := nextChunk(p.file[len(pngSignature):])
+	if err != nil {
+		return Info{}, err
+	}
+	if err := p.setHeader(c); err != nil {
+		return Info{}, err
+	}
+	return Info{
+		Format: PNG, Width: p.width, Height: p.height, Bits: max(8, p.depth),
+		Colour: p.colourType == pngRGB || p.colourType == pngPalette || p.colourType == pngRGBA,
+	}, nil
+}
+
+// survey finds the chunks. It allocates nothing that grows with the file.
+func (p *pngFile) survey(Limits) error {
+	_, rest, _ := nextChunk(p.file[len(pngSignature):]) // the header
+	start := 0
 	for {
 		c, next, err := nextChunk(rest)
 		if err != nil {
 			if p.data != nil && !c.is("IDAT") {
-				return p, nil
+				return nil
 			}
-			return nil, err
+			return err
 		}
 		switch {
-		case p.ihdr == nil:
-			if err := p.setHeader(c); err != nil {
-				return nil, err
-			}
 		case c.is("IDAT"):
 			if !c.intact() {
-				return nil, fmt.Errorf("%w: the checksum of a PNG's pixel data is wrong", ErrCorrupt)
+				return fmt.Errorf("%w: the checksum of a PNG's pixel data is wrong", ErrCorrupt)
 			}
 			if p.data == nil {
-				start = len(file) - len(rest)
+				start = len(p.file) - len(rest)
 			}
-			p.data = file[start : len(file)-len(next)]
+			p.data = p.file[start : len(p.file)-len(next)]
 		case p.data != nil: // whatever follows
-			return p, nil
+			return nil
 		case c.is("IEND"):
-			return nil, fmt.Errorf("%w: the PNG has no pixel data", ErrCorrupt)
+			return fmt.Errorf("%w: the PNG has no pixel data", ErrCorrupt)
 		case c.is("IHDR"):
-			return nil, fmt.Errorf("%w: the PNG has two headers", ErrCorrupt)
+			return fmt.Errorf("%w: the PNG has two headers", ErrCorrupt)
 		case c.is("PLTE") && p.colourType == pngPalette:
 			if err := p.setPalette(c); err != nil {
-				return nil, err
+				return err
 			}
 		case c.is("tRNS") && p.transparency == nil && c.intact() && p.takesTransparency(len(c.content)):
 			p.transparency = c.content
@@ -160,15 +170,6 @@ func (p *pngFile) channels() int {
 		return 4
 	}
 	return 0
-}
-
-func (p *pngFile) visits() int64 { return 0 }
-
-func (p *pngFile) header() (Info, error) {
-	return Info{
-		Format: PNG, Width: p.width, Height: p.height, Bits: max(8, p.depth),
-		Colour: p.colourType == pngRGB || p.colourType == pngPalette || p.colourType == pngRGBA,
-	}, nil
 }
 
 // decode reads the pixels, in one of the types of package image/png.

@@ -22,7 +22,7 @@ var inflaters = sync.Pool{New: func() any { return flate.NewReader(bytes.NewRead
 
 // pixelReader reads the filtered rows of a PNG. The checksum of the compressed
 // stream is not looked at, nor what follows the pixels in it: libpng warns of
-// either. The checksums of the chunks, which readPNG compares, find damage.
+// either. The checksums of the chunks, which survey compares, find damage.
 type pixelReader struct{ inflater io.ReadCloser }
 
 func (p *pngFile) pixels() (pixelReader, error) {

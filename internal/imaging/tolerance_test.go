@@ -230,8 +230,11 @@ func TestTheFiltersOfGreyRowsAreUndoneAsPackagePNGUndoesThem(t *testing.T) {
 		var data bytes.Buffer
 		writeDeflated(&data, rows.String())
 		raw := rawPNG{width: 50, height: 30, depth: 8, sample: pattern(8)}
-		file, err := readPNG(join(change("IDAT", func([]byte) []byte { return data.Bytes() })(parts(t, raw.bytes()))))
-		if err != nil {
+		file := &pngFile{file: join(change("IDAT", func([]byte) []byte { return data.Bytes() })(parts(t, raw.bytes())))}
+		if _, err := file.header(); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.survey(Limits{}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := file.decodeGrey()

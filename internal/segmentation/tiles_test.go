@@ -144,7 +144,7 @@ func TestTheMemoryOfLargeSlicesIsBoundedAndComesBack(t *testing.T) {
 	}
 	after := residentMemory(t)
 	t.Logf("resident memory %.1f MB before, at most %.1f, %.1f after", before, most, after)
-	if most > before+150 || after > before+40 {
+	if most > before+90 || after > before+25 {
 		t.Errorf("resident memory %.1f MB before, at most %.1f, %.1f after", before, most, after)
 	}
 	segment(512, 512)
