@@ -39,7 +39,7 @@ var largeDecode sync.Mutex
 //     pixels come in the order in which they are stored.
 //   - What libpng and libjpeg warn of is read as they read it: damage in chunks
 //     that the pixels do not need, no end mark, bytes after the pixels. Pixels
-//     that are missing are ErrCorrupt.
+//     that are missing or do not have their checksum are ErrCorrupt.
 //
 // What is odd about the image and was borne is in Info.Flags. Errors wrap one of
 // the sentinels of this package. Images above a megapixel are decoded one at a

@@ -12,17 +12,16 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"strings"
 	"sync"
 
-	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/zlib"
 )
 
 // inflaters keeps the state of decompressors, some 40 KB each, between images.
-var inflaters = sync.Pool{New: func() any { return flate.NewReader(bytes.NewReader(nil)) }}
+var inflaters sync.Pool // of io.ReadCloser that are zlib.Resetter
 
-// pixelReader reads the filtered rows of a PNG. The checksum of the compressed
-// stream is not looked at, nor what follows the pixels in it: libpng warns of
-// either. The checksums of the chunks, which survey compares, find damage.
+// pixelReader reads the filtered rows of a PNG.
 type pixelReader struct{ inflater io.ReadCloser }
 
 func (p *pngFile) pixels() (pixelReader, error) {
@@ -32,34 +31,56 @@ func (p *pngFile) pixels() (pixelReader, error) {
 	} else {
 		source = bufio.NewReaderSize(&dataReader{rest: p.data}, 32<<10)
 	}
-	var header [2]byte
-	if _, err := io.ReadFull(source, header[:]); err != nil {
+	inflater, ok := inflaters.Get().(io.ReadCloser)
+	var err error
+	if ok {
+		err = inflater.(zlib.Resetter).Reset(source, nil)
+	} else {
+		inflater, err = zlib.NewReader(source)
+	}
+	switch {
+	case err == nil:
+		return pixelReader{inflater}, nil
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return pixelReader{}, fmt.Errorf("%w: the PNG has no pixel data", ErrCorrupt)
 	}
-	const deflate, dictionary = 8, 0x20
-	if header[0]&0xf != deflate || header[1]&dictionary != 0 || binary.BigEndian.Uint16(header[:])%31 != 0 {
-		return pixelReader{}, fmt.Errorf("%w: the pixel data of the PNG is not a zlib stream", ErrCorrupt)
-	}
-	inflater := inflaters.Get().(io.ReadCloser)
-	if err := inflater.(flate.Resetter).Reset(source, nil); err != nil {
-		return pixelReader{}, fmt.Errorf("start to inflate: %w", err)
-	}
-	return pixelReader{inflater}, nil
+	return pixelReader{}, fmt.Errorf("%w: the pixel data of the PNG is not a zlib stream", ErrCorrupt)
 }
 
+// emptyStream is a zlib stream of nothing.
+const emptyStream = "\x78\x01\x01\x00\x00\xff\xff\x00\x00\x00\x01"
+
 func (r pixelReader) close() {
-	r.inflater.(flate.Resetter).Reset(bytes.NewReader(nil), nil) // lets go of the file
-	inflaters.Put(r.inflater)
+	// Another source, so that the pool does not keep the file.
+	if r.inflater.(zlib.Resetter).Reset(strings.NewReader(emptyStream), nil) == nil {
+		inflaters.Put(r.inflater)
+	}
 }
 
 // read fills b.
 func (r pixelReader) read(b []byte) error {
 	_, err := io.ReadFull(r.inflater, b)
+	return r.failure(err)
+}
+
+// end compares the checksum of the stream. What goes on after the pixels is let
+// be, checksum included, as libpng lets it.
+func (r pixelReader) end() error {
+	var more [1]byte
+	if _, err := r.inflater.Read(more[:]); err != nil && err != io.EOF {
+		return r.failure(err)
+	}
+	return nil
+}
+
+func (r pixelReader) failure(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the PNG has less pixel data than its size needs", ErrCorrupt)
+	case errors.Is(err, zlib.ErrChecksum):
+		return fmt.Errorf("%w: the checksum of the PNG's pixels is wrong", ErrCorrupt)
 	}
 	return fmt.Errorf("%w: the pixel data of the PNG cannot be inflated: %w", ErrCorrupt, err)
 }
@@ -107,7 +128,7 @@ func (p *pngFile) decodeGrey() (*image.Gray, error) {
 		}
 		above = row
 	}
-	return out, nil
+	return out, rows.end()
 }
 
 // unfilter undoes the filter of a row of single bytes; above is the row before,
@@ -250,6 +271,9 @@ func (s *plainPNG) next() error {
 	binary.LittleEndian.PutUint16(content[1:], uint16(n))
 	binary.LittleEndian.PutUint16(content[3:], ^uint16(n))
 	if s.left == 0 {
+		if err := s.rows.end(); err != nil {
+			return err
+		}
 		content[0] = 1 // the last block
 		content = binary.BigEndian.AppendUint32(content, s.sum.Sum32())
 	}
