@@ -71,6 +71,7 @@ func Open(dir string, opts Options) (*Model, error) {
 		m.Close()
 		return nil, fmt.Errorf("try %s: %w: %w", path, ErrModel, err)
 	}
+	returnMemory() // some 4 MB that reading and optimising the network took
 	return m, nil
 }
 
