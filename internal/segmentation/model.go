@@ -10,27 +10,16 @@ import (
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/model"
 )
 
-// ManifestName is the manifest's file name in a model's folder.
-const ManifestName = "manifest.json"
-
-// Files of a model's folder by which a device can test it: a slice, and the mask
-// that the model gives for it. A model may come without; it has both or none.
-const (
-	SelfTestSliceName = "selftest.png"
-	SelfTestMaskName  = "selftest.mask.png"
-)
-
-// Bounds of the files of a model's folder, far above any that can be run.
-const (
-	maxManifestBytes = 1 << 20
-	maxModelBytes    = 1 << 30
-)
+// maxNetworkBytes is far above any network that can be run.
+const maxNetworkBytes = 1 << 30
 
 // Model is an opened model. Its methods may be called concurrently.
 type Model struct {
-	manifest Manifest
+	manifest model.Manifest
 	opts     Options
 	network  *network
 	session  *ort.DynamicAdvancedSession // of slices of up to commonPixels
@@ -45,16 +34,13 @@ type Model struct {
 // Open reads the model in the folder dir: it checks the manifest, compares the
 // network's checksum, loads ONNX Runtime where that was not done before, and
 // runs the network once on a tiny image to see that it does what the manifest
-// says. An error wraps ErrManifest, ErrChecksum, ErrRuntime or ErrModel.
+// says. An error wraps model.ErrManifest, model.ErrChecksum, model.ErrNetwork or
+// ErrRuntime.
 func Open(dir string, opts Options) (*Model, error) {
 	opts = opts.withDefaults()
-	document, err := readFile(filepath.Join(dir, ManifestName), maxManifestBytes)
+	manifest, err := model.ReadManifest(dir)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
-	}
-	manifest, err := ParseManifest(document)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, ManifestName), err)
+		return nil, err
 	}
 	path := filepath.Join(dir, manifest.File)
 	network, err := openNetwork(path, manifest.SHA256)
@@ -69,7 +55,7 @@ func Open(dir string, opts Options) (*Model, error) {
 	}
 	if err := m.probe(); err != nil {
 		m.Close()
-		return nil, fmt.Errorf("try %s: %w: %w", path, ErrModel, err)
+		return nil, fmt.Errorf("try %s: %w: %w", path, model.ErrNetwork, err)
 	}
 	returnMemory() // some 4 MB that reading and optimising the network took
 	return m, nil
@@ -90,12 +76,12 @@ func (m *Model) open() (*ort.DynamicAdvancedSession, error) {
 	}
 	defer options.Destroy()
 	inputs := []string{m.manifest.Input.Name}
-	if m.manifest.Normalisation.Kind == kindPercentileWindow {
+	if m.manifest.Normalisation.Kind == model.NormalisationPercentileWindow {
 		inputs = append(inputs, m.manifest.Normalisation.Input)
 	}
 	session, err := ort.NewDynamicAdvancedSessionWithONNXData(content, inputs, []string{m.manifest.Output.Name}, options)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, err)
 	}
 	return session, nil
 }
@@ -128,7 +114,7 @@ func (m *Model) probeSize(s size) error {
 		return fmt.Errorf("run it on an image of %d x %d pixels: %w", s.width, s.height, err)
 	}
 	defer outputs[0].Destroy()
-	got, want := outputs[0].GetShape(), m.manifest.outputShape(s)
+	got, want := outputs[0].GetShape(), outputShape(&m.manifest, s)
 	if !slices.Equal(got, want) {
 		return fmt.Errorf("output %s has shape %v for an image of %d x %d pixels, and the manifest means %v", m.manifest.Output.Name, got, s.width, s.height, want)
 	}
@@ -139,7 +125,7 @@ func (m *Model) probeSize(s size) error {
 }
 
 // Manifest returns what the model says of itself. It must not be changed.
-func (m *Model) Manifest() *Manifest { return &m.manifest }
+func (m *Model) Manifest() *model.Manifest { return &m.manifest }
 
 // Segment writes the class of each pixel of slice, row by row, to mask, which
 // must have width x height elements. slice may have any size up to
@@ -149,8 +135,8 @@ func (m *Model) Manifest() *Manifest { return &m.manifest }
 // tiles that overlap, one such slice at a time, so that the memory of a run does
 // not grow with the slice and is given back: see commonPixels to tilePixels.
 //
-// An error wraps ErrSize, ErrTooLarge, ErrModel, ErrRuntime, ErrClosed or the
-// context's; mask is undefined then. When ctx ends the run ends soon after.
+// An error wraps ErrSize, ErrTooLarge, model.ErrNetwork, ErrRuntime, ErrClosed or
+// the context's; mask is undefined then. When ctx ends the run ends soon after.
 func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("segment: %w", context.Cause(ctx))
@@ -168,7 +154,7 @@ func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) er
 		return fmt.Errorf("segment: %w", ErrClosed)
 	}
 	var window Window
-	if n := m.manifest.Normalisation; n.Kind == kindPercentileWindow {
+	if n := m.manifest.Normalisation; n.Kind == model.NormalisationPercentileWindow {
 		counts := histogram(slice)
 		window = PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
 	}
@@ -182,7 +168,7 @@ func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) er
 func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, window Window) error {
 	width, height := slice.Rect.Dx(), slice.Rect.Dy()
 	whole := tile{outer: image.Rect(0, 0, width, height), inner: image.Rect(0, 0, width, height)}
-	pixels := m.manifest.padded(width, height).pixels()
+	pixels := padded(&m.manifest, width, height).pixels()
 	if pixels <= commonPixels {
 		return m.segmentTile(ctx, m.session, slice, mask, window, whole)
 	}
@@ -223,7 +209,7 @@ func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, wi
 // segmentTile runs the network over the outer rectangle of a tile, and sets the
 // mask in the inner one.
 func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSession, slice *image.Gray, mask []uint8, window Window, part tile) error {
-	s := m.manifest.padded(part.outer.Dx(), part.outer.Dy())
+	s := padded(&m.manifest, part.outer.Dx(), part.outer.Dy())
 	t := m.cache.take(s)
 	if t == nil {
 		var err error
@@ -243,7 +229,7 @@ func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSes
 	width := slice.Rect.Dx()
 	to := mask[part.inner.Min.Y*width+part.inner.Min.X:]
 	if largest := t.mask(to, width, part.inner.Sub(part.outer.Min)); int(largest) >= len(m.manifest.Classes) {
-		return fmt.Errorf("%w: a pixel has class %d, and the manifest has %d classes", ErrModel, largest, len(m.manifest.Classes))
+		return fmt.Errorf("%w: a pixel has class %d, and the manifest has %d classes", model.ErrNetwork, largest, len(m.manifest.Classes))
 	}
 	return nil
 }

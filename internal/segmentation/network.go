@@ -4,42 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/boundedfile"
+	"github.com/brainseg/brainseg/internal/model"
 )
-
-// readFile reads a file of at most limit bytes.
-func readFile(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return readOpen(file, limit)
-}
-
-func readOpen(file *os.File, limit int64) ([]byte, error) {
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", file.Name())
-	}
-	if info.Size() == 0 || info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes and must have 1 to %d", file.Name(), info.Size(), limit)
-	}
-	content := make([]byte, info.Size())
-	if _, err := io.ReadFull(io.NewSectionReader(file, 0, info.Size()), content); err != nil {
-		return nil, fmt.Errorf("read %s: %w", file.Name(), err)
-	}
-	return content, nil
-}
 
 // network is the file of a network, kept open: a model that is replaced on disk
 // goes on with the file that it began with.
@@ -50,21 +24,21 @@ type network struct {
 }
 
 func openNetwork(path, sum string) (*network, error) {
-	file, err := os.Open(path)
+	file, err := boundedfile.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, err)
 	}
 	return &network{path: path, file: file, sum: sum}, nil
 }
 
 // read returns the network, compared with its checksum.
 func (n *network) read() ([]byte, error) {
-	content, err := readOpen(n.file, maxModelBytes)
+	content, err := boundedfile.ReadFrom(n.file, maxNetworkBytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, err)
 	}
 	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != n.sum {
-		return nil, fmt.Errorf("%w: %s has sha256 %x, and the manifest says %s", ErrChecksum, n.path, sum, n.sum)
+		return nil, fmt.Errorf("%w: %s has sha256 %x, and the manifest says %s", model.ErrChecksum, n.path, sum, n.sum)
 	}
 	return content, nil
 }

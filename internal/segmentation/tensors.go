@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // size is height and width of a network's input, both multiples of
@@ -16,7 +18,8 @@ type size struct{ height, width int }
 
 func (s size) pixels() int { return s.height * s.width }
 
-func (m *Manifest) padded(width, height int) size {
+// padded returns the smallest size that m takes an image in.
+func padded(m *model.Manifest, width, height int) size {
 	up := func(n int) int { return (n + m.Input.SizeMultiple - 1) / m.Input.SizeMultiple * m.Input.SizeMultiple }
 	return size{height: up(height), width: up(width)}
 }
@@ -45,7 +48,7 @@ type elements struct {
 	float32 []float32
 }
 
-func newTensors(m *Manifest, s size) (*tensors, error) {
+func newTensors(m *model.Manifest, s size) (*tensors, error) {
 	t := &tensors{size: s}
 	if err := t.allocate(m); err != nil {
 		t.destroy()
@@ -54,7 +57,7 @@ func newTensors(m *Manifest, s size) (*tensors, error) {
 	return t, nil
 }
 
-func (t *tensors) allocate(m *Manifest) error {
+func (t *tensors) allocate(m *model.Manifest) error {
 	var err error
 	if t.options, err = ort.NewRunOptions(); err != nil {
 		return err
@@ -65,14 +68,14 @@ func (t *tensors) allocate(m *Manifest) error {
 		return err
 	}
 	t.inputs, t.image = append(t.inputs, in), image
-	if m.Normalisation.Kind == kindPercentileWindow {
-		in, window, err := t.tensor(typeFloat32, ort.NewShape(2))
+	if m.Normalisation.Kind == model.NormalisationPercentileWindow {
+		in, window, err := t.tensor(model.TypeFloat32, ort.NewShape(2))
 		if err != nil {
 			return err
 		}
 		t.inputs, t.window = append(t.inputs, in), window.float32
 	}
-	out, output, err := t.tensor(m.Output.Type, m.outputShape(t.size))
+	out, output, err := t.tensor(m.Output.Type, outputShape(m, t.size))
 	if err != nil {
 		return err
 	}
@@ -80,8 +83,8 @@ func (t *tensors) allocate(m *Manifest) error {
 	return nil
 }
 
-func (m *Manifest) outputShape(s size) ort.Shape {
-	if m.Output.Layout == layoutNHW {
+func outputShape(m *model.Manifest, s size) ort.Shape {
+	if m.Output.Layout == model.LayoutNHW {
 		return ort.NewShape(1, int64(s.height), int64(s.width))
 	}
 	return ort.NewShape(1, int64(len(m.Classes)), int64(s.height), int64(s.width))
@@ -91,7 +94,7 @@ func (m *Manifest) outputShape(s size) ort.Shape {
 func (t *tensors) tensor(kind string, shape ort.Shape) (ort.Value, elements, error) {
 	n := int(shape.FlattenedSize())
 	bytes := n
-	if kind == typeFloat32 {
+	if kind == model.TypeFloat32 {
 		bytes *= 4
 	}
 	memory, err := syscall.Mmap(-1, 0, bytes, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
@@ -99,7 +102,7 @@ func (t *tensors) tensor(kind string, shape ort.Shape) (ort.Value, elements, err
 		return nil, elements{}, fmt.Errorf("%d bytes: %w", bytes, err)
 	}
 	t.memory, t.bytes = append(t.memory, memory), t.bytes+int64(bytes)
-	if kind == typeUint8 {
+	if kind == model.TypeUint8 {
 		value, err := ort.NewTensor(shape, memory)
 		return value, elements{uint8: memory}, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/build/workfolder"
 	"github.com/brainseg/brainseg/internal/progress"
 )
 
@@ -180,6 +181,15 @@ func defaultGolden() string {
 		return samples
 	}
 	return ""
+}
+
+// fill is workfolder.Fill for a folder that the user has named.
+func fill(out string, make func(dir string) error) error {
+	err := workfolder.Fill(out, make)
+	if errors.Is(err, workfolder.ErrNotEmpty) {
+		return usagef("the folder %s is not empty; remove it, or name another by --out", out)
+	}
+	return err
 }
 
 // tool names the program in a model's provenance.

@@ -119,7 +119,7 @@ func (s *settings) publishStep(ctx context.Context, work, packageDir, out string
 	}
 	result, err := s.publish(ctx, packageDir, o)
 	if errors.Is(err, publish.ErrFailed) {
-		return errors.Join(err, remove(memory)) // it never will
+		return errors.Join(err, os.RemoveAll(memory)) // it never will
 	}
 	if err != nil {
 		return err

@@ -19,8 +19,8 @@ import (
 	"github.com/brainseg/brainseg/internal/build/archive"
 	"github.com/brainseg/brainseg/internal/build/artifactcache"
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
-	"github.com/brainseg/brainseg/internal/build/provenance"
 	"github.com/brainseg/brainseg/internal/build/trainingjob"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/progress"
 )
 
@@ -33,8 +33,8 @@ const (
 
 // pulled is the form of pulled.json.
 type pulled struct {
-	TrainingJob *trainingjob.Job     `json:"trainingJob,omitempty"`
-	Artifact    *provenance.Artifact `json:"artifact"`
+	TrainingJob *model.TrainingJob `json:"trainingJob,omitempty"`
+	Artifact    *model.Artifact    `json:"artifact"`
 }
 
 // source is where an artifact comes from, and what it may be.
@@ -176,7 +176,7 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 	if a.CheckedBy == artifactcache.BySize && src.sha256 == "" {
 		s.console.say("S3 keeps no checksum of this object; --sha256 would hold it to a digest")
 	}
-	origin.Artifact = &provenance.Artifact{Source: a.Source, VersionID: a.VersionID, SHA256: a.SHA256, Bytes: a.Size, CheckedBy: a.CheckedBy}
+	origin.Artifact = &model.Artifact{Source: a.Source, VersionID: a.VersionID, SHA256: a.SHA256, Bytes: a.Size, CheckedBy: a.CheckedBy}
 	return a, origin, nil
 }
 

@@ -7,13 +7,13 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // print writes the table, and below it the ratios that the project promises.
-func (all results) print(w io.Writer, m *segmentation.Manifest, stream []slice) {
+func (all results) print(w io.Writer, m *model.Manifest, stream []slice) {
 	fmt.Fprintf(w, "\nModel %s %s, %d slices (%d x %d to %d x %d), %s/%s, one thread, all contestants taking turns\n\n",
 		m.Name, m.Version, len(stream), stream[0].width, stream[0].height, stream[len(stream)-1].width, stream[len(stream)-1].height,
 		runtime.GOOS, runtime.GOARCH)

@@ -19,8 +19,8 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
-	"github.com/brainseg/brainseg/internal/dev/recipe"
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/recipe"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 

@@ -56,6 +56,3 @@ func (p Profile) limits() limits {
 	}
 	return limits{frameIn: frame.MaxSize, frameOut: frame.MaxSize, queue: 8 << 20}
 }
-
-// maxTopicLite is the longest local topic or filter of nucleus lite, in bytes.
-const maxTopicLite = 256

@@ -46,7 +46,7 @@ func await(s *testscript.TestScript, _ bool, args []string) {
 
 // TestScripts runs testdata/script/*.txt. In them $MODEL is the small model
 // threshold, $SHIPPED the shipped one, $SAMPLES the sample slices, and $PYTHON
-// has AWS' own client.
+// has AWS' own client, $SCANS odd scans.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
 	if err != nil {
@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PYTHON", filepath.Join(root, ".venv", "bin", "python"))
 			e.Setenv("EXAMPLES", filepath.Join(root, "docs", "examples"))
 			e.Setenv("PICTURES", filepath.Join(root, "internal", "imaging", "testdata"))
+			e.Setenv("SCANS", filepath.Join(root, "internal", "volume", "testdata", "scans", "inputs"))
 			// The socket of a local nucleus has at most 107 bytes.
 			e.Setenv("TMPDIR", os.TempDir())
 			return nil

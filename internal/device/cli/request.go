@@ -21,15 +21,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/imaging"
-)
-
-// The topics of the component where its configuration names no others.
-const (
-	topicRequest = "inference/brain_segmentation/request"
-	topicResult  = "inference/brain_segmentation/result"
-	topicStatus  = "inference/brain_segmentation"
 )
 
 type requestFlags struct {
@@ -90,7 +84,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	defer client.Close()
 	statuses := make(chan []byte, 64)
 	results := make(chan request.Result, 1)
-	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicStatus}, func(ctx context.Context, m ggipc.TopicMessage) {
+	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.StatusTopic}, func(ctx context.Context, m ggipc.TopicMessage) {
 		select {
 		case statuses <- m.Bytes():
 		case <-ctx.Done():
@@ -98,7 +92,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	}); err != nil {
 		return err
 	}
-	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicResult}, func(ctx context.Context, m ggipc.TopicMessage) {
+	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.ResultTopic}, func(ctx context.Context, m ggipc.TopicMessage) {
 		var r request.Result
 		if json.Unmarshal(m.Bytes(), &r) == nil && r.ID == id {
 			select {
@@ -109,7 +103,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	}); err != nil {
 		return err
 	}
-	if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: topicRequest, Binary: document}); err != nil {
+	if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: config.RequestTopic, Binary: document}); err != nil {
 		return err
 	}
 	for {
@@ -120,7 +114,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 			drain(statuses, stdout)
 			return showResult(stdout, image, r)
 		case <-ctx.Done():
-			return fmt.Errorf("no result on topic %s within %s: is the component running, and may this one subscribe?", topicResult, f.timeout)
+			return fmt.Errorf("no result on topic %s within %s: is the component running, and may this one subscribe?", config.ResultTopic, f.timeout)
 		}
 	}
 }

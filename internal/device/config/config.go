@@ -35,6 +35,13 @@ type Config struct {
 	Log     Log
 }
 
+// The topics where the configuration names no others.
+const (
+	RequestTopic = "inference/brain_segmentation/request"
+	ResultTopic  = "inference/brain_segmentation/result"
+	StatusTopic  = "inference/brain_segmentation"
+)
+
 // Topics are the names of the topics.
 type Topics struct {
 	Request string // key topics.request; local publish/subscribe
@@ -111,9 +118,9 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 
 	c = Config{
 		Topics: Topics{
-			Request: r.topic("topics.request", "inference/brain_segmentation/request"),
-			Result:  r.topic("topics.result", "inference/brain_segmentation/result"),
-			Status:  r.topic("topics.status", "inference/brain_segmentation"),
+			Request: r.topic("topics.request", RequestTopic),
+			Result:  r.topic("topics.result", ResultTopic),
+			Status:  r.topic("topics.status", StatusTopic),
 		},
 		Model: Model{
 			Path:    r.text("model.path", "../io.brainseg.BrainSegmentation.Model/current"),

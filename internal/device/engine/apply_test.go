@@ -13,7 +13,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // counted counts what was opened and is not closed yet.
@@ -132,7 +132,7 @@ func TestAConfigurationThatCannotBeUsedChangesNothing(t *testing.T) {
 		part   string
 		wraps  error
 	}{
-		{"no model", func(cfg *config.Config) { cfg.Model.Path = "/nowhere" }, PartModel, segmentation.ErrManifest},
+		{"no model", func(cfg *config.Config) { cfg.Model.Path = "/nowhere" }, PartModel, model.ErrManifest},
 		{"no image folder", func(cfg *config.Config) { cfg.Images.Roots = []string{"/nowhere"} }, PartStore, nil},
 		{"a good model, no image folder", func(cfg *config.Config) {
 			cfg.Model.Path, cfg.Images.Roots = modelDir("threshold"), []string{"/nowhere"}

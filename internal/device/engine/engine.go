@@ -29,13 +29,13 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // Model segments slices; see segmentation.Model.
 type Model interface {
 	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
-	Manifest() *segmentation.Manifest
+	Manifest() *model.Manifest
 	Close() error
 }
 

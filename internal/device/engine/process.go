@@ -13,6 +13,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -102,7 +103,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 func (w *worker) write(ctx context.Context, images Store, r request.Request, result *request.Result) error {
 	to := r.Output.To
 	switch {
-	case r.Seed:
+	case r.Classic2018:
 		bucket, key, _ := strings.Cut(strings.TrimPrefix(r.Image.S3, "s3://"), "/")
 		result.Bucket, result.Prefix = bucket, store.MaskKey(key)
 		to = "s3://" + bucket + "/" + result.Prefix
@@ -133,7 +134,7 @@ func (w *worker) write(ctx context.Context, images Store, r request.Request, res
 }
 
 // tissues counts the classes of a mask.
-func tissues(m *segmentation.Manifest, mask []uint8) []request.Tissue {
+func tissues(m *model.Manifest, mask []uint8) []request.Tissue {
 	counts := segmentation.Counts(mask)
 	inside := len(mask) - counts[0]
 	list := make([]request.Tissue, 0, len(m.Classes))
@@ -147,7 +148,7 @@ func tissues(m *segmentation.Manifest, mask []uint8) []request.Tissue {
 	return list
 }
 
-func palette(m *segmentation.Manifest) imaging.Palette {
+func palette(m *model.Manifest) imaging.Palette {
 	p := make(imaging.Palette, len(m.Classes))
 	for _, class := range m.Classes {
 		if class.Value != 0 {

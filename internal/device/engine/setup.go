@@ -15,6 +15,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/selftest"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -158,7 +159,7 @@ func (e *PartError) Error() string { return e.Err.Error() }
 func (e *PartError) Unwrap() error { return e.Err }
 
 func modelSummary(err error) string {
-	for _, sentinel := range []error{segmentation.ErrManifest, segmentation.ErrChecksum, segmentation.ErrRuntime, segmentation.ErrModel, selftest.ErrFailed} {
+	for _, sentinel := range []error{model.ErrManifest, model.ErrChecksum, segmentation.ErrRuntime, model.ErrNetwork, selftest.ErrFailed} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
 		}

@@ -55,7 +55,7 @@ func Parse(document []byte) (Request, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Seed, r.Image.S3 = true, "s3://"+bucket+"/"+prefix
+		r.Classic2018, r.Image.S3 = true, "s3://"+bucket+"/"+prefix
 		return r, nil
 	}
 	if r.ID == "" {

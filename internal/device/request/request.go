@@ -16,15 +16,15 @@ const (
 // Request asks for one image to be segmented.
 type Request struct {
 	// ID names the request in its result: 1 to MaxID characters, none of them a
-	// control character. The seed's form may lack it; Parse leaves it empty then.
+	// control character. The form of 2018 may lack it; Parse leaves it empty then.
 	ID string
 	// Image says where the image is.
 	Image Image
 	// Output says what to write, and where.
 	Output Output
-	// Seed is set where the request has the form of the 2018 system,
+	// Classic2018 is set where the request has the form of the 2018 system,
 	// {"bucket": b, "prefix": key}. Image and Output are filled in accordingly.
-	Seed bool
+	Classic2018 bool
 }
 
 // Image refers to an image. Exactly one member is set.

@@ -53,9 +53,9 @@ var requests = []struct {
 	{"every output", `{"id":"ä","image":{"path":"x"},"output":{"to":"s3://b/m.png","overlay":true,"inline":true,"overwrite":true}}`,
 		Request{ID: "ä", Image: Image{Path: "x"}, Output: Output{To: "s3://b/m.png", Overlay: true, Inline: true, Overwrite: true}}, ""},
 	{"no output", `{"id":"a","image":{"path":"x"},"output":{"overlay":false}}`, Request{ID: "a", Image: Image{Path: "x"}}, ""},
-	{"the seed's form", `{"bucket":"b","prefix":"in/a.png"}`, Request{Seed: true, Image: Image{S3: "s3://b/in/a.png"}}, ""},
-	{"the seed's form with an id", `{"id":"7","bucket":"b","prefix":"in/a.png","output":{"overlay":true}}`,
-		Request{ID: "7", Seed: true, Image: Image{S3: "s3://b/in/a.png"}, Output: Output{Overlay: true}}, ""},
+	{"the form of 2018", `{"bucket":"b","prefix":"in/a.png"}`, Request{Classic2018: true, Image: Image{S3: "s3://b/in/a.png"}}, ""},
+	{"the form of 2018 with an id", `{"id":"7","bucket":"b","prefix":"in/a.png","output":{"overlay":true}}`,
+		Request{ID: "7", Classic2018: true, Image: Image{S3: "s3://b/in/a.png"}, Output: Output{Overlay: true}}, ""},
 	{"an id of 128 characters", `{"id":"` + strings.Repeat("🧠", 128) + `","image":{"path":"x"}}`, Request{ID: strings.Repeat("🧠", 128), Image: Image{Path: "x"}}, ""},
 	{"white space around", " \n{\"id\":\"a\",\"image\":{\"path\":\"x\"}}\r\n\t ", Request{ID: "a", Image: Image{Path: "x"}}, ""},
 	{"a member twice, of which the last counts", `{"id":"a","image":{"path":"x"},"image":{"s3":"s3://b/k"}}`, Request{ID: "a", Image: Image{S3: "s3://b/k"}}, ""},
@@ -97,7 +97,7 @@ var requests = []struct {
 	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a"}, "output.to must end in .png"},
 	{"bucket alone", `{"bucket":"b"}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to"},
 	{"empty bucket", `{"bucket":"","prefix":"k"}`, Request{}, "bucket is empty"},
-	{"the seed's form beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
+	{"the form of 2018 beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
 }
 
 func TestParseReadsRequestsAndNamesWhatIsWrong(t *testing.T) {
@@ -298,7 +298,7 @@ func FuzzParse(f *testing.F) {
 				set++
 			}
 		}
-		if set != 1 || (r.ID == "" && !r.Seed) || len(r.Image.Path) > 4*MaxReference || len(r.Output.To) > 4*MaxReference {
+		if set != 1 || (r.ID == "" && !r.Classic2018) || len(r.Image.Path) > 4*MaxReference || len(r.Output.To) > 4*MaxReference {
 			t.Errorf("accepted %+v", r)
 		}
 	})

@@ -27,7 +27,7 @@ type Result struct {
 	Timings  *Timings    `json:"timings,omitempty"`
 	Thing    string      `json:"thing,omitempty"` // the core device's thing name
 	Time     time.Time   `json:"time"`
-	Bucket   string      `json:"bucket,omitempty"` // of the mask, in answers to the seed's form
+	Bucket   string      `json:"bucket,omitempty"` // of the mask, in answers to the form of 2018
 	Prefix   string      `json:"prefix,omitempty"` // key of the mask, likewise
 	Complete bool        `json:"complete"`         // false where members were left out to fit into a frame
 	// Attempt counts how often this very answer was sent, from 1; Encode and

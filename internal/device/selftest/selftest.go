@@ -12,13 +12,14 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -35,14 +36,14 @@ var ErrFailed = errors.New("the model failed its self-test")
 // Segmenter is the model that is tested; see segmentation.Model.
 type Segmenter interface {
 	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
-	Manifest() *segmentation.Manifest
+	Manifest() *model.Manifest
 }
 
 // Run segments the slice that the model brings and compares the mask with
 // the one expected. A model that brings none segments a drawn slice, which finds
 // faults but no wrong classes. Either way the first request finds the network
 // warm. dir is the model's folder. The error wraps ErrFailed.
-func Run(ctx context.Context, model Segmenter, dir string, logger *zap.Logger) error {
+func Run(ctx context.Context, m Segmenter, dir string, logger *zap.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
@@ -51,11 +52,11 @@ func Run(ctx context.Context, model Segmenter, dir string, logger *zap.Logger) e
 		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	if slice == nil {
-		logger.Info("model brings no "+segmentation.SelfTestSliceName+" to be tested with", zap.String("model", model.Manifest().Name))
+		logger.Info("model brings no "+model.SelfTestSliceName+" to be tested with", zap.String("model", m.Manifest().Name))
 		slice = phantom()
 	}
 	mask := make([]uint8, slice.Rect.Dx()*slice.Rect.Dy())
-	err = model.Segment(ctx, slice, mask)
+	err = m.Segment(ctx, slice, mask)
 	if errors.Is(err, segmentation.ErrTooLarge) {
 		logger.Warn("model is not tested: images.maxPixels is smaller than a slice")
 		return nil
@@ -68,7 +69,7 @@ func Run(ctx context.Context, model Segmenter, dir string, logger *zap.Logger) e
 		agreement = agreementOf(mask, expected)
 		if agreement < leastAgreement {
 			return fmt.Errorf("%w: %.2f %% of the pixels of %s have the class that %s says, and at least %.0f %% must; deploy the model again, or make %s anew if the network was changed on purpose",
-				ErrFailed, 100*agreement, segmentation.SelfTestSliceName, segmentation.SelfTestMaskName, 100*leastAgreement, segmentation.SelfTestMaskName)
+				ErrFailed, 100*agreement, model.SelfTestSliceName, model.SelfTestMaskName, 100*leastAgreement, model.SelfTestMaskName)
 		}
 	}
 	logger.Info("self-test passed", zap.Float64("agreement", agreement), zap.Duration("took", time.Since(start)))
@@ -77,22 +78,25 @@ func Run(ctx context.Context, model Segmenter, dir string, logger *zap.Logger) e
 
 // readPair reads slice and mask, nil where the model brings neither.
 func readPair(dir string) (slice *image.Gray, mask []uint8, err error) {
-	slice, sliceErr := readGrey(filepath.Join(dir, segmentation.SelfTestSliceName))
-	expected, maskErr := readGrey(filepath.Join(dir, segmentation.SelfTestMaskName))
+	slice, sliceErr := readGrey(filepath.Join(dir, model.SelfTestSliceName))
+	expected, maskErr := readGrey(filepath.Join(dir, model.SelfTestMaskName))
 	if errors.Is(sliceErr, fs.ErrNotExist) && errors.Is(maskErr, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err := errors.Join(sliceErr, maskErr); err != nil {
-		return nil, nil, fmt.Errorf("read %s and %s: %w", segmentation.SelfTestSliceName, segmentation.SelfTestMaskName, err)
+		return nil, nil, fmt.Errorf("read %s and %s: %w", model.SelfTestSliceName, model.SelfTestMaskName, err)
 	}
 	if slice.Rect.Size() != expected.Rect.Size() {
-		return nil, nil, fmt.Errorf("%s is %v and %s %v; they must have one size", segmentation.SelfTestSliceName, slice.Rect.Size(), segmentation.SelfTestMaskName, expected.Rect.Size())
+		return nil, nil, fmt.Errorf("%s is %v and %s %v; they must have one size", model.SelfTestSliceName, slice.Rect.Size(), model.SelfTestMaskName, expected.Rect.Size())
 	}
 	return slice, expected.Pix, nil
 }
 
+// maxPictureBytes is far above any slice or mask that a model brings.
+const maxPictureBytes = 16 << 20
+
 func readGrey(path string) (*image.Gray, error) {
-	encoded, err := os.ReadFile(path)
+	encoded, err := boundedfile.Read(path, maxPictureBytes)
 	if err != nil {
 		return nil, err
 	}

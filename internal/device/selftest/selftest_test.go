@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -44,7 +45,7 @@ func modelWithSelfTest(t *testing.T, change func(mask []uint8)) string {
 		slice.Pix[i] = mask[i]*32 + 5
 	}
 	change(mask)
-	for name, pixels := range map[string][]uint8{segmentation.SelfTestSliceName: slice.Pix, segmentation.SelfTestMaskName: mask} {
+	for name, pixels := range map[string][]uint8{model.SelfTestSliceName: slice.Pix, model.SelfTestMaskName: mask} {
 		file, err := os.Create(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -74,20 +75,20 @@ func TestOnlyAModelThatGivesTheExpectedMaskPasses(t *testing.T) {
 		{name: "two pixels in a hundred differ", mask: func(m []uint8) { wrong(m[:len(m)/50]) }, failure: "98.00 % of the pixels of selftest.png"},
 		{name: "a mask of background", mask: func(m []uint8) { clear(m) }, failure: "33.34 % of the pixels"},
 		{name: "no slice and no mask", mask: keep, folder: func(t *testing.T, dir string) {
-			remove(t, dir, segmentation.SelfTestSliceName)
-			remove(t, dir, segmentation.SelfTestMaskName)
+			remove(t, dir, model.SelfTestSliceName)
+			remove(t, dir, model.SelfTestMaskName)
 		}, log: "model brings no selftest.png"},
-		{name: "a slice without mask", mask: keep, folder: func(t *testing.T, dir string) { remove(t, dir, segmentation.SelfTestMaskName) }, failure: "selftest.mask.png: no such file"},
-		{name: "a mask without slice", mask: keep, folder: func(t *testing.T, dir string) { remove(t, dir, segmentation.SelfTestSliceName) }, failure: "selftest.png: no such file"},
+		{name: "a slice without mask", mask: keep, folder: func(t *testing.T, dir string) { remove(t, dir, model.SelfTestMaskName) }, failure: "selftest.mask.png: no such file"},
+		{name: "a mask without slice", mask: keep, folder: func(t *testing.T, dir string) { remove(t, dir, model.SelfTestSliceName) }, failure: "selftest.png: no such file"},
 		{name: "a slice cut short", mask: keep, folder: func(t *testing.T, dir string) {
-			if err := os.Truncate(filepath.Join(dir, segmentation.SelfTestSliceName), 60); err != nil {
+			if err := os.Truncate(filepath.Join(dir, model.SelfTestSliceName), 60); err != nil {
 				t.Fatal(err)
 			}
 		}, failure: "corrupt or cut short"},
 		{name: "a mask of another size", mask: keep, folder: func(t *testing.T, dir string) {
 			text, err := os.ReadFile("../../../artifacts/samples/whole-head/axial-100.png")
 			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, segmentation.SelfTestMaskName), text, 0o600)
+				err = os.WriteFile(filepath.Join(dir, model.SelfTestMaskName), text, 0o600)
 			}
 			if err != nil {
 				t.Fatal(err)
