@@ -9,10 +9,12 @@ import (
 	"image/png"
 	"runtime/debug"
 	"sync"
+
+	"github.com/brainseg/brainseg/internal/imaging/pngfile"
 )
 
 const (
-	pngSignature  = "\x89PNG\r\n\x1a\n"
+	pngSignature  = pngfile.Signature
 	jpegSignature = "\xff\xd8\xff"
 
 	// largePixels is the size from which images are decoded one at a time.
@@ -62,6 +64,26 @@ type source interface {
 	decode() (image.Image, error)
 }
 
+// pngSource is a PNG.
+type pngSource struct {
+	data []byte
+	file *pngfile.File
+}
+
+func (p *pngSource) header() (Info, error) {
+	var err error
+	if p.file, err = pngfile.Open(p.data); err != nil {
+		return Info{}, err
+	}
+	info := Info{Format: PNG, Bits: p.file.Bits(), Colour: p.file.Colour()}
+	info.Width, info.Height = p.file.Size()
+	return info, nil
+}
+
+func (p *pngSource) survey(Limits) error { return p.file.Survey() }
+
+func (p *pngSource) decode() (image.Image, error) { return p.file.Decode() }
+
 func decode(data []byte, limits Limits) (*image.Gray, Info, error) {
 	s, info, err := open(data, limits)
 	if err != nil {
@@ -93,7 +115,7 @@ func open(data []byte, limits Limits) (s source, info Info, err error) {
 	case int64(len(data)) > limits.MaxBytes:
 		return nil, Info{}, fmt.Errorf("%w: %d, the limit is %d", ErrTooManyBytes, len(data), limits.MaxBytes)
 	case bytes.HasPrefix(data, []byte(pngSignature)):
-		s = &pngFile{file: data}
+		s = &pngSource{data: data}
 	case bytes.HasPrefix(data, []byte(jpegSignature)):
 		s = &jpegFile{file: data}
 	default:

@@ -149,8 +149,9 @@ func roughness(slice *image.Gray) float64 {
 	near, far := 0, 0
 	for row := slice.Pix; len(row) > 0; row = row[width:] {
 		for x, v := range row[:width-1] {
-			near += magnitude(int(v) - int(row[x+1]))
-			far += magnitude(int(v) - int(row[(x+width/2)%width]))
+			beside, away := row[x+1], row[(x+width/2)%width]
+			near += int(max(v, beside) - min(v, beside))
+			far += int(max(v, away) - min(v, away))
 		}
 	}
 	return float64(near) / float64(max(far, 1))

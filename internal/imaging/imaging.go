@@ -9,7 +9,11 @@
 // segment command.
 package imaging
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/brainseg/brainseg/internal/imaging/pngfile"
+)
 
 // Errors by which a caller decides. Every error of Decode wraps exactly one of
 // them; none carries a byte of the picture.
@@ -28,9 +32,9 @@ var (
 	ErrTooMuchWork = errors.New("the image takes too much work to decode; the configuration key images.maxPixels bounds it")
 	// ErrUnsupported: a valid but rare kind of PNG or JPEG, such as 12-bit,
 	// lossless or arithmetic-coded JPEG.
-	ErrUnsupported = errors.New("this kind of image is not supported")
+	ErrUnsupported = pngfile.ErrUnsupported
 	// ErrCorrupt: the image breaks the rules of its format or ends early.
-	ErrCorrupt = errors.New("the image is corrupt or cut short")
+	ErrCorrupt = pngfile.ErrCorrupt
 	// ErrMaskSize: a mask has another number of pixels than its picture.
 	ErrMaskSize = errors.New("the mask does not have the size of the image")
 )

@@ -1,26 +1,45 @@
-package imaging
+// Package pngfile reads PNG files as libpng does, with the damage that it only
+// warns of: it finds the chunks that the pixels need, passes over all others, and
+// says what is wrong where it refuses. Slices, which are mostly 8-bit grey, it
+// reads itself; for every other kind it has package image/png read the pixels.
+//
+// It knows no limits and no grey values. Package imaging calls it.
+package pngfile
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"image"
 )
 
-// The colour types of PNG.
-const (
-	pngGrey      = 0
-	pngRGB       = 2
-	pngPalette   = 3
-	pngGreyAlpha = 4
-	pngRGBA      = 6
+// Signature is what every PNG begins with.
+const Signature = "\x89PNG\r\n\x1a\n"
+
+// Errors by which a caller decides. Every error of this package wraps one of
+// them, or is one of image/png.
+var (
+	// ErrUnsupported: a kind of PNG that is not read.
+	ErrUnsupported = errors.New("this kind of image is not supported")
+	// ErrCorrupt: the image breaks the rules of PNG or ends early.
+	ErrCorrupt = errors.New("the image is corrupt or cut short")
 )
 
-// pngFile is what the pixels of a PNG need of it. Everything else in the file
-// is passed over, as libpng does: chunks whose checksum is wrong but which the
+// The colour types of PNG.
+const (
+	grey      = 0
+	rgb       = 2
+	palette   = 3
+	greyAlpha = 4
+	rgba      = 6
+)
+
+// File is what the pixels of a PNG need of it. Everything else in the file is
+// passed over, as libpng does: chunks whose checksum is wrong but which the
 // pixels do not need, a palette in a grey image, transparency in one that has
 // alpha, and whatever follows the pixels, the end mark included.
-type pngFile struct {
+type File struct {
 	file          []byte
 	ihdr          []byte // the content of IHDR, 13 bytes
 	width, height int
@@ -32,23 +51,34 @@ type pngFile struct {
 	data          []byte // the run of IDAT chunks, lengths, names and checksums included
 }
 
-func (p *pngFile) header() (Info, error) {
-	c, _, err := nextChunk(p.file[len(pngSignature):])
+// Open reads the header of a file that begins with Signature: 8 bytes of it are
+// taken as read.
+func Open(file []byte) (*File, error) {
+	p := &File{file: file}
+	c, _, err := nextChunk(file[len(Signature):])
 	if err != nil {
-		return Info{}, err
+		return nil, err
 	}
 	if err := p.setHeader(c); err != nil {
-		return Info{}, err
+		return nil, err
 	}
-	return Info{
-		Format: PNG, Width: p.width, Height: p.height, Bits: max(8, p.depth),
-		Colour: p.colourType == pngRGB || p.colourType == pngPalette || p.colourType == pngRGBA,
-	}, nil
+	return p, nil
 }
 
-// survey finds the chunks. It allocates nothing that grows with the file.
-func (p *pngFile) survey(Limits) error {
-	_, rest, _ := nextChunk(p.file[len(pngSignature):]) // the header
+// Size returns width and height in pixels.
+func (p *File) Size() (width, height int) { return p.width, p.height }
+
+// Bits returns the bits of a sample as decoded: 8 or 16.
+func (p *File) Bits() int { return max(8, p.depth) }
+
+// Colour reports whether the file stores colour.
+func (p *File) Colour() bool {
+	return p.colourType == rgb || p.colourType == palette || p.colourType == rgba
+}
+
+// Survey finds the chunks and compares their checksums; Decode needs it. It allocates nothing that grows with the file.
+func (p *File) Survey() error {
+	_, rest, _ := nextChunk(p.file[len(Signature):]) // the header
 	start := 0
 	for {
 		c, next, err := nextChunk(rest)
@@ -73,7 +103,7 @@ func (p *pngFile) survey(Limits) error {
 			return fmt.Errorf("%w: the PNG has no pixel data", ErrCorrupt)
 		case c.is("IHDR"):
 			return fmt.Errorf("%w: the PNG has two headers", ErrCorrupt)
-		case c.is("PLTE") && p.colourType == pngPalette:
+		case c.is("PLTE") && p.colourType == palette:
 			if err := p.setPalette(c); err != nil {
 				return err
 			}
@@ -111,7 +141,7 @@ func nextChunk(rest []byte) (c chunk, next []byte, err error) {
 	return c, rest[end+4:], nil
 }
 
-func (p *pngFile) setHeader(c chunk) error {
+func (p *File) setHeader(c chunk) error {
 	if c.is("CgBI") {
 		return fmt.Errorf("%w: PNG in Apple's own variant (CgBI)", ErrUnsupported)
 	}
@@ -133,7 +163,7 @@ func (p *pngFile) setHeader(c chunk) error {
 	return nil
 }
 
-func (p *pngFile) setPalette(c chunk) error {
+func (p *File) setPalette(c chunk) error {
 	if p.palette != nil {
 		return fmt.Errorf("%w: the PNG has two palettes", ErrCorrupt)
 	}
@@ -145,36 +175,36 @@ func (p *pngFile) setPalette(c chunk) error {
 }
 
 // takesTransparency reports whether a tRNS chunk of n bytes belongs here.
-func (p *pngFile) takesTransparency(n int) bool {
+func (p *File) takesTransparency(n int) bool {
 	switch p.colourType {
-	case pngGrey:
+	case grey:
 		return n == 2
-	case pngRGB:
+	case rgb:
 		return n == 6
-	case pngPalette:
+	case palette:
 		return n > 0 && 3*n <= len(p.palette)
 	}
 	return false
 }
 
 // channels is the number of samples of a pixel, 0 where the colour type is none.
-func (p *pngFile) channels() int {
+func (p *File) channels() int {
 	switch p.colourType {
-	case pngGrey, pngPalette:
+	case grey, palette:
 		return 1
-	case pngGreyAlpha:
+	case greyAlpha:
 		return 2
-	case pngRGB:
+	case rgb:
 		return 3
-	case pngRGBA:
+	case rgba:
 		return 4
 	}
 	return 0
 }
 
-// decode reads the pixels, in one of the types of package image/png.
-func (p *pngFile) decode() (image.Image, error) {
-	if p.colourType == pngGrey && p.depth == 8 && !p.interlaced && p.transparency == nil {
+// Decode reads the pixels, in one of the types of package image/png.
+func (p *File) Decode() (image.Image, error) {
+	if p.colourType == grey && p.depth == 8 && !p.interlaced && p.transparency == nil {
 		return p.decodeGrey()
 	}
 	return p.decodeOther()

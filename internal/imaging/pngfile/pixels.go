@@ -1,4 +1,4 @@
-package imaging
+package pngfile
 
 import (
 	"bufio"
@@ -24,7 +24,7 @@ var inflaters sync.Pool // of io.ReadCloser that are zlib.Resetter
 // pixelReader reads the filtered rows of a PNG.
 type pixelReader struct{ inflater io.ReadCloser }
 
-func (p *pngFile) pixels() (pixelReader, error) {
+func (p *File) pixels() (pixelReader, error) {
 	var source io.Reader
 	if first, next, err := nextChunk(p.data); err == nil && len(next) == 0 {
 		source = bytes.NewReader(first.content)
@@ -106,7 +106,7 @@ func (d *dataReader) Read(b []byte) (int, error) {
 
 // decodeGrey reads what slices mostly are: 8-bit grey, row after row, straight
 // into the slice.
-func (p *pngFile) decodeGrey() (*image.Gray, error) {
+func (p *File) decodeGrey() (*image.Gray, error) {
 	rows, err := p.pixels()
 	if err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func magnitude(n int) int {
 
 // decodeOther has package image/png read the pixels, from a PNG that holds
 // nothing but what they need, no longer compressed.
-func (p *pngFile) decodeOther() (image.Image, error) {
+func (p *File) decodeOther() (image.Image, error) {
 	rows, err := p.pixels()
 	if err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (p *pngFile) decodeOther() (image.Image, error) {
 }
 
 // rawBytes is the length of the filtered rows, a filter byte each.
-func (p *pngFile) rawBytes() int64 {
+func (p *File) rawBytes() int64 {
 	bits := int64(p.channels() * p.depth)
 	pass := func(x, y, stepX, stepY int) int64 {
 		columns, rows := int64(p.width-x+stepX-1)/int64(stepX), int64(p.height-y+stepY-1)/int64(stepY)
@@ -231,8 +231,8 @@ type plainPNG struct {
 // storedBytes is the most that a stored block holds.
 const storedBytes = 1<<16 - 1
 
-func (s *plainPNG) begin(p *pngFile) {
-	s.ready = appendChunk([]byte(pngSignature), "IHDR", p.ihdr)
+func (s *plainPNG) begin(p *File) {
+	s.ready = appendChunk([]byte(Signature), "IHDR", p.ihdr)
 	if p.palette != nil {
 		s.ready = appendChunk(s.ready, "PLTE", p.palette)
 	}
