@@ -68,7 +68,7 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 	}
 	defer network.Close()
 	if f.seg {
-		if err := seg.CheckClasses(segClasses(network.Manifest())); err != nil {
+		if err := seg.CheckClasses(f.segOptions(network.Manifest()).Classes); err != nil {
 			return usageError{fmt.Errorf("--seg: %w", err)}
 		}
 	}
@@ -187,19 +187,12 @@ func reportClasses(manifest *model.Manifest) []report.Class {
 	return classes
 }
 
-func segClasses(manifest *model.Manifest) []seg.Class {
-	var classes []seg.Class
-	for _, c := range manifest.Classes {
-		classes = append(classes, seg.Class{Value: c.Value, Name: c.Name, Colour: c.Colour})
-	}
-	return classes
-}
-
 func (f *volumeFlags) segOptions(manifest *model.Manifest) seg.Options {
-	return seg.Options{
-		Classes: segClasses(manifest), Model: manifest.Name, ModelVersion: manifest.Version, ModelSHA256: manifest.SHA256,
-		Version: Version, Deidentify: f.deidentify,
+	options := seg.Options{Model: manifest.Name, ModelVersion: manifest.Version, ModelSHA256: manifest.SHA256, Version: Version, Deidentify: f.deidentify}
+	for _, c := range manifest.Classes {
+		options.Classes = append(options.Classes, seg.Class(c))
 	}
+	return options
 }
 
 // tell prints what a person wants to know first, and where the rest is.

@@ -46,7 +46,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		lap = now
 	}
 
-	slice, _, err := imaging.Decode(j.data, s.limits)
+	slice, info, err := imaging.Decode(j.data, s.limits)
 	j.data = nil
 	if err != nil {
 		return Outcome{}, decodeError(err)
@@ -79,6 +79,9 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		ID: r.ID, Status: request.StatusSucceeded, Complete: true,
 		Tissues: tissues(s.model.it.Manifest(), w.classes),
 		Image:   &request.Dimensions{Width: width, Height: height},
+	}
+	for _, flag := range info.Flags {
+		result.Image.Flags = append(result.Image.Flags, string(flag))
 	}
 	if !r.Output.Discard {
 		if err := w.write(ctx, s.store.it, r, &result); err != nil {
