@@ -143,6 +143,10 @@ fuzz: $(RUNTIME) ## run every fuzz target for FUZZTIME (default 60s)
 bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (minutes)
 	internal/dev/benchmark/run.sh
 
+.PHONY: bench-volume
+bench-volume: $(RUNTIME) ## time a whole scan in three planes, as a number of slices
+	go test ./internal/volume/threeplane -run '^$$' -bench Scan -benchtime 3x | grep -E 'slices/scan|FAIL'
+
 # The durable queue: killed 1,000 times, cut off from power at every change of its
 # files, three days offline. `make test` has a short form of each.
 QUEUE_TEST = nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/queue
@@ -157,6 +161,10 @@ powercut: ## open the queue on 12,000 disks that a power cut can leave (needs st
 .PHONY: offline
 offline: ## 50,000 answers that wait for the network, over two restarts
 	$(QUEUE_TEST) -run WaitForDays -undelivered 50000
+
+.PHONY: burst
+burst: $(RUNTIME) ## 8,000 requests at full speed, each of which must be answered
+	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run BurstOfRequests -burst 8000
 
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput

@@ -2,8 +2,6 @@ package segmentation
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"image"
@@ -13,7 +11,6 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/model"
 )
 
@@ -24,7 +21,10 @@ const maxNetworkBytes = 1 << 30
 type Model struct {
 	manifest model.Manifest
 	opts     Options
-	session  *ort.DynamicAdvancedSession
+	network  *network
+	session  *ort.DynamicAdvancedSession // of slices of up to commonPixels
+	medium   passingSession              // of those of up to largePixels
+	turn     chan struct{}               // held by the one above, which has a session of its own
 	cache    cache
 
 	mu     sync.RWMutex // read-held by every run
@@ -49,42 +49,47 @@ func Open(dir string, opts Options) (*Model, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, manifest.File)
-	network, err := boundedfile.Read(path, maxNetworkBytes)
+	network, err := openNetwork(path, manifest.SHA256)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, err)
-	}
-	if sum := sha256.Sum256(network); hex.EncodeToString(sum[:]) != manifest.SHA256 {
-		return nil, fmt.Errorf("%w: %s has sha256 %x, and the manifest says %s", model.ErrChecksum, path, sum, manifest.SHA256)
-	}
-	if err := loadRuntime(opts.Library); err != nil {
 		return nil, err
 	}
-	m := &Model{manifest: *manifest, opts: opts}
-	if err := m.start(network); err != nil {
+	m := &Model{manifest: *manifest, opts: opts, network: network, turn: make(chan struct{}, 1)}
+	m.medium.open = m.open
+	if m.session, err = m.open(); err != nil {
+		network.close()
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	if err := m.probe(); err != nil {
 		m.Close()
 		return nil, fmt.Errorf("try %s: %w: %w", path, model.ErrNetwork, err)
 	}
+	returnMemory() // some 4 MB that reading and optimising the network took
 	return m, nil
 }
 
-func (m *Model) start(network []byte) error {
+// open makes a session of the network.
+func (m *Model) open() (*ort.DynamicAdvancedSession, error) {
+	content, err := m.network.read()
+	if err != nil {
+		return nil, err
+	}
+	if err := loadRuntime(m.opts.Library); err != nil {
+		return nil, err
+	}
 	options, err := sessionOptions(m.opts.Threads)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRuntime, err)
+		return nil, fmt.Errorf("%w: %w", ErrRuntime, err)
 	}
 	defer options.Destroy()
 	inputs := []string{m.manifest.Input.Name}
 	if m.manifest.Normalisation.Kind == model.NormalisationPercentileWindow {
 		inputs = append(inputs, m.manifest.Normalisation.Input)
 	}
-	m.session, err = ort.NewDynamicAdvancedSessionWithONNXData(network, inputs, []string{m.manifest.Output.Name}, options)
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(content, inputs, []string{m.manifest.Output.Name}, options)
 	if err != nil {
-		return fmt.Errorf("%w: %w", model.ErrNetwork, reason(err))
+		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, reason(err))
 	}
-	return nil
+	return session, nil
 }
 
 // probe runs the network on black images of the two smallest oblong sizes, with
@@ -132,6 +137,10 @@ func (m *Model) Manifest() *model.Manifest { return &m.manifest }
 // must have width x height elements. slice may have any size up to
 // Options.MaxPixels and is not changed.
 //
+// What is far larger than the slices that models are made for is worked on in
+// tiles that overlap, one such slice at a time, so that the memory of a run does
+// not grow with the slice and is given back: see commonPixels to tilePixels.
+//
 // An error wraps ErrSize, ErrTooLarge, model.ErrNetwork, ErrRuntime, ErrClosed or
 // the context's; mask is undefined then. When ctx ends the run ends soon after.
 func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
@@ -150,43 +159,98 @@ func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) er
 	if m.closed {
 		return fmt.Errorf("segment: %w", ErrClosed)
 	}
-	s := padded(&m.manifest, width, height)
+	var window Window
+	if n := m.manifest.Normalisation; n.Kind == model.NormalisationPercentileWindow {
+		counts := histogram(slice)
+		window = PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
+	}
+	if err := m.segment(ctx, slice, mask, window); err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	return nil
+}
+
+// segment runs the network over the slice, in one piece or in tiles.
+func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, window Window) error {
+	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+	whole := tile{outer: image.Rect(0, 0, width, height), inner: image.Rect(0, 0, width, height)}
+	pixels := padded(&m.manifest, width, height).pixels()
+	if pixels <= commonPixels {
+		return m.segmentTile(ctx, m.session, slice, mask, window, whole)
+	}
+	if pixels <= largePixels {
+		session, err := m.medium.acquire()
+		if err != nil {
+			return err
+		}
+		defer m.medium.release()
+		return m.segmentTile(ctx, session, slice, mask, window, whole)
+	}
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	session, err := m.open()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		session.Destroy() // an error would not undo the mask
+		returnMemory()
+		m.medium.tidy()
+	}()
+	if pixels <= tilePixels {
+		return m.segmentTile(ctx, session, slice, mask, window, whole)
+	}
+	for part := range tiles(width, height, m.manifest.Input.SizeMultiple) {
+		if err := m.segmentTile(ctx, session, slice, mask, window, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segmentTile runs the network over the outer rectangle of a tile, and sets the
+// mask in the inner one.
+func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSession, slice *image.Gray, mask []uint8, window Window, part tile) error {
+	s := padded(&m.manifest, part.outer.Dx(), part.outer.Dy())
 	t := m.cache.take(s)
 	if t == nil {
 		var err error
 		if t, err = newTensors(&m.manifest, s); err != nil {
-			return fmt.Errorf("segment: %w", err)
+			return err
 		}
 	}
 	defer m.cache.put(t)
 
-	t.setImage(slice)
+	t.setImage(slice.SubImage(part.outer.Add(slice.Rect.Min)).(*image.Gray))
 	if t.window != nil {
-		n := m.manifest.Normalisation
-		counts := histogram(slice)
-		w := PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
-		t.window[0], t.window[1] = w.Low, w.High
+		t.window[0], t.window[1] = window.Low, window.High
 	}
-	if err := m.run(ctx, t); err != nil {
-		return fmt.Errorf("segment: %w", err)
+	if err := m.run(ctx, session, t); err != nil {
+		return err
 	}
-	if largest := t.mask(mask, width, height); int(largest) >= len(m.manifest.Classes) {
-		return fmt.Errorf("segment: %w: a pixel has class %d, and the manifest has %d classes", model.ErrNetwork, largest, len(m.manifest.Classes))
+	width := slice.Rect.Dx()
+	to := mask[part.inner.Min.Y*width+part.inner.Min.X:]
+	if largest := t.mask(to, width, part.inner.Sub(part.outer.Min)); int(largest) >= len(m.manifest.Classes) {
+		return fmt.Errorf("%w: a pixel has class %d, and the manifest has %d classes", model.ErrNetwork, largest, len(m.manifest.Classes))
 	}
 	return nil
 }
 
 // run runs the network, and stops it when ctx ends.
-func (m *Model) run(ctx context.Context, t *tensors) error {
+func (m *Model) run(ctx context.Context, session *ort.DynamicAdvancedSession, t *tensors) error {
 	if ctx.Done() == nil {
-		return m.failure(m.session.RunWithOptions(t.inputs, t.outputs, t.options))
+		return m.failure(session.RunWithOptions(t.inputs, t.outputs, t.options))
 	}
 	terminated := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(terminated)
 		t.options.Terminate()
 	})
-	err := m.session.RunWithOptions(t.inputs, t.outputs, t.options)
+	err := session.RunWithOptions(t.inputs, t.outputs, t.options)
 	if !stop() {
 		<-terminated
 		t.options.UnsetTerminate()
@@ -214,7 +278,7 @@ func (m *Model) Close() error {
 	}
 	m.closed = true
 	m.cache.clear()
-	if err := m.session.Destroy(); err != nil {
+	if err := errors.Join(m.session.Destroy(), m.medium.close(), m.network.close()); err != nil {
 		return fmt.Errorf("close the model: %w", errors.Join(ErrRuntime, err))
 	}
 	return nil

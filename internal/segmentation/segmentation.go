@@ -39,8 +39,9 @@ type Options struct {
 	// Threads is the number of threads that work on one slice. Default 1: for
 	// a stream of slices, several callers of Segment use several cores better.
 	Threads int
-	// MaxPixels is the largest width times height that Segment takes.
-	// Default DefaultMaxPixels.
+	// MaxPixels is the largest width times height that Segment takes. It
+	// bounds time, not memory: large slices are run in tiles. Default
+	// DefaultMaxPixels.
 	MaxPixels int64
 }
 

@@ -16,6 +16,8 @@ import (
 // Input.SizeMultiple.
 type size struct{ height, width int }
 
+func (s size) pixels() int { return s.height * s.width }
+
 // padded returns the smallest size that m takes an image in.
 func padded(m *model.Manifest, width, height int) size {
 	up := func(n int) int { return (n + m.Input.SizeMultiple - 1) / m.Input.SizeMultiple * m.Input.SizeMultiple }
@@ -149,17 +151,17 @@ func pad[T uint8 | float32](to []T, s size, slice *image.Gray) {
 	clear(to[height*s.width:])
 }
 
-// mask copies the classes of the upper left width x height pixels and returns
-// the largest of them.
-func (t *tensors) mask(mask []uint8, width, height int) uint8 {
+// mask copies the classes of the pixels in r to mask, whose rows begin stride
+// elements apart, and returns the largest of them.
+func (t *tensors) mask(mask []uint8, stride int, r image.Rectangle) uint8 {
 	if t.output.float32 != nil {
-		t.argmax(mask, width, height)
+		t.argmax(mask, stride, r)
 		return 0
 	}
 	var largest uint8
-	for y := range height {
-		row := mask[y*width:][:width]
-		copy(row, t.output.uint8[y*t.size.width:])
+	for y := range r.Dy() {
+		row := mask[y*stride:][:r.Dx()]
+		copy(row, t.output.uint8[(r.Min.Y+y)*t.size.width+r.Min.X:])
 		for _, v := range row {
 			largest = max(largest, v)
 		}
@@ -169,16 +171,16 @@ func (t *tensors) mask(mask []uint8, width, height int) uint8 {
 
 // argmax sets each pixel of mask to the class with the largest score, of equal
 // ones to the first.
-func (t *tensors) argmax(mask []uint8, width, height int) {
-	plane := t.size.height * t.size.width
-	best := make([]float32, width)
-	for y := range height {
-		row := mask[y*width:][:width]
+func (t *tensors) argmax(mask []uint8, stride int, r image.Rectangle) {
+	plane := t.size.pixels()
+	best := make([]float32, r.Dx())
+	for y := range r.Dy() {
+		row := mask[y*stride:][:r.Dx()]
 		clear(row)
-		copy(best, t.output.float32[y*t.size.width:])
+		start := (r.Min.Y+y)*t.size.width + r.Min.X
+		copy(best, t.output.float32[start:])
 		for class := 1; class*plane < len(t.output.float32); class++ {
-			scores := t.output.float32[class*plane+y*t.size.width:][:width]
-			for x, score := range scores {
+			for x, score := range t.output.float32[class*plane+start:][:r.Dx()] {
 				if score > best[x] {
 					best[x], row[x] = score, uint8(class)
 				}

@@ -156,7 +156,12 @@ func (c *checker) labelled(ctx context.Context, p pair, counts tally) (int, erro
 	if head.Size != truth.Size {
 		return 0, fmt.Errorf("%w: %s has %v voxels, and its labels %v", ErrLabels, p.image, head.Size, truth.Size)
 	}
-	grey, labels := head.Grey(isGrey), make([]uint8, len(truth.Values))
+	grey, labels := head.Grey(), make([]uint8, len(truth.Values))
+	if isGrey {
+		for i, v := range head.Values {
+			grey[i] = uint8(v)
+		}
+	}
 	for i, v := range truth.Values {
 		if v < 0 || v > 255 || v != float32(uint8(v)) {
 			return 0, fmt.Errorf("%w: %s has a label %v, and labels are whole numbers up to 255", ErrLabels, p.labels, v)

@@ -133,6 +133,9 @@ func summary(r request.Result) string {
 		}
 	}
 	fmt.Fprintf(&b, "  %.1f ms", r.Timings.Total)
+	if len(r.Image.Flags) > 0 {
+		fmt.Fprintf(&b, "  (look at it: %s)", strings.Join(r.Image.Flags, ", "))
+	}
 	return b.String()
 }
 

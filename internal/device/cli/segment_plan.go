@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -51,10 +50,15 @@ func newPlan(out string, images []string, overlay bool, stat func(string) (fs.Fi
 		masks[t.mask] = image
 		info, err := stat(image)
 		if err == nil {
-			t.image, err = resolve(image)
+			t.image, err = filepath.EvalSymlinks(image)
 		}
-		if err != nil {
-			t.problem = cause(err)
+		if err == nil {
+			t.image, err = filepath.Abs(t.image)
+		}
+		if path := new(fs.PathError); errors.As(err, &path) {
+			t.problem = path.Err // without the path
+		} else if err != nil {
+			t.problem = err
 		} else {
 			sources[inodeOf(info)] = image
 			if folder := filepath.Dir(t.image); !folders[folder] {
@@ -79,27 +83,6 @@ func newPlan(out string, images []string, overlay bool, stat func(string) (fs.Fi
 type inode struct{ device, number uint64 }
 
 func inodeOf(info fs.FileInfo) inode {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return inode{}
-	}
+	s := info.Sys().(*syscall.Stat_t) // on Linux
 	return inode{uint64(s.Dev), s.Ino}
-}
-
-// resolve makes a path absolute and free of links.
-func resolve(path string) (string, error) {
-	resolved, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return "", err
-	}
-	return filepath.Abs(resolved)
-}
-
-// cause is what the system says of a path, without the path.
-func cause(err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -18,29 +19,59 @@ import (
 )
 
 type volumeFlags struct {
+	out      string
+	model    string
+	library  string
+	workers  int
 	describe bool
 	at       []string
 	json     bool
 	options  volume.Options
+	seg      bool
+	// deidentify leaves the patient out of the SEG.
+	deidentify bool
 }
 
 func volumeCommand() *cobra.Command {
 	var f volumeFlags
 	cmd := &cobra.Command{
-		Use:   "volume --describe SCAN",
-		Short: "Say what is read of a whole scan: its grid, values and every choice made",
-		Long: "Read SCAN, a NIfTI file or a folder, zip or file of DICOM images, and say what was read, without running the model.\n" +
-			"Nothing of the patient is told. A scan that cannot be read right is refused with the reason (exit code 2).",
-		Example: "  brainseg volume --describe head.nii.gz\n  brainseg volume --describe --at=0,0,0 --json series/",
-		Args:    arguments(cobra.ExactArgs(1)),
+		Use:   "volume (--out DIR SCAN... | --describe SCAN)",
+		Short: "Segment whole scans, NIfTI or DICOM, or say what is read of one",
+		Long: "Segment each SCAN, a NIfTI file or a folder, zip or file of DICOM images, in three planes. DIR gets the labels on the scan's own grid\n" +
+			"(NAME" + labelsSuffix + "), what they mean, the tissues' volumes in ml (NAME" + figuresSuffix + ", and a line of " + tableName + "), and a page to look at\n" +
+			"(NAME" + reportSuffix + "). With --seg, a DICOM series gets a DICOM Segmentation object too (NAME" + segSuffix + ").\n" +
+			"With --describe, say what was read of SCAN, without running the model. Nothing of the patient is told but in the SEG, which\n" +
+			"belongs to the study.\n" +
+			"A scan that cannot be read right is refused with the reason; the exit code is 2 where all were.",
+		Example: "  brainseg volume --out out head.nii.gz\n  brainseg volume --out out --seg series/\n  brainseg volume --out out series/ other.zip\n  brainseg volume --describe --at=0,0,0 --json series/",
+		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !f.describe {
-				return usageError{errors.New("whole scans are not segmented yet; --describe says what is read of one")}
+			switch {
+			case f.describe && f.out != "":
+				return usageError{errors.New("--describe and --out exclude each other")}
+			case f.describe && f.seg:
+				return usageError{errors.New("--seg goes with --out")}
+			case f.describe && len(args) > 1:
+				return usageError{errors.New("--describe takes one SCAN")}
+			case f.describe:
+				return f.run(cmd, args[0])
+			case f.out == "":
+				return usageError{errors.New("--out DIR is required, or --describe")}
+			case len(f.at) > 0 || f.json:
+				return usageError{errors.New("--at and --json go with --describe")}
+			case f.deidentify && !f.seg:
+				return usageError{errors.New("--deidentify goes with --seg; the other results never name the patient")}
 			}
-			return f.run(cmd, args[0])
+			return f.segmentScans(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().BoolVar(&f.describe, "describe", false, "say what is read (required)")
+	cmd.Flags().StringVar(&f.out, "out", "", "folder for the results")
+	cmd.Flags().BoolVar(&f.seg, "seg", false, "also write a DICOM SEG of each DICOM series, for PACS and viewers")
+	cmd.Flags().BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of the SEG; UIDs stay")
+	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
+	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
+	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "slices in work at the same time")
+	cmd.Flags().BoolVar(&f.describe, "describe", false, "say what is read, and segment nothing")
 	cmd.Flags().StringArrayVar(&f.at, "at", nil, "also tell the value at X,Y,Z in mm to the right, front and top (can be repeated)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "JSON instead of a table (the default where the output is no terminal)")
 	cmd.Flags().StringVar(&f.options.Assume, "assume", "", "orientation of a scan that records none: RAS")

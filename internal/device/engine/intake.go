@@ -11,7 +11,6 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/claim"
-	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 // intake takes jobs from the queue, has their images fetched, and hands them to
@@ -184,9 +183,6 @@ func (in *intake) launch() {
 		}
 	}
 }
-
-// errGivenUp is the answer to a request whose image does not come.
-var errGivenUp = request.NewError(request.CodeStorageUnavailable, "read image: the storage does not answer", nil)
 
 // lag has a job lose its place in the order, and later the read given up.
 func (in *intake) lag(j *Job) {

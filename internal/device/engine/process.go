@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image/color"
 	"strings"
 	"time"
 
@@ -46,7 +45,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		lap = now
 	}
 
-	slice, _, err := imaging.Decode(j.data, s.limits)
+	slice, info, err := imaging.Decode(j.data, s.limits)
 	j.data, j.Request.Image.Inline, r.Image.Inline = nil, nil, nil // the garbage collector's
 	j.hold.Release()
 	if err != nil {
@@ -80,6 +79,9 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		ID: r.ID, Status: request.StatusSucceeded, Complete: true,
 		Tissues: tissues(s.model.it.Manifest(), w.classes),
 		Image:   &request.Dimensions{Width: width, Height: height},
+	}
+	for _, flag := range info.Flags {
+		result.Image.Flags = append(result.Image.Flags, string(flag))
 	}
 	if !r.Output.Discard {
 		err = w.write(ctx, s.store.it, r, &result)
@@ -153,16 +155,6 @@ func tissues(m *model.Manifest, mask []uint8) []request.Tissue {
 		list = append(list, t)
 	}
 	return list
-}
-
-func palette(m *model.Manifest) imaging.Palette {
-	p := make(imaging.Palette, len(m.Classes))
-	for _, class := range m.Classes {
-		if class.Value != 0 {
-			p[class.Value] = color.RGBA(class.RGBA())
-		}
-	}
-	return p
 }
 
 func milliseconds(d time.Duration) float64 {

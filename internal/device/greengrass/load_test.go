@@ -3,6 +3,7 @@ package greengrass
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -90,11 +91,11 @@ func until(t testing.TB, what string, condition func() bool) {
 	}
 }
 
+// burst is the number of requests at full speed: make burst sends 8,000.
+var burst = flag.Int("burst", 2000, "requests of the burst")
+
 func TestABurstOfRequestsIsAnsweredToTheLastOne(t *testing.T) {
-	n := 8000
-	if testing.Short() {
-		n = 2000
-	}
+	n := *burst
 	d := newDevice(t, nucleus.Classic, nil)
 	d.slice("a.png")
 	d.launch()

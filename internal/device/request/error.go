@@ -47,6 +47,14 @@ func NewError(code Code, message string, cause error) *Error {
 	return &Error{Code: code, Message: message, cause: cause}
 }
 
+// WithSummary returns the error with a sentence for those who did not send the
+// request, where Message says more than they may know.
+func (e *Error) WithSummary(summary string) *Error {
+	with := *e
+	with.summary = summary
+	return &with
+}
+
 func (e *Error) Error() string {
 	if e.cause == nil {
 		return e.Message

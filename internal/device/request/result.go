@@ -59,10 +59,12 @@ type Tissue struct {
 	Share  float64 `json:"share"` // of the pixels that are not background (class 0); 0 for background itself
 }
 
-// Dimensions of an image in pixels.
+// Dimensions of an image in pixels, and what is odd about it.
 type Dimensions struct {
 	Width  int `json:"width"`
 	Height int `json:"height"`
+	// Flags name what may have spoilt the mask, in the words of package imaging.
+	Flags []string `json:"flags,omitempty"`
 }
 
 // Model identifies the model that made a mask.

@@ -9,7 +9,6 @@ package boltfile
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -18,7 +17,6 @@ import (
 	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 )
 
 // File is a database in a file. One goroutine at a time opens, updates and closes
@@ -84,13 +82,6 @@ func (f *File) Open(copied bool, load func(file io.ReaderAt, size int64) error) 
 	f.db = db
 	f.releaseMapping()
 	return fresh, nil
-}
-
-// unusable tells whether a new file must take the place of one that met err. What
-// another process holds, or may not be read, is not damaged. A disk that does not
-// read keeps nobody from starting, but later it may read again.
-func unusable(err error, again bool) bool {
-	return errors.Is(err, ErrDamaged) || errors.Is(err, errFault) || !again && errors.Is(err, unix.EIO)
 }
 
 // verify syncs the file, so that what a killed process has left is on the disk
@@ -171,24 +162,6 @@ func (f *File) copy() error {
 		os.Remove(f.temporary())
 	}
 	return err
-}
-
-// setAside gives the file a name of its own, which is never used again.
-func (f *File) setAside(cause error) error {
-	for i := 1; ; i++ {
-		path := fmt.Sprintf("%s.damaged-%d", f.Path, i)
-		if _, err := os.Lstat(path); err == nil {
-			continue
-		}
-		if err := os.Rename(f.Path, path); err != nil {
-			return err
-		}
-		if err := SyncFolder(f.folder()); err != nil {
-			return err
-		}
-		f.Damaged(path, cause)
-		return nil
-	}
 }
 
 // Close closes the file.
