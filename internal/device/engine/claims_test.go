@@ -110,3 +110,37 @@ func TestAnOverlayThatCannotBeWrittenDoesNotUndoTheMask(t *testing.T) {
 	}
 	checkSchema(t, schemas.Result, r)
 }
+
+// hanging is a store whose writes do not come back before it is told.
+type hanging struct {
+	Store
+	began, back chan struct{}
+}
+
+func (s hanging) Write(ctx context.Context, destination string, data []byte, options store.WriteOptions) (store.Written, error) {
+	close(s.began)
+	<-s.back
+	return s.Store.Write(ctx, destination, data, options)
+}
+
+func TestTheEndDoesNotWaitForAWriteThatHangs(t *testing.T) {
+	began, back := make(chan struct{}), make(chan struct{})
+	b := start(t, func(_ *config.Config, d *Deps) {
+		d.OpenStore = func(cfg config.Config) (Store, error) {
+			s, err := openStore(cfg)
+			return hanging{s, began, back}, err
+		}
+	})
+	answers := make(chan request.Result, 2)
+	b.Submit(t.Context(), anybody, request.Request{ID: "a", Image: request.Image{Inline: ramp(t, 12, 5)}}, func(o Outcome) { answers <- o.Result })
+	<-began
+	b.callOff()
+	if r := <-answers; r.Error == nil || r.Error.Code != request.CodeStopping {
+		t.Errorf("result %+v, error %+v", r, r.Error)
+	}
+	close(back)
+	b.wg.Wait()
+	if len(answers) != 0 {
+		t.Error("the request was answered twice")
+	}
+}
