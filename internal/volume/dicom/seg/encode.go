@@ -31,7 +31,7 @@ func (e *encoder) write(b []byte) {
 }
 
 // head writes the head of an element.
-func (e *encoder) head(tag uint32, vr string, length int) {
+func (e *encoder) head(tag uint32, vr string, length uint32) {
 	if tag <= e.last && e.err == nil {
 		e.err = fmt.Errorf("element %08x after %08x", tag, e.last)
 	}
@@ -40,7 +40,7 @@ func (e *encoder) head(tag uint32, vr string, length int) {
 	b = append(binary.LittleEndian.AppendUint16(b, uint16(tag)), vr...)
 	switch vr {
 	case "OB", "SQ":
-		b = binary.LittleEndian.AppendUint32(append(b, 0, 0), uint32(length))
+		b = binary.LittleEndian.AppendUint32(append(b, 0, 0), length)
 	default:
 		if length > 0xffff && e.err == nil {
 			e.err = fmt.Errorf("element %08x has %d bytes, which are too many", tag, length)
@@ -52,7 +52,7 @@ func (e *encoder) head(tag uint32, vr string, length int) {
 
 // bytes writes an element with padding to an even length.
 func (e *encoder) bytes(tag uint32, vr string, value []byte) {
-	e.head(tag, vr, len(value)+len(value)%2)
+	e.head(tag, vr, uint32(len(value)+len(value)%2))
 	e.write(value)
 	if len(value)%2 == 0 {
 		return

@@ -52,7 +52,7 @@ func (o *object) pixelBytes() int64 {
 // without a gap, in the middle of a byte too.
 func (o *object) pixels(e *encoder) {
 	length := o.pixelBytes()
-	e.head(0x7fe00010, "OB", int(length+length%2))
+	e.head(0x7fe00010, "OB", uint32(length+length%2))
 	var packed [4096]byte
 	n, bit := 0, byte(1)
 	for _, s := range o.segments {
