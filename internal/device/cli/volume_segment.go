@@ -146,10 +146,12 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 		Classes: len(manifest.Classes), Workers: f.workers, Progress: func(done, total int) { bar.Count("segmenting", done, total) },
 	})
 	bar.End()
-	if errors.Is(err, threeplane.ErrEmpty) {
+	switch {
+	case errors.Is(err, threeplane.ErrEmpty):
 		return volume.Refuse(volume.CodeNoSignal, err.Error(), "look at the scan in a viewer")
-	}
-	if err != nil {
+	case errors.Is(err, threeplane.ErrTooLarge):
+		return volume.Refuse(volume.CodeTooLarge, err.Error(), "correct the voxel sizes if they are wrong, or cut the scan to the head")
+	case err != nil:
 		return err
 	}
 	in := report.Input{
