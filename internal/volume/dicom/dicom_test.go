@@ -338,6 +338,23 @@ func TestPaddingKeepsItsValueAndIsKnown(t *testing.T) {
 	}
 }
 
+func TestPaddingIsNoTissueWhereEachSliceHasItsOwnScaling(t *testing.T) {
+	list := all(stack(4), image{padding: 0, intercept: "0"})
+	for k := range list {
+		list[k] = list[k].with(image{slope: fmt.Sprint(k + 1)})
+		list[k][pixelData].([]uint16)[5] = 0
+	}
+	s, err := readImages(t, list, explicitLE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range s.Values {
+		if padded := i%(wide*high) == 5 || i == 0; math.IsNaN(float64(v)) != padded {
+			t.Errorf("voxel %d is %v", i, v)
+		}
+	}
+}
+
 func TestSeveralVolumesInASeriesAreChosenByNumber(t *testing.T) {
 	echoes := append(all(stack(4), image{echoTime: "10"}), all(stack(4), image{echoTime: "2.5", pixelData: make([]uint16, wide*high)})...)
 	dir := folder(t, files(echoes, implicitLE))
