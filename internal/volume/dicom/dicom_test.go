@@ -239,6 +239,7 @@ func TestImagesThatAreNoOneVolumeAreRefusedWithTheReason(t *testing.T) {
 		{"slices kilometres apart", []image{slice(0), slice(1).with(image{position: `-10\-20\1e6`})}, volume.CodeBadGeometry, "ImagePositionPatient"},
 		{"no rows", all(stack(4), image{rows: nil}), volume.CodeBadHeader, "Rows"},
 		{"no columns", all(stack(4), image{columns: 0}), volume.CodeBadHeader, "Columns"},
+		{"sides whose product overflows", all(stack(4), image{rows: raw{"UL", []byte{255, 255, 255, 255}}, columns: raw{"UL", []byte{255, 255, 255, 255}}, spacing: `1e-8\1e-8`}), volume.CodeTooLarge, "too large"},
 		{"other spacing in one", append(stack(3), slice(3).with(image{spacing: `3\2.1`})), volume.CodeMixedSeries, "PixelSpacing"},
 		{"other size in one", append(stack(3), slice(3).with(image{rows: 2})), volume.CodeMixedSeries, "Rows"},
 		{"other orientation in one", append(stack(3), slice(3).with(image{orientation: `1\0\0\0\0\1`})), volume.CodeMixedSeries, "orientation"},
