@@ -327,6 +327,42 @@ func TestWhatOverflowsIsHandedOverInsteadOfDropped(t *testing.T) {
 	}
 }
 
+func TestASubscriptionThatIsFinishedHandlesWhatHasCome(t *testing.T) {
+	s := newServer(t)
+	c := s.connect()
+	release := make(chan struct{})
+	var started, handled atomic.Int64
+	sub, err := c.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "t"}, func(ctx context.Context, _ ggipc.TopicMessage) {
+		if started.Add(1); ctx.Err() != nil {
+			t.Error("the handler's context has ended")
+		}
+		<-release
+		handled.Add(1)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := c.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "u"}, func(context.Context, ggipc.TopicMessage) {
+		started.Add(100)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seen.Close()
+	for range 5 {
+		s.event(1, helloEvent)
+	}
+	s.event(2, helloEvent) // comes after them, and is handled at once
+	until(t, func() bool { return started.Load() == 101 })
+	sub.Finish()
+	<-sub.Done()
+	close(release)
+	until(t, func() bool { return handled.Load() == 5 })
+	if sub.Dropped() != 0 {
+		t.Errorf("%d dropped", sub.Dropped())
+	}
+}
+
 func TestQueueIsBoundedInBytesToo(t *testing.T) {
 	s := newServer(t)
 	c := s.connect(func(o *ggipc.Options) { o.QueueBytes = 10 })

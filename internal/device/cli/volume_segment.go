@@ -39,7 +39,10 @@ const (
 // scanName is what a scan's results are called: the name of its file or folder
 // without the ending.
 func scanName(path string) string {
-	name := filepath.Base(filepath.Clean(path))
+	name := filepath.Base(path)
+	if absolute, err := filepath.Abs(path); err == nil { // "." has a name too
+		name = filepath.Base(absolute)
+	}
 	for _, ending := range []string{".nii.gz", ".nii", ".hdr.gz", ".hdr", ".img.gz", ".img", ".zip", ".dcm"} {
 		if len(name) > len(ending) && strings.EqualFold(name[len(name)-len(ending):], ending) {
 			return name[:len(name)-len(ending)]
@@ -48,16 +51,37 @@ func scanName(path string) string {
 	return name
 }
 
-// segmentScans segments scans one after the other. One that is refused or fails
-// does not keep the others from being done.
-func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+// checkResults refuses scans of which two would share their results, or one would
+// be replaced by another's: BIDS and others name files as results are named.
+func (f *volumeFlags) checkResults(paths []string) error {
 	names := make(map[string]string)
+	scans := make(map[inode]string)
 	for _, path := range paths {
 		name := scanName(path)
 		if other, taken := names[name]; taken {
-			return usageError{fmt.Errorf("%s and %s would both be written to %s; use two folders", other, path, filepath.Join(f.out, name+labelsSuffix))}
+			return fmt.Errorf("%s and %s would both be written to %s; use two folders", other, path, filepath.Join(f.out, name+labelsSuffix))
 		}
 		names[name] = path
+		if info, err := os.Stat(path); err == nil { // of others the reader tells
+			scans[inodeOf(info)] = path
+		}
+	}
+	for name, path := range names {
+		for _, suffix := range []string{labelsSuffix, bidsSuffix, snapSuffix, reportSuffix, pictureSuffix, figuresSuffix, segSuffix} {
+			result := filepath.Join(f.out, name+suffix)
+			if info, err := os.Stat(result); err == nil && scans[inodeOf(info)] != "" {
+				return fmt.Errorf("%s would be overwritten by a result of %s; choose another --out", scans[inodeOf(info)], path)
+			}
+		}
+	}
+	return nil
+}
+
+// segmentScans segments scans one after the other. One that is refused or fails
+// does not keep the others from being done.
+func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+	if err := f.checkResults(paths); err != nil {
+		return usageError{err}
 	}
 	// A scan is a few large pieces of memory: collecting garbage often costs little,
 	// and keeps the peak near what is in use.
@@ -122,10 +146,12 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 		Classes: len(manifest.Classes), Workers: f.workers, Progress: func(done, total int) { bar.Count("segmenting", done, total) },
 	})
 	bar.End()
-	if errors.Is(err, threeplane.ErrEmpty) {
+	switch {
+	case errors.Is(err, threeplane.ErrEmpty):
 		return volume.Refuse(volume.CodeNoSignal, err.Error(), "look at the scan in a viewer")
-	}
-	if err != nil {
+	case errors.Is(err, threeplane.ErrTooLarge):
+		return volume.Refuse(volume.CodeTooLarge, err.Error(), "correct the voxel sizes if they are wrong, or cut the scan to the head")
+	case err != nil:
 		return err
 	}
 	in := report.Input{
