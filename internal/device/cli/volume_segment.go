@@ -8,10 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"time"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/model"
@@ -36,28 +33,13 @@ const (
 	tableName     = "volumes.csv"
 )
 
-// scanName is what a scan's results are called: the name of its file or folder
-// without the ending.
-func scanName(path string) string {
-	name := filepath.Base(path)
-	if absolute, err := filepath.Abs(path); err == nil { // "." has a name too
-		name = filepath.Base(absolute)
-	}
-	for _, ending := range []string{".nii.gz", ".nii", ".hdr.gz", ".hdr", ".img.gz", ".img", ".zip", ".dcm"} {
-		if len(name) > len(ending) && strings.EqualFold(name[len(name)-len(ending):], ending) {
-			return name[:len(name)-len(ending)]
-		}
-	}
-	return name
-}
-
 // checkResults refuses scans of which two would share their results, or one would
 // be replaced by another's: BIDS and others name files as results are named.
 func (f *volumeFlags) checkResults(paths []string) error {
 	names := make(map[string]string)
 	scans := make(map[inode]string)
 	for _, path := range paths {
-		name := scanName(path)
+		name := scan.Name(path)
 		if other, taken := names[name]; taken {
 			return fmt.Errorf("%s and %s would both be written to %s; use two folders", other, path, filepath.Join(f.out, name+labelsSuffix))
 		}
@@ -139,7 +121,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 			return err
 		}
 	}
-	name := scanName(path)
+	name := scan.Name(path)
 	manifest := network.Manifest()
 	bar := display.Begin()
 	result, err := threeplane.Segment(ctx, &s.Volume, network, threeplane.Options{
@@ -162,7 +144,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 	}
 	r := report.Make(in)
 	if f.seg {
-		if err := writeResult(filepath.Join(f.out, name+segSuffix), func(w io.Writer) error {
+		if err := report.WriteFile(filepath.Join(f.out, name+segSuffix), func(w io.Writer) error {
 			return seg.Write(w, &result.Labels, origin.DICOM, f.segOptions(manifest))
 		}); err != nil {
 			return err
@@ -179,7 +161,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 		{figuresSuffix, r.WriteJSON},
 		{labelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &result.Labels, origin.NIfTI) }},
 	} {
-		if err := writeResult(filepath.Join(f.out, name+file.suffix), file.write); err != nil {
+		if err := report.WriteFile(filepath.Join(f.out, name+file.suffix), file.write); err != nil {
 			return err
 		}
 	}
@@ -189,20 +171,15 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 	return f.tell(display.Out(), r, relative(filepath.Join(f.out, name)))
 }
 
-// writeResult writes a file whole or not at all.
-func writeResult(path string, write func(io.Writer) error) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o640))
-	if err != nil {
-		return fmt.Errorf("write a result: %w", err)
+// tell prints what a person wants to know first, and where the rest is.
+func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
+	extra := ""
+	if f.seg {
+		extra = fmt.Sprintf("seg       %s%s\n", stem, segSuffix)
 	}
-	defer file.Cleanup()
-	if err := write(file); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	_, err := fmt.Fprintf(w, "%s%slabels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
+		r.Text(), extra, stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
+	return err
 }
 
 func reportClasses(manifest *model.Manifest) []report.Class {
@@ -219,15 +196,4 @@ func (f *volumeFlags) segOptions(manifest *model.Manifest) seg.Options {
 		options.Classes = append(options.Classes, seg.Class(c))
 	}
 	return options
-}
-
-// tell prints what a person wants to know first, and where the rest is.
-func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
-	extra := ""
-	if f.seg {
-		extra = fmt.Sprintf("seg       %s%s\n", stem, segSuffix)
-	}
-	_, err := fmt.Fprintf(w, "%s%slabels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
-		r.Text(), extra, stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
-	return err
 }

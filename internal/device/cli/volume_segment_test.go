@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/brainseg/brainseg/internal/volume/scan"
 )
 
 func TestNoScanIsReplacedByTheResultsOfAnother(t *testing.T) {
@@ -37,7 +39,7 @@ func TestAScanIsCalledByItsFileOrFolder(t *testing.T) {
 	for path, want := range map[string]string{
 		"in/head.nii.gz": "head", "HEAD.NII": "HEAD", "in/series/": "series", ".": "series", "./": "series", "a.b/c.zip": "c", ".nii": ".nii",
 	} {
-		if got := scanName(path); got != want {
+		if got := scan.Name(path); got != want {
 			t.Errorf("%s is called %q, want %q", path, got, want)
 		}
 	}
