@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -131,16 +132,24 @@ func TestTheEndDoesNotWaitForAWriteThatHangs(t *testing.T) {
 			return hanging{s, began, back}, err
 		}
 	})
-	answers := make(chan request.Result, 2)
-	b.Submit(t.Context(), anybody, request.Request{ID: "a", Image: request.Image{Inline: ramp(t, 12, 5)}}, func(o Outcome) { answers <- o.Result })
+	const requests = 40 // for one worker: more than it is handed ahead
+	answers := make(chan request.Result, 2*requests)
+	for i := range requests {
+		b.Submit(t.Context(), anybody, request.Request{ID: strconv.Itoa(i), Image: request.Image{Inline: ramp(t, 12, 5)}}, func(o Outcome) { answers <- o.Result })
+	}
 	<-began
 	b.callOff()
-	if r := <-answers; r.Error == nil || r.Error.Code != request.CodeStopping {
-		t.Errorf("result %+v, error %+v", r, r.Error)
+	if len(answers) != requests {
+		t.Errorf("%d of %d requests are answered at the end", len(answers), requests)
 	}
 	close(back)
 	b.wg.Wait()
-	if len(answers) != 0 {
-		t.Error("the request was answered twice")
+	close(answers)
+	seen := make(map[string]bool)
+	for r := range answers {
+		if seen[r.ID] || r.Error == nil || r.Error.Code != request.CodeStopping {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+		seen[r.ID] = true
 	}
 }

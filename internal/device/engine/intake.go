@@ -281,6 +281,14 @@ func (in *intake) employ(n int) (more int) {
 	return more
 }
 
+// standIn makes a place for one more worker, whatever hangs in the others.
+func (in *intake) standIn() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.workers++
+	in.wanted = in.workers
+}
+
 // answer reports whether a job still is to be answered, once.
 func (in *intake) answer(j *Job) bool {
 	in.mu.Lock()
