@@ -3,9 +3,11 @@ package report
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -86,20 +88,22 @@ func WriteCSV(w io.Writer, rows ...[]string) error {
 }
 
 // AppendCSV adds the line of the scan with that name to the table at path, and the
-// heading where the table is new.
+// heading where the table is new. A table with other columns, as of a model with
+// other classes, is left as it is.
 func (r Report) AppendCSV(path, name string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o640)
 	if err != nil {
 		return fmt.Errorf("add to the table: %w", err)
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return fmt.Errorf("add to the table: %w", err)
-	}
 	rows := [][]string{r.CSVRow(name)}
-	if info.Size() == 0 {
+	switch heading, err := csv.NewReader(file).Read(); {
+	case errors.Is(err, io.EOF):
 		rows = append([][]string{r.CSVHeader()}, rows...)
+	case err != nil:
+		return fmt.Errorf("add to the table: look at the heading of %s: %w", path, err)
+	case !slices.Equal(heading, r.CSVHeader()):
+		return fmt.Errorf("add to the table: %s has other columns; move it away, or name another folder", path)
 	}
 	if err := WriteCSV(file, rows...); err != nil {
 		return fmt.Errorf("add to %s: %w", path, err)
