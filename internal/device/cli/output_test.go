@@ -42,10 +42,11 @@ func TestNamesWithControlCharactersAreEscaped(t *testing.T) {
 	for _, args := range [][]string{
 		{"segment", "--model", model, "--library", library, "--out", t.TempDir(), name},
 		{"segment", "--out", t.TempDir(), name, "other/" + name},
+		{"volume", "--model", model, "--library", library, "--out", t.TempDir(), name},
 	} {
 		cli.Run(t.Context(), args, stderr, stderr)
 	}
-	if strings.Contains(stderr.String(), "\x1b") || strings.Count(stderr.String(), `\x1b]0;owned\x07\x1b[2J.png`) < 2 {
+	if strings.Contains(stderr.String(), "\x1b") || strings.Count(stderr.String(), `\x1b]0;owned\x07\x1b[2J.png`) < 3 {
 		t.Errorf("printed %q", stderr)
 	}
 }

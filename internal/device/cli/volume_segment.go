@@ -12,6 +12,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
@@ -93,10 +94,10 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 			return fmt.Errorf("interrupted after %d of %d scans", i, len(paths))
 		case errors.As(err, &refusal):
 			refused++
-			fmt.Fprintf(display.Messages(), "brainseg: %s: refused (%s): %v\n", path, refusal.Code, refusal)
+			fmt.Fprintf(display.Messages(), "brainseg: %s: refused (%s): %s\n", output.Name(path), refusal.Code, output.Printable(refusal.Error()))
 		default:
 			failed++
-			fmt.Fprintf(display.Messages(), "brainseg: %s: %v\n", path, err)
+			fmt.Fprintf(display.Messages(), "brainseg: %s: %s\n", output.Name(path), output.Printable(err.Error()))
 		}
 	}
 	switch {
@@ -168,7 +169,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 	if err := r.AppendCSV(filepath.Join(f.out, tableName), name); err != nil {
 		return err
 	}
-	return f.tell(display.Out(), r, relative(filepath.Join(f.out, name)))
+	return f.tell(display.Out(), r, output.Name(relative(filepath.Join(f.out, name))))
 }
 
 // tell prints what a person wants to know first, and where the rest is.
