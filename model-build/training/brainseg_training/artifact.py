@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from . import export, manifest
-from .enet import ENet
+from .enet import ENet, light
 from .unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"enet": ENet, "unet": UNet}
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"enet": ENet, "enet-light": light, "unet": UNet}
 
 LICENCE = "Apache-2.0"
 

@@ -43,8 +43,9 @@ class Options:
     ema: float = 0.999
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     outside_weight: float = 1.0
-    # Weight of the difference between the probabilities with and without more
-    # air around a slice; 0 leaves the second look out, and halves the time.
+    # Weight of the difference between the probabilities of a slice as it is, and
+    # of the same moved into more air or mirrored; 0 leaves the second look out,
+    # and halves the time.
     air_weight: float = 0.0
     seed: int = 1
     # bfloat16 arithmetic in the convolutions, where the processor has it.
@@ -103,10 +104,13 @@ class Trainer:
             value = segmentation_loss(scores, labels, weights, class_weights)
             if not options.air_weight:
                 return value
-            # The same slices with more air around them, as the component pads.
-            top, left = (AIR // 8 * rng.integers(0, 9, 2)).tolist()
+            # The same slices with more air around them, any number of pixels away,
+            # and every other time mirrored.
+            top, left = rng.integers(0, AIR + 1, 2).tolist()
             wide = F.pad(images, (left, AIR - left, top, AIR - top))
-            again = forward(normalise(wide, windows).unsqueeze(1))[:, :, top : top + images.shape[1], left : left + images.shape[2]]
+            mirror = rng.random() < 0.5
+            again = forward(normalise(wide.flip(-1) if mirror else wide, windows).unsqueeze(1))
+            again = (again.flip(-1) if mirror else again)[:, :, top : top + images.shape[1], left : left + images.shape[2]]
             value = 0.5 * (value + segmentation_loss(again, labels, weights, class_weights))
             return value + options.air_weight * disagreement(scores, again, labels)
 

@@ -60,6 +60,12 @@ class Volume:
             cut = [v[index] if plane == "sagittal" else v[:, index] for v in (self.image, self.labels)]
         return cut[0].T[::-1], cut[1].T[::-1]
 
+    def thick(self, plane: str, index: int, thickness: int) -> np.ndarray:
+        """Image of a slice `thickness` voxels thick around the slice at index."""
+        first = max(index - (thickness - 1) // 2, 0)
+        stack = [self.slice(plane, i)[0] for i in range(first, min(first + thickness, self.count(plane)))]
+        return np.rint(np.mean(stack, axis=0)).astype(np.uint8)
+
     def slices(self, plane: str, smallest: int = 1) -> np.ndarray:
         """Indices of the slices with at least `smallest` pixels of brain."""
         axes = tuple(a for a in range(3) if a != PLANES[plane])
@@ -100,8 +106,8 @@ def read_folder(folder: pathlib.Path) -> list[Volume]:
 
 
 # Structures whose class differs between the maps and the labels that networks
-# are trained on: FAST-like labels call most of them white, atlases grey.
-_DISPUTED = ("thalamus", "putamen", "pallidum", "choroid plexus", "vessel", "accumbens")
+# are trained on.
+DISPUTED = ("choroid plexus", "vessel")
 
 # CSF this far (voxels) outside the closed brain may count as CSF or not.
 _DISPUTED_CSF = 3
@@ -119,7 +125,7 @@ def read_label_map(path: pathlib.Path, codes: dict[str, dict]) -> Volume:
     outer_csf = 0
     for code, entry in codes.items():
         tissue[int(code)] = entry["tissue"]
-        disputed[int(code)] = any(word in entry["name"] for word in _DISPUTED)
+        disputed[int(code)] = any(word in entry["name"] for word in DISPUTED)
         if entry["name"].startswith("CSF"):
             outer_csf = int(code)
     labels = tissue[structures]
@@ -141,10 +147,30 @@ def read_label_maps(folder: pathlib.Path) -> tuple[list[Volume], dict[str, dict]
     return [read_label_map(p, codes) for p in sorted(folder.glob("*.nii.gz"))], codes
 
 
-def stripped(volume: Volume) -> Volume:
-    """The volume without everything that is not brain."""
-    image = np.where((volume.labels > 0) & (volume.labels != IGNORE), volume.image, 0).astype(np.uint8)
-    return Volume(volume.name + "-stripped", image, volume.labels, whole_head=False)
+def stripped(volume: Volume, margin: int = 0) -> Volume:
+    """The volume without everything that is more than `margin` voxels from the
+    brain: other tools strip less tightly."""
+    inside = (volume.labels > 0) & (volume.labels != IGNORE)
+    if margin:
+        inside = ndimage.binary_dilation(inside, iterations=margin)
+    image = np.where(inside, volume.image, 0).astype(np.uint8)
+    return Volume(f"{volume.name}-stripped-{margin}", image, volume.labels, whole_head=False)
+
+
+# Of whole heads, so many sagittal slices at either side of the brain have labels
+# that fall short of what is seen there (the coil's field falls off).
+_UNSURE_LATERAL = 6
+
+
+def without_lateral(volume: Volume) -> Volume:
+    """The volume with the labels of its outermost sagittal slices of brain to be
+    ignored, in all planes."""
+    chosen = volume.slices("sagittal", 60)
+    labels = volume.labels.copy()
+    if len(chosen) > 4 * _UNSURE_LATERAL:
+        for outer in (labels[: chosen[0] + _UNSURE_LATERAL], labels[chosen[-1] + 1 - _UNSURE_LATERAL :]):
+            outer[outer > 0] = IGNORE
+    return dataclasses.replace(volume, labels=labels, _axial=None)
 
 
 def _box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -121,6 +121,18 @@ def test_a_training_can_start_from_an_earlier_model(channels, tmp_path):
     assert torch.allclose(before["final.weight"], after["final.weight"], atol=1e-6)
 
 
+def test_a_training_can_start_from_a_shipped_graph(channels, tmp_path):
+    torch.manual_seed(2)
+    network = artifact.build("enet").eval()
+    artifact.write(tmp_path / "shipped", network, "enet", "1.0.0", {})
+    graph = tmp_path / "shipped" / "model.onnx"
+    finish(start(channels, tmp_path, "--steps", "2", "--learning_rate", "0", "--network", "enet-light", "--start_from", str(graph)))
+    document = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert document["provenance"]["hyperparameters"]["start_from"].startswith("sha256:")
+    after = torch.load(tmp_path / "checkpoints" / "checkpoint.pt", map_location="cpu")["average"]
+    assert torch.allclose(network.final.weight, after["final.weight"], atol=1e-6)
+
+
 def test_two_hosts_train_one_network_together(channels, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
