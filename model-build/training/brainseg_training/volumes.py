@@ -17,6 +17,7 @@ from scipy import ndimage
 IGNORE = 255
 IMAGE_SUFFIX = "_T1w.nii.gz"
 LABEL_SUFFIX = "_seg.nii.gz"
+DEEP_SUFFIX = "_deep.nii.gz"
 
 # A volume with more non-zero voxels outside the brain than this share of the
 # brain is a whole head; a stripped one has hardly any.
@@ -37,6 +38,9 @@ class Volume:
     labels: np.ndarray
     whole_head: bool
     codes: bool = False
+    # Probability of deep grey matter by an atlas, uint8 0..255, where it is known:
+    # to evaluate with, not to train with.
+    deep: np.ndarray | None = None
     # Axial slices are scattered over the whole volume: a copy in their own order,
     # made when first needed, makes drawing them ten times faster.
     _axial: list[np.ndarray] | None = dataclasses.field(default=None, repr=False, compare=False)
@@ -59,6 +63,12 @@ class Volume:
         else:
             cut = [v[index] if plane == "sagittal" else v[:, index] for v in (self.image, self.labels)]
         return cut[0].T[::-1], cut[1].T[::-1]
+
+    def deep_slice(self, plane: str, index: int) -> np.ndarray | None:
+        """The probability of deep grey matter in one slice, turned as slice() turns it."""
+        if self.deep is None:
+            return None
+        return np.take(self.deep, index, axis=PLANES[plane]).T[::-1]
 
     def thick(self, plane: str, index: int, thickness: int) -> np.ndarray:
         """Image of a slice `thickness` voxels thick around the slice at index."""
@@ -88,7 +98,8 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def read_pair(image: pathlib.Path, labels: pathlib.Path) -> Volume:
-    """Reads one subject; raises ValueError where the two files do not match."""
+    """Reads one subject; raises ValueError where the files do not match. Where a
+    file NAME_deep.nii.gz lies beside, it is read, too."""
     pixels, truth = to_uint8(read_canonical(image)), np.rint(read_canonical(labels)).astype(np.uint8)
     if pixels.shape != truth.shape or pixels.ndim != 3:
         raise ValueError(f"{image.name} has shape {pixels.shape} and its labels {truth.shape}; they must be the same, of three axes")
@@ -96,7 +107,12 @@ def read_pair(image: pathlib.Path, labels: pathlib.Path) -> Volume:
         raise ValueError(f"{labels.name} has labels other than 0 to 3")
     brain = int((truth > 0).sum())
     outside = int(((pixels > 0) & (truth == 0)).sum())
-    return Volume(image.name.removesuffix(IMAGE_SUFFIX), pixels, truth, outside > WHOLE_HEAD_SHARE * brain)
+    name = image.name.removesuffix(IMAGE_SUFFIX)
+    beside = image.with_name(name + DEEP_SUFFIX)
+    deep = read_canonical(beside).astype(np.uint8) if beside.exists() else None
+    if deep is not None and deep.shape != truth.shape:
+        raise ValueError(f"{beside.name} has shape {deep.shape} and the image {pixels.shape}")
+    return Volume(name, pixels, truth, outside > WHOLE_HEAD_SHARE * brain, deep=deep)
 
 
 def read_folder(folder: pathlib.Path) -> list[Volume]:

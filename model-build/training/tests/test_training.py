@@ -150,7 +150,9 @@ def test_two_hosts_train_one_network_together(channels, tmp_path):
 def test_evaluation_of_a_folder_makes_a_page_with_the_worst_slices(channels, tmp_path):
     artifact.write(tmp_path / "model", artifact.build("enet").eval(), "enet", "0.0.1", {})
     result = evaluation.evaluate(tmp_path / "model", dataset.read_any(channels / "test"), every=9, worst=3, degraded_every=15)
-    assert set(result.degradation) > {"none", "rotation", "noise"}
+    suites = result.robustness
+    assert set(suites["degradation"]) >= {"none", "rotation", "noise", "pixels-2-mm", "pixels-2-mm-unstated", "slices-5-mm"}
+    assert set(suites["agreement"]) >= {"shift-1", "shift-8", "mirrored"} and suites["emptySlices"]["slices"] > 0
     report.page(result, "a <tiny> network", tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
     assert "a &lt;tiny&gt; network" in page and page.count("data:image/png") == len(result.worst)
