@@ -7,11 +7,11 @@ SHELL := /bin/sh
 GOARCH := $(shell go env GOARCH)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 RUNTIME := artifacts/onnxruntime/linux-$(GOARCH)/libonnxruntime.so.1
-LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/cli.Version=$(VERSION) -X github.com/brainseg/brainseg/internal/modelbuild.Version=$(VERSION)
+LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/device/cli.Version=$(VERSION) -X github.com/brainseg/brainseg/internal/build/cli.Version=$(VERSION)
 SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
-REQUIREMENTS := internal/nucleus/testdata/sdk/requirements.txt internal/awstest/requirements.txt
+REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt
 VERSITYGW := .cache/bin/versitygw
 
 .PHONY: help
@@ -110,7 +110,7 @@ fuzz: $(RUNTIME) ## run every fuzz target for FUZZTIME (default 60s)
 
 .PHONY: bench
 bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (minutes)
-	internal/benchmark/run.sh
+	internal/dev/benchmark/run.sh
 
 # What optimising is worth where PRelu is fast (1.24.3) and where it is not. The
 # newer ONNX Runtime is for this comparison alone.
@@ -128,25 +128,25 @@ $(NEWER_RUNTIME):
 .PHONY: bench-optimize
 bench-optimize: $(RUNTIME) $(NEWER_RUNTIME) ## the seed's ENet converted and optimised, on ONNX Runtime 1.24.3 and 1.30
 	@for library in $(RUNTIME) $(NEWER_RUNTIME); do \
-		BRAINSEG_ONNXRUNTIME=$(CURDIR)/$$library go test ./internal/graphopt -run '^$$' -bench Enet -benchtime 200x | grep -E 'ENet,|ms|FAIL' | grep -v ns/op || exit 1; \
+		BRAINSEG_ONNXRUNTIME=$(CURDIR)/$$library go test ./internal/build/graphopt -run '^$$' -bench Enet -benchtime 200x | grep -E 'ENet,|ms|FAIL' | grep -v ns/op || exit 1; \
 	done
 
 # The truth of the conversion tests, computed in MXNet 1.9.1 itself. Ten minutes,
 # and Python 3.8 to 3.11: make mxnet-reference PYTHON=python3.11
 .PHONY: mxnet-reference
 mxnet-reference: ## make the reference tensors of the MXNet conversion anew
-	$(MAKE) -C internal/mxnet/testdata/reference
+	$(MAKE) -C internal/build/mxnet/testdata/reference
 
 .PHONY: clean
 clean: ## remove what was built; keeps what was fetched
-	rm -rf bin out dist greengrass-build internal/benchmark/.build
+	rm -rf bin out dist greengrass-build internal/dev/benchmark/.build
 
 # Distribution: what a Greengrass core device is given. `zig cc` links against
 # the symbols of glibc 2.28, so that Raspberry Pi OS bullseye and later run it.
 COMPONENT := io.brainseg.BrainSegmentation
 DIST := $(foreach arch,arm64 amd64 arm,dist/brainseg-linux-$(arch).zip)
 ZIG := $(CURDIR)/.cache/zig/bin/python -m ziglang
-SOURCES := go.mod go.sum $(shell find component internal -type f -not -name '*_test.go' \
+SOURCES := go.mod go.sum $(shell find component ggipc internal -type f -not -name '*_test.go' \
 	-not -path '*/testdata/*' -not -path '*/node_modules/*' -not -path '*/.build/*')
 NOTICES := artifacts/onnxruntime/LICENSE artifacts/onnxruntime/ThirdPartyNotices.txt
 zig-target-arm64 := aarch64-linux-gnu.2.28
@@ -156,7 +156,7 @@ zig-target-arm := arm-linux-gnueabihf.2.28
 .PHONY: dist
 dist: $(DIST) ## zips for linux/arm64, linux/amd64 and linux/arm, in dist/
 
-.cache/zig/installed: internal/distribution/requirements.txt
+.cache/zig/installed: internal/dev/distribution/requirements.txt
 	python3 -m venv .cache/zig
 	.cache/zig/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
@@ -176,10 +176,10 @@ bin/linux-%/brainseg: $(SOURCES) bin/version .cache/zig/installed
 
 # 32-bit arm has no build of ONNX Runtime: its device brings one.
 dist/brainseg-linux-arm.zip: bin/linux-arm/brainseg
-	go run ./internal/distribution -arch arm -program $< -out $@
+	go run ./internal/dev/distribution -arch arm -program $< -out $@
 
 dist/brainseg-linux-%.zip: bin/linux-%/brainseg artifacts/onnxruntime/linux-%/libonnxruntime.so.1 $(NOTICES)
-	go run ./internal/distribution -arch $* -program $< -library $(word 2,$^) -out $@
+	go run ./internal/dev/distribution -arch $* -program $< -library $(word 2,$^) -out $@
 
 ifneq ($(GOARCH),arm64)
 artifacts/onnxruntime/linux-arm64/libonnxruntime.so.1: artifacts/onnxruntime/fetch.sh
@@ -204,7 +204,7 @@ gdk: $(DIST) ## what the Greengrass Development Kit publishes, in greengrass-bui
 # The arm64 archive, run by qemu as the processors of Raspberry Pi 3, 4 and 5.
 .PHONY: test-arm64
 test-arm64: $(RUNTIME) dist ## the arm64 component end to end, under qemu
-	BRAINSEG_ARM64=required go test -count=1 -v -run 'Arm64' ./internal/distribution
+	BRAINSEG_ARM64=required go test -count=1 -v -run 'Arm64' ./internal/dev/distribution
 
 # To be run whenever the shipped network changes. Golden masks and the picture
 # change with it: go test ./internal/segmentation -run Golden -update

@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/brainseg/brainseg/internal/cli"
+	"github.com/brainseg/brainseg/internal/device/cli"
 )
 
 func main() {

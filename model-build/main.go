@@ -1,5 +1,5 @@
 // Model-build makes the Greengrass model component from a SageMaker training
-// job. See package modelbuild.
+// job. see package cli.
 package main
 
 import (
@@ -8,12 +8,12 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/brainseg/brainseg/internal/modelbuild"
+	"github.com/brainseg/brainseg/internal/build/cli"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := modelbuild.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := cli.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }

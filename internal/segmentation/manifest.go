@@ -13,7 +13,7 @@ import (
 )
 
 // SchemaVersion is the version of the manifest format that this package reads.
-// manifest.schema.json describes the format.
+// schemas/model-manifest.schema.json describes the format.
 const SchemaVersion = 1
 
 // Manifest says what a model is, what it takes and gives, and what its classes

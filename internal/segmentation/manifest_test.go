@@ -125,7 +125,7 @@ func TestParseManifestRefuses(t *testing.T) {
 
 func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 	compiler := jsonschema.NewCompiler()
-	schema, err := compiler.Compile("manifest.schema.json")
+	schema, err := compiler.Compile(filepath.Join("..", "..", "schemas", "model-manifest.schema.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

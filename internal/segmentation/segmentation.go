@@ -5,7 +5,7 @@
 // The package decodes and encodes no pictures, fetches and writes no images and
 // knows nothing of requests or of Greengrass. Nothing here is particular to
 // brains: the manifest, not the code, says what the classes are. It is called
-// by package service, and by the programs that open a model for it.
+// by package engine, and by the programs that open a model for it.
 package segmentation
 
 import "errors"

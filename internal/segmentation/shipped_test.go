@@ -73,7 +73,7 @@ func sampleSlices(t *testing.T) []string {
 }
 
 func TestTheShippedManifestFollowsTheSchema(t *testing.T) {
-	schema, err := jsonschema.NewCompiler().Compile("manifest.schema.json")
+	schema, err := jsonschema.NewCompiler().Compile(filepath.Join("..", "..", "schemas", "model-manifest.schema.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

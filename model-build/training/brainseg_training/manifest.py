@@ -1,6 +1,6 @@
 """Manifests of models, in the form that the component reads.
 
-internal/segmentation/manifest.schema.json is the one description of that form;
+schemas/model-manifest.schema.json is the one description of that form;
 the training reads it from there, or from a copy beside the package where only
 this folder was shipped (to SageMaker).
 """
@@ -25,8 +25,8 @@ CLASSES: list[dict[str, Any]] = [
 
 _HERE = pathlib.Path(__file__).resolve()
 SCHEMA_PLACES = (
-    _HERE.parents[3] / "internal" / "segmentation" / "manifest.schema.json",
-    _HERE.parents[1] / "manifest.schema.json",
+    _HERE.parents[3] / "schemas" / "model-manifest.schema.json",
+    _HERE.parents[1] / "model-manifest.schema.json",
 )
 
 
@@ -35,7 +35,7 @@ def schema() -> dict:
     for place in SCHEMA_PLACES:
         if place.exists():
             return json.loads(place.read_text())
-    raise FileNotFoundError("manifest.schema.json is neither in internal/segmentation nor beside train.py; copy it beside train.py")
+    raise FileNotFoundError("model-manifest.schema.json is neither in schemas/ nor beside train.py; copy it beside train.py")
 
 
 def describe(model: pathlib.Path, name: str, version: str, size_multiple: int, parameters: int, licence: str, provenance: dict) -> dict:

@@ -1,0 +1,230 @@
+package ggipc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/ggipc/frame"
+)
+
+// Subscription is a stream of events. It survives the connection: when that is
+// lost, the subscription is made again on the next one, and what was published
+// in between is not seen.
+type Subscription struct {
+	client    *Client
+	operation string
+	payload   []byte
+	eventType string
+	handle    func(context.Context, []byte) error
+
+	ctx    context.Context // ends when the subscription does
+	cancel context.CancelCauseFunc
+	queue  chan []byte
+
+	queuedBytes atomic.Int64
+	dropped     atomic.Uint64
+	malformed   atomic.Uint64
+	renewed     atomic.Uint64
+}
+
+// Dropped counts the events that were lost because the handler was slower than
+// the events for longer than the queue could bridge.
+func (s *Subscription) Dropped() uint64 { return s.dropped.Load() }
+
+// Malformed counts the events that were not what the service model says, such
+// as broken base64 (which nucleus lite passes on unchecked).
+func (s *Subscription) Malformed() uint64 { return s.malformed.Load() }
+
+// Renewed counts how often the subscription was made again.
+func (s *Subscription) Renewed() uint64 { return s.renewed.Load() }
+
+// Done is closed when the subscription has ended, by Close, with the client, or
+// because the nucleus refused to renew it. Err then says why.
+func (s *Subscription) Done() <-chan struct{} { return s.ctx.Done() }
+
+// Err is nil while the subscription lives.
+func (s *Subscription) Err() error {
+	if s.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(s.ctx)
+}
+
+// Close ends the subscription. It does not wait for a handler that is running,
+// so a handler may close its own subscription; no handler starts afterwards.
+func (s *Subscription) Close() { s.cancel(ErrClosed) }
+
+// subscribe starts a subscription and waits for the nucleus to accept it. ctx
+// bounds that wait only. handle gets the payload of each event.
+func (c *Client) subscribe(ctx context.Context, operation, eventType string, request any, handle func(context.Context, []byte) error) (*Subscription, error) {
+	payload, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("greengrass %s: encode request: %w", operation, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.CallTimeout)
+	defer cancel()
+	current, err := c.wait(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("greengrass %s: %w", operation, err)
+	}
+	s := &Subscription{
+		client: c, operation: operation, payload: payload,
+		eventType: serviceNamespace + eventType, handle: handle,
+		queue: make(chan []byte, c.opts.QueueEvents),
+	}
+	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+	stream, err := s.open(ctx, current)
+	if err != nil {
+		s.cancel(err)
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		s.cancel(ErrClosed)
+		return nil, fmt.Errorf("greengrass %s: %w", operation, ErrClosed)
+	}
+	c.wg.Go(s.handleEvents)
+	c.wg.Go(func() { s.keepSubscribed(stream) })
+	return s, nil
+}
+
+// stream is one life of a subscription, on one connection.
+type stream struct {
+	conn  *conn
+	id    int32
+	ended chan error // receives once, why the stream ended
+}
+
+// open makes the subscription on a connection and waits for the answer.
+func (s *Subscription) open(ctx context.Context, current *conn) (*stream, error) {
+	st := &stream{conn: current, ended: make(chan error, 1)}
+	accepted := make(chan struct{}, 1)
+	end := func(err error) {
+		select {
+		case st.ended <- err:
+		default:
+		}
+	}
+	id, err := current.open(s.operation, s.payload, func(f *frame.Frame, lost error) {
+		if lost != nil {
+			end(fmt.Errorf("greengrass %s: %w", s.operation, lost))
+			return
+		}
+		if f.Type == frame.ApplicationError {
+			end(errorFrom(s.operation, f))
+			return
+		}
+		// By type, not by order: both servers may write an event before the answer.
+		switch f.Headers[frame.HeaderServiceModelType] {
+		case s.eventType:
+			s.enqueue(f.Payload)
+		case serviceNamespace + s.operation + "Response":
+			select {
+			case accepted <- struct{}{}:
+			default:
+			}
+		}
+		if f.Terminates() {
+			end(errStreamEnded)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	st.id = id
+	select {
+	case <-accepted:
+		return st, nil
+	case err := <-st.ended:
+		return nil, err
+	case <-ctx.Done():
+		current.terminate(id)
+		return nil, fmt.Errorf("greengrass %s: no answer: %w", s.operation, ctx.Err())
+	}
+}
+
+// keepSubscribed makes the subscription again whenever its stream ends.
+func (s *Subscription) keepSubscribed(st *stream) {
+	o := s.client.opts
+	for {
+		select {
+		case err := <-st.ended:
+			o.Logger.Info("greengrass subscription interrupted", zap.String("operation", s.operation), zap.Error(err))
+		case <-s.ctx.Done():
+			st.conn.terminate(st.id)
+			return
+		}
+		pause := backoff.NewExponentialBackOff()
+		pause.InitialInterval, pause.MaxInterval = o.MinBackoff, o.MaxBackoff
+		for st = nil; st == nil; {
+			next, err := s.renew()
+			if err == nil {
+				st = next
+				s.renewed.Add(1)
+				break
+			}
+			var refusal *Error
+			if s.ctx.Err() != nil || errors.Is(err, ErrClosed) || errors.As(err, &refusal) && !refusal.Retryable() {
+				s.cancel(err)
+				return
+			}
+			select {
+			case <-time.After(pause.NextBackOff()):
+			case <-s.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (s *Subscription) renew() (*stream, error) {
+	current, err := s.client.wait(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.client.opts.CallTimeout)
+	defer cancel()
+	return s.open(ctx, current)
+}
+
+// enqueue hands an event to the handler's goroutine, or counts it as dropped.
+func (s *Subscription) enqueue(payload []byte) {
+	size := int64(len(payload))
+	if s.queuedBytes.Add(size) > s.client.opts.QueueBytes {
+		s.queuedBytes.Add(-size)
+		s.dropped.Add(1)
+		return
+	}
+	select {
+	case s.queue <- payload:
+	default:
+		s.queuedBytes.Add(-size)
+		s.dropped.Add(1)
+	}
+}
+
+func (s *Subscription) handleEvents() {
+	for {
+		if s.ctx.Err() != nil {
+			return
+		}
+		select {
+		case payload := <-s.queue:
+			s.queuedBytes.Add(-int64(len(payload)))
+			if err := s.handle(s.ctx, payload); err != nil {
+				s.malformed.Add(1)
+				s.client.opts.Logger.Warn("greengrass event not understood", zap.String("operation", s.operation), zap.Error(err))
+			}
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}

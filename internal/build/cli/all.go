@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/brainseg/brainseg/internal/build/awsaccess"
+	"github.com/brainseg/brainseg/internal/build/modelpackage"
+	"github.com/brainseg/brainseg/internal/build/provenance"
+	"github.com/brainseg/brainseg/internal/build/publish"
+)
+
+// allOptions are the flags of all.
+type allOptions struct {
+	source   source
+	work     string
+	convert  convertOptions
+	optimise optimiseOptions
+	verify   verifyOptions
+	publish  publishOptions
+}
+
+func allCommand(s *settings) *cobra.Command {
+	var o allOptions
+	cmd := &cobra.Command{
+		Use:   "all (--training-job NAME | --s3 URI | --file FILE) [--bucket NAME]",
+		Short: "Take all steps, from the training job to the published component",
+		Long: "Take all steps in a work folder: pull, convert, optimise, verify, package and, with --bucket, publish.\n" +
+			"A step of which nothing has changed since the last time is left out; one that was interrupted is taken again,\n" +
+			"and a transfer goes on where it stopped.",
+		Example: "  model-build all --training-job brain-segmentation-2024-05-01 --labels validation --min-dice 0.8 --bucket my-components",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.optimise.Golden, o.optimise.Library = o.verify.Golden, o.verify.Library
+			for _, check := range []func() error{o.source.check, o.convert.check, o.optimise.check, o.verify.check, o.publish.check} {
+				if err := check(); err != nil {
+					return err
+				}
+			}
+			return s.all(cmd.Context(), o)
+		},
+	}
+	o.source.flags(cmd)
+	o.convert.flags(cmd)
+	o.optimise.flags(cmd)
+	goldenFlag(cmd, &o.verify.Golden)
+	o.verify.labelFlags(cmd)
+	libraryFlag(cmd, &o.verify.Library)
+	o.publish.flags(cmd)
+	s.accessFlags(cmd)
+	s.cacheFlag(cmd)
+	cmd.Flags().StringVar(&o.work, "work", filepath.Join("out", "model-build"), "folder for what the steps make")
+	return cmd
+}
+
+// all takes the steps. Each sees what the one before left, by its digest, and
+// what else it depends on.
+func (s *settings) all(ctx context.Context, o allOptions) (err error) {
+	p, err := openPipeline(s.console, o.work)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	a, origin, err := s.fetch(ctx, o.source)
+	if err != nil {
+		return err
+	}
+	pulledDir, err := p.step(ctx, "pull", []any{origin, o.source.limits}, func(dir string) error {
+		return s.unpack(ctx, a, origin, o.source.limits, dir)
+	})
+	if err != nil {
+		return err
+	}
+	manifest, err := contentOf(o.convert.Manifest)
+	if err != nil {
+		return err
+	}
+	converted, err := p.step(ctx, "convert", []any{manifest, o.convert.Outputs}, func(dir string) error {
+		return s.convert(filepath.Join(pulledDir, artifactDir), *origin, dir, o.convert)
+	})
+	if err != nil {
+		return err
+	}
+	golden, err := contentOf(o.verify.Golden)
+	if err != nil {
+		return err
+	}
+	library, err := contentOf(findLibrary(o.verify.Library))
+	if err != nil {
+		return err
+	}
+	optimised, err := p.step(ctx, "optimise", []any{golden, library, o.optimise.MinAgreement, o.optimise.AMD64}, func(dir string) error {
+		return s.optimise(ctx, converted, dir, o.optimise)
+	})
+	if err != nil {
+		return err
+	}
+	labels, err := listingOf(o.verify.Labels)
+	if err != nil {
+		return err
+	}
+	verified, err := p.step(ctx, "verify", []any{golden, library, labels, o.verify.MinDice}, func(dir string) error {
+		if err := os.CopyFS(dir, os.DirFS(optimised)); err != nil {
+			return err
+		}
+		return s.verifyAll(ctx, dir, o.verify)
+	})
+	if err != nil {
+		return errors.Join(err, p.forget("package")) // nobody shall publish what lies there of another model
+	}
+	packaged, err := p.step(ctx, "package", nil, func(dir string) error {
+		return s.makePackage(verified, dir, modelpackage.Options{})
+	})
+	if err != nil {
+		return err
+	}
+	return s.finish(ctx, p, packaged, o.publish)
+}
+
+// finish publishes where a bucket is given, and says how it ended.
+func (s *settings) finish(ctx context.Context, p *pipeline, packaged string, o publishOptions) error {
+	var result *publish.Result
+	switch {
+	case o.Bucket == "":
+		fmt.Fprintf(s.console.out, "The component is in %s; publish it with\n  model-build publish --package %s --bucket NAME\n", packaged, packaged)
+	case o.dryRun:
+		var err error
+		if result, err = s.publish(ctx, packaged, o); err != nil {
+			return err
+		}
+	default:
+		configuration, err := awsaccess.Load(ctx, awsaccess.Options{Region: s.region, Profile: s.profile})
+		if err != nil {
+			return err
+		}
+		dir, err := p.step(ctx, "publish", []any{o.Bucket, o.Version, configuration.Region, s.profile}, func(dir string) error {
+			return s.publishStep(ctx, p.work, packaged, dir, o)
+		})
+		if err != nil {
+			return err
+		}
+		document, err := os.ReadFile(filepath.Join(dir, publishedName))
+		if err == nil {
+			err = json.Unmarshal(document, &result)
+		}
+		if err != nil {
+			return fmt.Errorf("read what was published: %w", err)
+		}
+	}
+	if result != nil {
+		s.printPublished(result)
+	}
+	s.console.say("%d steps taken, %d up to date", p.taken, p.skipped)
+	return nil
+}
+
+// contentOf is the digest of a file or of all files of a folder, "" for "".
+func contentOf(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("look at %s: %w", path, err)
+	}
+	if !info.IsDir() {
+		return provenance.FileSHA256(path)
+	}
+	files, err := digests(path)
+	if err != nil {
+		return "", fmt.Errorf("look at %s: %w", path, err)
+	}
+	return digestOf(files), nil
+}
+
+// listingOf is the digest of the names, sizes and times of a folder's files:
+// labelled volumes are too many to be read each time.
+func listingOf(dir string) (string, error) {
+	if dir == "" {
+		return "", nil
+	}
+	files := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			files[path] = fmt.Sprint(info.Size(), info.ModTime().UnixNano())
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("look at the labels: %w", err)
+	}
+	return digestOf(files), nil
+}

@@ -1,0 +1,198 @@
+// Package modelcheck tries a model as a device would use it: it opens it with
+// ONNX Runtime through package segmentation, runs slices, compares with labels or
+// with another model, and measures time and memory.
+//
+// Only WriteSelfTest changes the model's folder. Package cli calls it, and
+// writes the report into the model's manifest as its card.
+package modelcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+
+	"github.com/brainseg/brainseg/internal/segmentation"
+)
+
+// Errors by which a caller decides; those of opening a model are segmentation's.
+var (
+	// ErrGolden: a mask is not the golden one, or not the same twice.
+	ErrGolden = errors.New("the model does not give the expected masks")
+	// ErrNothing: no slice has a pixel of a class other than the background.
+	ErrNothing = errors.New("the model finds nothing on any slice")
+	// ErrLabels: the labels cannot be read or do not fit the images.
+	ErrLabels = errors.New("the labelled images cannot be used")
+	// ErrDice: the mean Dice is below Options.MinDice.
+	ErrDice = errors.New("the model is not accurate enough")
+)
+
+// Options are the settings of Check. The zero value only opens the model.
+type Options struct {
+	// Library is the path of libonnxruntime.so.1; default as segmentation has it.
+	Library string
+	// Golden is a folder of PNG slices, searched with its sub-folders; default
+	// none. Where NAME_golden.png lies beside NAME.png, at most one pixel in a
+	// thousand may differ from it: processors differ in the last bits.
+	Golden string
+	// Labels is a folder of labelled images, searched with its sub-folders;
+	// default none: NAME.png with NAME_mask.png, NAME_T1w.nii[.gz] with
+	// NAME_seg.nii[.gz], NAME.nii[.gz] with NAME_mask.nii[.gz]. Label 255 does not
+	// count.
+	Labels string
+	// MinDice is the mean Dice of the tissues below which the check fails;
+	// default 0. It needs Labels.
+	MinDice float64
+	// Progress is told what is being done; default nobody.
+	Progress func(what string)
+}
+
+// Report is what was found. Its JSON form goes into the model's manifest.
+type Report struct {
+	// Golden has an entry for each golden slice, by path.
+	Golden []Mask `json:"golden,omitempty"`
+	// Accuracy is nil without labels.
+	Accuracy *Accuracy `json:"accuracy,omitempty"`
+	// Measured is what Measure found on the machine that checked, nil where nobody
+	// asked; the rest is the same on any.
+	Measured *Measured `json:"measured,omitempty"`
+}
+
+// Mask is what the model makes of a golden slice.
+type Mask struct {
+	// Slice is the path relative to the golden folder, with slashes.
+	Slice  string `json:"slice"`
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+	// Pixels of each class, by its name.
+	Pixels map[string]int `json:"pixels"`
+	// Agreement is the share of pixels that are as in the golden mask; absent
+	// without one.
+	Agreement *float64 `json:"agreement,omitempty"`
+}
+
+// Accuracy is the agreement with labels. No name of an image is in it, because
+// it goes with the model to every device.
+type Accuracy struct {
+	Images int `json:"images"`
+	Slices int `json:"slices"`
+	// Planes has the figures by plane; "picture" for PNG.
+	Planes map[string]PlaneAccuracy `json:"planes"`
+	// Dice of each class but the background, the mean over the planes.
+	Dice map[string]float64 `json:"dice"`
+	// MeanDice is the mean of Dice.
+	MeanDice float64 `json:"meanDice"`
+	// WorstImage is the mean Dice of the image where it is the lowest.
+	WorstImage float64 `json:"worstImage"`
+}
+
+// PlaneAccuracy is the agreement of all pixels of a plane's slices.
+type PlaneAccuracy struct {
+	Dice     map[string]float64 `json:"dice"`
+	MeanDice float64            `json:"meanDice"`
+	// Confusion counts pixels: a row for each label, a column for each class of
+	// the mask.
+	Confusion [][]int64 `json:"confusion"`
+}
+
+// minAgreement is the share of pixels that must be as in a golden mask.
+const minAgreement = 0.999
+
+// Check tries the model in the folder dir. An error wraps one of this package's,
+// one of segmentation's or the context's. The report has what was found up to
+// then.
+func Check(ctx context.Context, dir string, options Options) (*Report, error) {
+	report := new(Report)
+	if options.MinDice > 0 && options.Labels == "" {
+		return report, fmt.Errorf("%w: a least Dice is asked for, and no labels are given", ErrLabels)
+	}
+	if options.Progress == nil {
+		options.Progress = func(string) {}
+	}
+	model, err := segmentation.Open(dir, segmentation.Options{Library: options.Library})
+	if err != nil {
+		return report, err
+	}
+	defer model.Close()
+	c := &checker{model: model, options: options}
+	if options.Golden != "" {
+		if report.Golden, err = c.golden(ctx); err != nil {
+			return report, err
+		}
+	}
+	if options.Labels != "" {
+		if report.Accuracy, err = c.accuracy(ctx); err != nil {
+			return report, err
+		}
+		if mean := report.Accuracy.MeanDice; !(mean >= options.MinDice) {
+			return report, fmt.Errorf("%w: mean Dice %.4f, and at least %.4f is asked for", ErrDice, mean, options.MinDice)
+		}
+	}
+	return report, nil
+}
+
+type checker struct {
+	model   *segmentation.Model
+	options Options
+	mask    []uint8 // of the last slice
+}
+
+// segment returns the mask of slice, valid until the next call.
+func (c *checker) segment(ctx context.Context, slice *image.Gray) ([]uint8, error) {
+	n := slice.Rect.Dx() * slice.Rect.Dy()
+	if cap(c.mask) < n {
+		c.mask = make([]uint8, n)
+	}
+	c.mask = c.mask[:n]
+	return c.mask, c.model.Segment(ctx, slice, c.mask)
+}
+
+// classes of the model's masks.
+func (c *checker) classes() []segmentation.Class { return c.model.Manifest().Classes }
+
+// confusion counts pixels: [label][mask].
+type confusion [][]int64
+
+func newConfusion(classes int) confusion {
+	m := make(confusion, classes)
+	for i := range m {
+		m[i] = make([]int64, classes)
+	}
+	return m
+}
+
+func (m confusion) add(other confusion) {
+	for i := range m {
+		for j := range m[i] {
+			m[i][j] += other[i][j]
+		}
+	}
+}
+
+// dice returns that of each class, NaN where a class is in neither.
+func (m confusion) dice() []float64 {
+	dice := make([]float64, len(m))
+	for k := range m {
+		var labels, masks int64
+		for i := range m {
+			labels += m[k][i]
+			masks += m[i][k]
+		}
+		dice[k] = 2 * float64(m[k][k]) / float64(labels+masks)
+	}
+	return dice
+}
+
+// meanDice is that of the classes but the background, without those that are in
+// neither; NaN where all are.
+func meanDice(dice []float64) float64 {
+	sum, n := 0.0, 0
+	for _, d := range dice[1:] {
+		if !math.IsNaN(d) {
+			sum += d
+			n++
+		}
+	}
+	return sum / float64(n)
+}

@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/device/greengrass"
+)
+
+func componentCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "component",
+		Short: "Run under a Greengrass nucleus, which starts this command",
+		Long: "Run as a Greengrass component. The nucleus starts this command and gives it its socket and token in the\n" +
+			"environment; the configuration comes from the deployment. Exit code 3 means that the nucleus refused the token.",
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			level := zap.NewAtomicLevel()
+			logger := newLogger(cmd.OutOrStdout(), level)
+			defer logger.Sync()
+			err := greengrass.Run(cmd.Context(), greengrass.Options{Logger: logger, Level: &level})
+			if err != nil {
+				logger.Error("component ended", zap.Error(err))
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/internal/device/greengrass"
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+// clientName is the component that may send requests on the local nucleus.
+const clientName = "io.brainseg.Client"
+
+type localFlags struct {
+	profile string
+	socket  string
+	images  []string
+	out     string
+	model   string
+	library string
+	http    string
+	debug   bool
+}
+
+func localCommand() *cobra.Command {
+	var f localFlags
+	cmd := &cobra.Command{
+		Use:   "local [-- COMMAND [ARGUMENT...]]",
+		Short: "Run the component on a local nucleus, without a core device",
+		Long: "Run the component on a nucleus of its own, which serves Greengrass IPC on a Unix socket as a core device does.\n" +
+			"It runs until it is interrupted. With a COMMAND, that is run as another component, with the socket and a token in its\n" +
+			"environment, once requests are taken; everything ends when it does, with its exit code.",
+		Example: "  brainseg local\n  brainseg local -- brainseg request slice.png\n  brainseg local --profile lite -- python3 my_component.py",
+		RunE: func(cmd *cobra.Command, command []string) error {
+			if len(command) > 0 && cmd.ArgsLenAtDash() != 0 {
+				return usageError{errors.New("a command to run must stand behind --")}
+			}
+			if !cmd.Flags().Changed("http") && len(command) > 0 {
+				f.http = ""
+			}
+			return local(cmd.Context(), f, command, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.profile, "profile", "classic", "the nucleus to imitate: classic or lite")
+	flags.StringVar(&f.socket, "socket", "", "path of the socket (default: in a new private folder)")
+	flags.StringSliceVar(&f.images, "images", []string{"."}, "folders below which images may be read")
+	flags.StringVar(&f.out, "out", "out", "folder for masks and overlays")
+	flags.StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
+	flags.StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
+	flags.StringVar(&f.http, "http", "127.0.0.1:5000", `address of the HTTP endpoint, "" for none (default with a COMMAND)`)
+	flags.BoolVar(&f.debug, "debug", false, "log everything to standard error, file names included")
+	return cmd
+}
+
+// configuration is the configuration that a deployment would set.
+func (f localFlags) configuration(component string) (map[string]any, error) {
+	roots := make([]any, 0, len(f.images))
+	for _, dir := range f.images {
+		absolute, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, absolute)
+	}
+	level := zapcore.WarnLevel
+	if f.debug {
+		level = zapcore.DebugLevel
+	}
+	c := map[string]any{
+		"model":  map[string]any{"path": f.model, "library": f.library},
+		"images": map[string]any{"roots": roots},
+		"output": map[string]any{"root": f.out},
+		"http":   map[string]any{"address": f.http},
+		"log":    map[string]any{"level": level.String()},
+	}
+	c["accessControl"] = accessControl(component, []string{topicResult, topicStatus}, []string{topicRequest})
+	return c, nil
+}
+
+// accessControl lets a component publish to and subscribe to exactly the topics
+// named, and publish to the status topic of AWS IoT Core.
+func accessControl(component string, publish, subscribe []string) map[string]any {
+	policy := func(operation string, topics []string) map[string]any {
+		return map[string]any{"operations": []any{"aws.greengrass#" + operation}, "resources": list(topics)}
+	}
+	return map[string]any{
+		"aws.greengrass.ipc.pubsub": map[string]any{
+			component + ":pubsub:1": policy("PublishToTopic", publish),
+			component + ":pubsub:2": policy("SubscribeToTopic", subscribe),
+		},
+		"aws.greengrass.ipc.mqttproxy": map[string]any{
+			component + ":mqttproxy:1": policy("PublishToIoTCore", []string{topicStatus}),
+		},
+	}
+}
+
+func list(texts []string) []any {
+	values := make([]any, 0, len(texts))
+	for _, t := range texts {
+		values = append(values, t)
+	}
+	return values
+}
+
+func local(ctx context.Context, f localFlags, command []string, stdout, stderr io.Writer) error {
+	profile, err := nucleus.ParseProfile(f.profile)
+	if err != nil {
+		return usageError{err}
+	}
+	configuration, err := f.configuration(greengrass.ComponentName)
+	if err != nil {
+		return err
+	}
+	n, err := nucleus.New(nucleus.Options{Profile: profile, SocketPath: f.socket, Components: []nucleus.Component{
+		{Name: greengrass.ComponentName, Configuration: configuration},
+		{Name: clientName, Configuration: map[string]any{
+			"accessControl": accessControl(clientName, []string{topicRequest}, []string{topicResult, topicStatus}),
+		}},
+	}})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The nucleus outlives the component, which says good-bye when ctx ends.
+	if err := n.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("start the local nucleus: %w", err)
+	}
+	defer n.Close()
+	fmt.Fprintf(stdout, "local nucleus (%s) on %s\n", profile, n.SocketPath())
+
+	ready, stopStatus, err := printStatus(ctx, n, stdout)
+	if err != nil {
+		return err
+	}
+	defer stopStatus()
+
+	level := zap.NewAtomicLevelAt(zapcore.WarnLevel)
+	logger := newLogger(stderr, level)
+	defer logger.Sync()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- greengrass.Run(ctx, greengrass.Options{
+			IPC:    ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(greengrass.ComponentName)},
+			Logger: logger, Level: &level,
+		})
+	}()
+	select {
+	case <-ready:
+	case err := <-ended:
+		time.Sleep(statusDelay)
+		return err
+	}
+	if len(command) > 0 {
+		stopStatus()
+		err = runAs(ctx, n.Env(clientName), command, stdout, stderr)
+		cancel()
+		return errors.Join(err, <-ended)
+	}
+	printHelp(stdout, n, f)
+	return <-ended
+}
+
+// statusDelay is for how long a status message may be on its way.
+const statusDelay = 50 * time.Millisecond
+
+// printStatus prints what comes to the status topic, as any other component
+// would see it, until stop is called. ready is closed when the component has
+// told that it takes requests.
+func printStatus(ctx context.Context, n *nucleus.Nucleus, w io.Writer) (ready <-chan struct{}, stop func(), err error) {
+	client, err := ggipc.Connect(ctx, ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(clientName)})
+	if err != nil {
+		return nil, nil, err
+	}
+	took := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(took) })
+	_, err = client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicStatus}, func(_ context.Context, m ggipc.TopicMessage) {
+		if printStatusLine(w, m.Bytes()) == request.StateReady {
+			tell()
+		}
+	})
+	if err != nil {
+		client.Close()
+		return nil, nil, fmt.Errorf("watch the status topic: %w", err)
+	}
+	return took, sync.OnceFunc(func() { client.Close() }), nil
+}
+
+// printStatusLine prints a status message and returns its state.
+func printStatusLine(w io.Writer, document []byte) request.State {
+	var s request.Status
+	if json.Unmarshal(document, &s) == nil {
+		fmt.Fprintf(w, "status  %s  %s\n", s.Time.Local().Format("15:04:05.000"), s.Message)
+	}
+	return s.State
+}
+
+func printHelp(w io.Writer, n *nucleus.Nucleus, f localFlags) {
+	fmt.Fprintf(w, "\nRequests go to topic %s,\nresults come on      %s,\nstatus messages on   %s.\n", topicRequest, topicResult, topicStatus)
+	fmt.Fprintf(w, "\nIn another terminal, be a component that sends one:\n\n  export %s=%s\n  export %s=%s\n  brainseg request IMAGE.png\n",
+		ggipc.EnvSocketPath, n.SocketPath(), ggipc.EnvAuthToken, n.Token(clientName))
+	if f.http != "" {
+		fmt.Fprintf(w, "\nOr over HTTP:\n\n  curl -F Body=@IMAGE.png http://%s/ -o mask.png\n", f.http)
+	}
+	fmt.Fprintln(w, "\nCtrl-C stops.")
+}
+
+// runAs runs command as another component and returns an exitError where it
+// does not end well.
+func runAs(ctx context.Context, env, command []string, stdout, stderr io.Writer) error {
+	c := exec.CommandContext(ctx, command[0], command[1:]...)
+	c.Env = append(os.Environ(), env...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, stdout, stderr
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = 5 * time.Second
+	err := c.Run()
+	var ended *exec.ExitError
+	switch {
+	case errors.As(err, &ended) && ended.ExitCode() > 0:
+		return exitError{ended.ExitCode()}
+	case err != nil:
+		return fmt.Errorf("run %s: %w", command[0], err)
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/color"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/imaging"
+)
+
+// The topics of the component where its configuration names no others.
+const (
+	topicRequest = "inference/brain_segmentation/request"
+	topicResult  = "inference/brain_segmentation/result"
+	topicStatus  = "inference/brain_segmentation"
+)
+
+type requestFlags struct {
+	to      string
+	overlay bool
+	timeout time.Duration
+}
+
+func requestCommand() *cobra.Command {
+	var f requestFlags
+	cmd := &cobra.Command{
+		Use:   "request IMAGE",
+		Short: "Send a request to the component, as another component would",
+		Long: "Publish a request for IMAGE, a path on this device or s3://bucket/key, and show status messages and the result.\n" +
+			"It runs as a Greengrass component or under brainseg local: socket and token come from the environment.",
+		Example: "  brainseg local -- brainseg request --overlay slice.png",
+		Args:    arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return sendRequest(cmd.Context(), f, args[0], cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&f.to, "to", "", "name of the mask below the component's output folder, or s3://bucket/key (default: the image's name)")
+	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also ask for the slice with the tissues in colour")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Second, "for how long to wait for the result")
+	return cmd
+}
+
+// document makes the request for an image.
+func (f requestFlags) document(id, image string) ([]byte, error) {
+	reference := map[string]string{"s3": image}
+	name := image[strings.LastIndexByte(image, '/')+1:]
+	if !strings.HasPrefix(image, "s3://") {
+		absolute, err := filepath.Abs(image)
+		if err != nil {
+			return nil, err
+		}
+		reference = map[string]string{"path": absolute}
+	}
+	to := f.to
+	if to == "" {
+		to = strings.TrimSuffix(name, filepath.Ext(name)) + ".png"
+	}
+	return json.Marshal(map[string]any{"id": id, "image": reference, "output": map[string]any{"to": to, "overlay": f.overlay}})
+}
+
+func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Writer) error {
+	id := rand.Text()
+	document, err := f.document(id, image)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	client, err := ggipc.Connect(ctx, ggipc.Options{})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	statuses := make(chan []byte, 64)
+	results := make(chan request.Result, 1)
+	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicStatus}, func(ctx context.Context, m ggipc.TopicMessage) {
+		select {
+		case statuses <- m.Bytes():
+		case <-ctx.Done():
+		}
+	}); err != nil {
+		return err
+	}
+	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicResult}, func(ctx context.Context, m ggipc.TopicMessage) {
+		var r request.Result
+		if json.Unmarshal(m.Bytes(), &r) == nil && r.ID == id {
+			select {
+			case results <- r:
+			default: // one request has one result
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: topicRequest, Binary: document}); err != nil {
+		return err
+	}
+	for {
+		select {
+		case s := <-statuses:
+			printStatusLine(stdout, s)
+		case r := <-results:
+			drain(statuses, stdout)
+			return showResult(stdout, image, r)
+		case <-ctx.Done():
+			return fmt.Errorf("no result on topic %s within %s: is the component running, and may this one subscribe?", topicResult, f.timeout)
+		}
+	}
+}
+
+// drain prints the status messages that are on their way: results and status
+// come on topics of their own, and neither waits for the other.
+func drain(statuses <-chan []byte, w io.Writer) {
+	for {
+		select {
+		case s := <-statuses:
+			printStatusLine(w, s)
+		case <-time.After(statusDelay):
+			return
+		}
+	}
+}
+
+// showResult prints a table of the tissues, where mask and overlay are, and on
+// a colour terminal a small picture.
+func showResult(w io.Writer, image string, r request.Result) error {
+	if r.Error != nil {
+		return fmt.Errorf("%s (%s)", r.Error.Message, r.Error.Code)
+	}
+	if colourTerminal(w) {
+		if err := showPicture(w, image, r); err != nil {
+			fmt.Fprintf(w, "(no picture: %v)\n", err)
+		}
+	}
+	fmt.Fprintln(w)
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "tissue\tpixels\tshare\t")
+	for _, t := range r.Tissues {
+		if t.Value != 0 {
+			fmt.Fprintf(table, "%s\t%d\t%.1f %%\t\n", t.Name, t.Pixels, 100*t.Share)
+		}
+	}
+	table.Flush()
+	fmt.Fprintln(w)
+	for _, file := range []struct {
+		name string
+		*request.File
+	}{{"mask", r.Mask}, {"overlay", r.Overlay}} {
+		if file.File != nil {
+			fmt.Fprintf(w, "%-8s %s%s\n", file.name, relative(file.Path), file.URI)
+		}
+	}
+	if r.Timings != nil {
+		fmt.Fprintf(w, "%-8s %.1f ms, of which %.1f ms in the network\n", "time", r.Timings.Total, r.Timings.Inference)
+	}
+	if r.Model != nil {
+		fmt.Fprintf(w, "%-8s %s %s\n", "model", r.Model.Name, r.Model.Version)
+	}
+	return nil
+}
+
+func colourTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" {
+		return false
+	}
+	return os.Getenv("COLORTERM") != "" || strings.Contains(os.Getenv("TERM"), "color") || strings.Contains(os.Getenv("TERM"), "kitty")
+}
+
+// showPicture draws slice and mask from their files.
+func showPicture(w io.Writer, image string, r request.Result) error {
+	if r.Mask == nil || r.Mask.Path == "" {
+		return errors.New("the mask is not on this device")
+	}
+	encoded, err := os.ReadFile(image)
+	if err != nil {
+		return err
+	}
+	slice, _, err := imaging.Decode(encoded, imaging.Limits{})
+	if err != nil {
+		return err
+	}
+	if encoded, err = os.ReadFile(r.Mask.Path); err != nil {
+		return err
+	}
+	classes, err := readMask(encoded)
+	if err != nil {
+		return fmt.Errorf("read the mask: %w", err)
+	}
+	palette := make(imaging.Palette, 256)
+	for _, t := range r.Tissues {
+		if rgb, err := strconv.ParseUint(strings.TrimPrefix(t.Colour, "#"), 16, 24); err == nil && t.Value != 0 {
+			palette[t.Value] = color.RGBA{R: uint8(rgb >> 16), G: uint8(rgb >> 8), B: uint8(rgb), A: 0xff}
+		}
+	}
+	return imaging.TerminalPicture(w, slice, classes, palette, 64)
+}
+
+// readMask returns the classes of a mask PNG, one a pixel, row by row.
+func readMask(encoded []byte) ([]uint8, error) {
+	grey, _, err := imaging.Decode(encoded, imaging.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if config, err := png.DecodeConfig(bytes.NewReader(encoded)); err != nil || config.ColorModel != color.GrayModel {
+		return nil, errors.New("it is not 8-bit grey")
+	}
+	return grey.Pix, nil
+}

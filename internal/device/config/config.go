@@ -1,0 +1,174 @@
+// Package config reads the component's configuration, as a deployment sets it,
+// into a checked, immutable value.
+//
+// Configuration arrives as one JSON object. Scalars are read leniently, for
+// nucleus lite hands out every number and boolean as a string and the classic
+// nucleus every number as a float; what is then out of range is an error that
+// names the key, the value and what is allowed. Unknown keys are reported, not
+// refused: Greengrass merges old configurations into new ones.
+//
+// The package reads no files and speaks with no nucleus; package greengrass
+// fetches the document.
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// Config is the whole configuration. It is not changed after Parse.
+type Config struct {
+	Topics  Topics
+	Model   Model
+	Images  Images
+	Output  Output
+	S3      S3
+	Service Service
+	HTTP    HTTP
+	IPC     IPC
+	Log     Log
+}
+
+// Topics are the names of the topics.
+type Topics struct {
+	Request string // key topics.request; local publish/subscribe
+	Result  string // key topics.result; local publish/subscribe
+	Status  string // key topics.status; local publish/subscribe and AWS IoT Core
+}
+
+// Model says where the model is.
+type Model struct {
+	// Path, key model.path, is the folder with model.onnx and manifest.json.
+	Path string
+	// Library, key model.library, is libonnxruntime; "" searches beside the
+	// executable.
+	Library string
+}
+
+// Images says which images may be read.
+type Images struct {
+	Roots     []string // key images.roots; folders below which images may be read
+	MaxBytes  int64    // key images.maxBytes; of one encoded image
+	MaxPixels int64    // key images.maxPixels; width times height
+}
+
+// Output says where results go.
+type Output struct {
+	Root string // key output.root; folder for masks and overlays
+}
+
+// S3 configures access to S3. It is off while Buckets is empty.
+type S3 struct {
+	Buckets   []string      // key s3.buckets; "*" allows any
+	Region    string        // key s3.region; "" takes the device's
+	Endpoint  string        // key s3.endpoint; "" takes AWS' own
+	PathStyle bool          // key s3.pathStyle
+	Timeout   time.Duration // key s3.timeoutSeconds
+}
+
+// Service bounds the work in progress.
+type Service struct {
+	Workers int // key service.workers; slices segmented at the same time
+	Threads int // key service.threads; of one segmentation
+	Queue   int // key service.queue; requests that wait
+}
+
+// HTTP configures the endpoint of the 2018 system. It is off while Address is
+// empty.
+type HTTP struct {
+	Address string // key http.address; loopback only
+}
+
+// IPC configures the connection to the nucleus.
+type IPC struct {
+	MaxFrame int // key ipc.maxFrameBytes
+}
+
+// Log configures the log.
+type Log struct {
+	Level zapcore.Level // key log.level
+}
+
+// ErrInvalid is wrapped by every error of Parse.
+var ErrInvalid = errors.New("configuration is invalid")
+
+// Parse reads a configuration document. unknown names the keys that mean
+// nothing to this version. The error lists everything that is wrong.
+func Parse(document []byte) (c Config, unknown []string, err error) {
+	root := make(map[string]any)
+	if err := json.Unmarshal(document, &root); err != nil {
+		return Config{}, nil, fmt.Errorf("%w: it is not a JSON object", ErrInvalid)
+	}
+	r := &reader{values: make(map[string]any)}
+	delete(root, "accessControl") // the nucleus', not ours
+	r.flatten("", root)
+
+	c = Config{
+		Topics: Topics{
+			Request: r.topic("topics.request", "inference/brain_segmentation/request"),
+			Result:  r.topic("topics.result", "inference/brain_segmentation/result"),
+			Status:  r.topic("topics.status", "inference/brain_segmentation"),
+		},
+		Model: Model{
+			Path:    r.text("model.path", "../io.brainseg.BrainSegmentation.Model/current"),
+			Library: r.text("model.library", ""),
+		},
+		Images: Images{
+			Roots:     r.texts("images.roots", []string{"images"}),
+			MaxBytes:  r.integer("images.maxBytes", 16<<20, 1<<10, 1<<30),
+			MaxPixels: r.integer("images.maxPixels", 2048*2048, 1, 1<<26),
+		},
+		Output: Output{Root: r.text("output.root", "masks")},
+		S3: S3{
+			Buckets:   r.texts("s3.buckets", nil),
+			Region:    r.text("s3.region", ""),
+			Endpoint:  r.text("s3.endpoint", ""),
+			PathStyle: r.boolean("s3.pathStyle", false),
+			Timeout:   time.Duration(r.integer("s3.timeoutSeconds", 30, 1, 600)) * time.Second,
+		},
+		Service: Service{
+			Workers: int(r.integer("service.workers", 1, 1, 64)),
+			Threads: int(r.integer("service.threads", 1, 1, 64)),
+			Queue:   int(r.integer("service.queue", 64, 1, 10_000)),
+		},
+		HTTP: HTTP{Address: r.text("http.address", "")},
+		IPC:  IPC{MaxFrame: int(r.integer("ipc.maxFrameBytes", 10_000, 2_000, 24<<20))},
+		Log:  Log{Level: r.level("log.level", zapcore.InfoLevel)},
+	}
+	if a := c.HTTP.Address; a != "" {
+		if err := checkLoopback(a); err != nil {
+			r.fail("http.address", a, err.Error())
+		}
+	}
+	if e := c.S3.Endpoint; e != "" && !strings.HasPrefix(e, "http://") && !strings.HasPrefix(e, "https://") {
+		r.fail("s3.endpoint", e, "it must begin with https:// or http://")
+	}
+	t := c.Topics
+	if t.Request == t.Result || t.Request == t.Status || t.Result == t.Status {
+		r.fail("topics", t.Request, "the three topics must differ")
+	}
+	r.misplaced()
+	if len(r.errs) > 0 {
+		return Config{}, nil, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(r.errs...))
+	}
+	return c, r.unknown(), nil
+}
+
+// checkLoopback refuses an address that others could reach: the endpoint has no
+// access control.
+func checkLoopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("it must be host:port, such as 127.0.0.1:5000")
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return errors.New("only loopback addresses are allowed, such as 127.0.0.1:5000")
+	}
+	return nil
+}

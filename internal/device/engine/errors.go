@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/segmentation"
+)
+
+// kind maps a sentinel of another package to the code that a requester sees.
+type kind struct {
+	sentinel error
+	code     request.Code
+}
+
+var readKinds = []kind{
+	{store.ErrReference, request.CodeInvalidRequest},
+	{store.ErrNotFound, request.CodeImageNotFound},
+	{store.ErrNotRegular, request.CodeImageNotFound},
+	{store.ErrOutsideRoots, request.CodeImageNotAllowed},
+	{store.ErrDenied, request.CodeImageNotAllowed},
+	{store.ErrBucket, request.CodeImageNotAllowed},
+	{store.ErrEmpty, request.CodeImageUnreadable},
+	{store.ErrTooLarge, request.CodeImageTooLarge},
+	{store.ErrCredentials, request.CodeStorageUnavailable},
+	{store.ErrUnavailable, request.CodeStorageUnavailable},
+	{store.ErrTimeout, request.CodeStorageUnavailable},
+	{store.ErrStorage, request.CodeStorageUnavailable},
+}
+
+var writeKinds = []kind{
+	{store.ErrReference, request.CodeInvalidRequest},
+	{store.ErrOutsideRoots, request.CodeOutputNotAllowed},
+	{store.ErrNotRegular, request.CodeOutputNotAllowed},
+	{store.ErrDenied, request.CodeOutputNotAllowed},
+	{store.ErrBucket, request.CodeOutputNotAllowed},
+	{store.ErrNotFound, request.CodeOutputNotAllowed},
+	{store.ErrCredentials, request.CodeStorageUnavailable},
+	{store.ErrUnavailable, request.CodeStorageUnavailable},
+	{store.ErrTimeout, request.CodeStorageUnavailable},
+	{store.ErrStorage, request.CodeOutputFailed},
+}
+
+var decodeKinds = []kind{
+	{imaging.ErrTooManyBytes, request.CodeImageTooLarge},
+	{imaging.ErrTooManyPixels, request.CodeImageTooLarge},
+	{imaging.ErrEmpty, request.CodeImageUnreadable},
+	{imaging.ErrFormat, request.CodeImageUnreadable},
+	{imaging.ErrUnsupported, request.CodeImageUnreadable},
+	{imaging.ErrCorrupt, request.CodeImageUnreadable},
+}
+
+var segmentKinds = []kind{
+	{segmentation.ErrTooLarge, request.CodeImageTooLarge},
+}
+
+// translate gives err the code of the first kind that it wraps, and that kind's
+// text as the message, which names nothing of the image.
+func translate(err error, kinds []kind) error {
+	for _, k := range kinds {
+		if errors.Is(err, k.sentinel) {
+			return request.NewError(k.code, message(err, k.sentinel), err)
+		}
+	}
+	return err
+}
+
+func readError(err error) error    { return translate(err, readKinds) }
+func writeError(err error) error   { return translate(err, writeKinds) }
+func decodeError(err error) error  { return translate(err, decodeKinds) }
+func segmentError(err error) error { return translate(err, segmentKinds) }
+
+// message is what a requester is told: an store.Error's text is made for
+// that; of other errors only the sentinel is told.
+func message(err, sentinel error) string {
+	var stored *store.Error
+	if errors.As(err, &stored) {
+		return stored.Error()
+	}
+	return sentinel.Error()
+}

@@ -1,0 +1,213 @@
+package greengrass
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+// awaitStatus reads status messages until one begins with want, and returns
+// those that came before.
+func (d *device) awaitStatus(want string) (before []string) {
+	d.t.Helper()
+	for {
+		s := next(d.t, d.statuses)
+		if strings.HasPrefix(s.Message, want) {
+			return before
+		}
+		before = append(before, s.Message)
+	}
+}
+
+func (d *device) configure(value map[string]any) {
+	d.t.Helper()
+	if err := d.nucleus.MergeConfiguration(ComponentName, nil, value); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func TestAChangedConfigurationIsInEffectWithoutANewProcess(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, nil)
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		if r := d.ask(`{"id":"1","image":{"path":"a.png"}}`); r.Error != nil {
+			t.Fatalf("before: %+v", r.Error)
+		}
+
+		elsewhere := t.TempDir()
+		d.configure(map[string]any{"output": map[string]any{"root": elsewhere}, "images": map[string]any{"maxPixels": "100"}})
+		d.awaitStatus("Configuration changed.")
+		d.awaitStatus("Ready.")
+		r := d.ask(`{"id":"2","image":{"path":"a.png"}}`)
+		if r.Error != nil || filepath.Dir(r.Mask.Path) != elsewhere {
+			t.Errorf("after: %+v, error %+v", r, r.Error)
+		}
+		if state := d.nucleus.State(ComponentName); state != "RUNNING" {
+			t.Errorf("the component is %q to the nucleus", state)
+		}
+		d.stop()
+		if err := d.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAConfigurationThatCannotBeUsedIsRefusedAndTheOneBeforeStays(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, nil)
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		works := func(id string) {
+			t.Helper()
+			if r := d.ask(fmt.Sprintf(`{"id":%q,"image":{"path":"a.png"}}`, id)); r.Error != nil {
+				t.Errorf("%s: %+v", id, r.Error)
+			}
+		}
+
+		d.configure(map[string]any{"service": map[string]any{"workers": "many"}})
+		d.awaitStatus("Error: the new configuration is not valid")
+		works("not valid")
+		d.configure(map[string]any{"service": map[string]any{"workers": "1"}})
+
+		d.configure(map[string]any{"images": map[string]any{"roots": []any{"/nowhere"}}})
+		d.awaitStatus("Configuration changed.")
+		d.awaitStatus("Ready.")
+		works("a folder that is not there")
+		if n := d.logs.FilterMessageSnippet("the new configuration cannot be used").Len(); n != 1 {
+			t.Errorf("it was refused %d times", n)
+		}
+
+		d.configure(map[string]any{"images": map[string]any{"roots": []any{d.in}}, "topics": map[string]any{"request": "not/allowed"}})
+		d.awaitStatus("Configuration changed.")
+		d.awaitStatus("Ready.")
+		works("a topic that accessControl does not name")
+		d.stop()
+		if err := d.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRequestsThatComeWhileTheConfigurationChangesAreAnsweredOnce(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, map[string]any{"service": map[string]any{"queue": 1000}})
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		changes := []map[string]any{
+			{"images": map[string]any{"maxPixels": 50_000}},
+			{"images": map[string]any{"roots": []any{"/nowhere"}}}, // refused, so there are two gaps
+		}
+		sent := 0
+		for _, change := range changes {
+			d.configure(change)
+			for again := false; !again; time.Sleep(2 * time.Millisecond) {
+				sent++
+				d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"}}`, sent))
+				for len(d.statuses) > 0 && !again {
+					again = (<-d.statuses).Message == "Ready."
+				}
+			}
+		}
+		for i := 1; i <= sent; i++ {
+			if r := next(t, d.results); r.ID != fmt.Sprint(i) || r.Error != nil {
+				t.Fatalf("result %d of %d is of %s, error %+v", i, sent, r.ID, r.Error)
+			}
+		}
+		d.stop()
+		if err := d.wait(); err != nil || len(d.results) > 0 {
+			t.Errorf("the component ended with %v; %d results more", err, len(d.results))
+		}
+		t.Logf("%d requests", sent)
+	})
+}
+
+func TestResultsThatNobodyTakesDoNotKeepTheComponentFromEnding(t *testing.T) {
+	o := newOutbox("result", 1, true, func(ctx context.Context, _ []byte) error {
+		<-ctx.Done() // as long as the connection is lost
+		return ctx.Err()
+	}, zap.NewNop())
+	go o.giveUpAfter(10 * time.Millisecond)
+	for range 10 {
+		o.put([]byte("{}")) // would wait for ever
+	}
+	o.close()
+}
+
+func TestALogLevelChangesUnderWay(t *testing.T) {
+	d := newDevice(t, nucleus.Lite, nil)
+	level := zap.NewAtomicLevelAt(zapcore.ErrorLevel)
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- Run(ctx, Options{
+			IPC:   ggipc.Options{SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(ComponentName)},
+			Level: &level, Ready: func() { close(ready) },
+		})
+	}()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	d.awaitStatus("Ready.")
+	if got := level.Level(); got != zapcore.InfoLevel {
+		t.Errorf("the level at the start is %v", got)
+	}
+	d.configure(map[string]any{"log": map[string]any{"level": "debug"}})
+	for deadline := time.Now().Add(patience); level.Level() != zapcore.DebugLevel; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the level does not change")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for len(d.statuses) > 0 {
+		if s := <-d.statuses; s.State == request.StateStarting {
+			t.Errorf("the component started anew: %+v", s)
+		}
+	}
+}
+
+func TestADeviceThatIsOfflineDoesNotWaitForTheCloud(t *testing.T) {
+	d := newDevice(t, nucleus.Lite, nil) // which has no spooler
+	d.nucleus.SetOnline(false)
+	d.launch()
+	d.awaitStatus("Ready.")
+	start := time.Now()
+	d.configure(map[string]any{"service": map[string]any{"queue": "7"}})
+	d.awaitStatus("Ready.")
+	if took := time.Since(start); took > closeTime {
+		t.Errorf("the new configuration is in effect after %v", took)
+	}
+	d.nucleus.SetOnline(true)
+	for before := 0; ; before++ { // what was kept from before the change comes first
+		if m := next(t, d.cloud); strings.Contains(string(m.Payload), "Configuration changed.") {
+			if before == 0 {
+				t.Error("the cloud does not get what came before")
+			}
+			break
+		}
+	}
+	d.nucleus.SetOnline(false)
+	start = time.Now()
+	d.stop()
+	if err := d.wait(); err != nil || time.Since(start) > closeTime {
+		t.Errorf("the component ended with %v after %v", err, time.Since(start))
+	}
+}

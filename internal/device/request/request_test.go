@@ -1,0 +1,230 @@
+package request
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/brainseg/brainseg/schemas"
+)
+
+func schema(t testing.TB, document []byte) *jsonschema.Schema {
+	t.Helper()
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("schema.json", v); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func validate(s *jsonschema.Schema, document []byte) error {
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		return err
+	}
+	return s.Validate(v)
+}
+
+var requests = []struct {
+	name     string
+	document string
+	want     Request
+	message  string // of the error, "" for a valid request
+}{
+	{"path", `{"id":"a","image":{"path":"x/y.png"}}`, Request{ID: "a", Image: Image{Path: "x/y.png"}}, ""},
+	{"s3", `{"id":"a","image":{"s3":"s3://b/k"}}`, Request{ID: "a", Image: Image{S3: "s3://b/k"}}, ""},
+	{"inline", `{"id":"a","image":{"base64":"aGVsbG8="}}`, Request{ID: "a", Image: Image{Inline: []byte("hello")}}, ""},
+	{"every output", `{"id":"ä","image":{"path":"x"},"output":{"to":"s3://b/m.png","overlay":true,"inline":true}}`,
+		Request{ID: "ä", Image: Image{Path: "x"}, Output: Output{To: "s3://b/m.png", Overlay: true, Inline: true}}, ""},
+	{"the seed's form", `{"bucket":"b","prefix":"in/a.png"}`, Request{Seed: true, Image: Image{S3: "s3://b/in/a.png"}}, ""},
+	{"the seed's form with an id", `{"id":"7","bucket":"b","prefix":"in/a.png","output":{"overlay":true}}`,
+		Request{ID: "7", Seed: true, Image: Image{S3: "s3://b/in/a.png"}, Output: Output{Overlay: true}}, ""},
+
+	{"nothing", ``, Request{}, "the request is not JSON"},
+	{"cut", `{"id":"a","ima`, Request{}, "the request is not JSON"},
+	{"no object", `[1]`, Request{}, "the request must be a JSON object"},
+	{"null", `null`, Request{}, "id is missing"},
+	{"two documents", `{"id":"a","image":{"path":"x"}} {}`, Request{ID: "a"}, "the request is not one JSON document"},
+	{"wrong type", `{"id":"a","image":"x.png"}`, Request{ID: "a"}, "image has the wrong type"},
+	{"number as id", `{"id":5,"image":{"path":"x"}}`, Request{}, "id has the wrong type"},
+	{"unknown member", `{"id":"a","image":{"path":"x"},"overlay":true}`, Request{ID: "a"}, "the request has an unknown member overlay"},
+	{"unknown member that may say too much", `{"id":"a","Jane Doe 1970":1}`, Request{ID: "a"}, "the request has an unknown member"},
+	{"no id", `{"image":{"path":"x"}}`, Request{}, "id is missing"},
+	{"empty id", `{"id":"","image":{"path":"x"}}`, Request{}, "id must have 1 to 128 bytes of UTF-8 without control characters"},
+	{"long id", `{"id":"` + strings.Repeat("x", 129) + `","image":{"path":"x"}}`, Request{}, "id must have 1 to 128 bytes of UTF-8 without control characters"},
+	{"control characters in the id", `{"id":"a\nb","image":{"path":"x"}}`, Request{}, "id must have 1 to 128 bytes of UTF-8 without control characters"},
+	{"no image", `{"id":"a"}`, Request{ID: "a"}, "image is missing"},
+	{"empty image", `{"id":"a","image":{}}`, Request{ID: "a"}, "image must have exactly one of path, s3 and base64"},
+	{"two images", `{"id":"a","image":{"path":"x","s3":"s3://b/k"}}`, Request{ID: "a"}, "image must have exactly one of path, s3 and base64"},
+	{"empty path", `{"id":"a","image":{"path":""}}`, Request{ID: "a"}, "image.path is empty"},
+	{"long path", `{"id":"a","image":{"path":"` + strings.Repeat("x", 1025) + `"}}`, Request{ID: "a", Image: Image{Path: strings.Repeat("x", 1025)}}, "image.path is longer than 1024 bytes"},
+	{"other scheme", `{"id":"a","image":{"s3":"http://b/k"}}`, Request{ID: "a", Image: Image{S3: "http://b/k"}}, "image.s3 must begin with s3://"},
+	{"empty base64", `{"id":"a","image":{"base64":""}}`, Request{ID: "a", Image: Image{Inline: []byte{}}}, "image.base64 is empty"},
+	{"broken base64", `{"id":"a","image":{"base64":"%%%%"}}`, Request{ID: "a", Image: Image{Inline: []byte{}}}, "image.base64 is not standard base64"},
+	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a", Output: Output{To: "m.jpg"}}, "output.to must end in .png"},
+	{"bucket alone", `{"bucket":"b"}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to"},
+	{"the seed's form beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
+}
+
+func TestParseReadsRequestsAndNamesWhatIsWrong(t *testing.T) {
+	for _, tt := range requests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Parse([]byte(tt.document))
+			message := ""
+			var e *Error
+			if errors.As(err, &e) {
+				message = e.Message
+				if e.Code != CodeInvalidRequest {
+					t.Errorf("code is %q, want %q", e.Code, CodeInvalidRequest)
+				}
+			}
+			if message != tt.message {
+				t.Errorf("error is %q, want %q", message, tt.message)
+			}
+			if tt.message == "" || got.ID != tt.want.ID {
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("request (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+func TestSchemaAndParseAgreeOnWhatIsARequest(t *testing.T) {
+	s := schema(t, schemas.Request)
+	for _, tt := range requests {
+		if tt.name == "broken base64" { // JSON Schema does not assert an encoding
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			if err := validate(s, []byte(tt.document)); (err == nil) != (tt.message == "") {
+				t.Errorf("schema says %v, Parse says %q", err, tt.message)
+			}
+		})
+	}
+}
+
+func fullResult() Result {
+	sum := strings.Repeat("0", 64)
+	return Result{
+		ID: "a", Status: StatusSucceeded, Time: time.Unix(1, 0).UTC(), Thing: "thing", Complete: true,
+		Mask:    &File{Path: "/out/a.png", SHA256: sum, Bytes: 5, Base64: []byte("hello")},
+		Overlay: &File{URI: "s3://b/a.overlay.png", SHA256: sum, Bytes: 5},
+		Tissues: []Tissue{{Value: 0, Name: "background", Colour: "#000000", Pixels: 1}, {Value: 1, Name: "csf", Colour: "#0000ff", Pixels: 2, Share: 1}},
+		Image:   &Dimensions{Width: 3, Height: 1}, Model: &Model{Name: "m", Version: "1.0.0", SHA256: sum}, Timings: &Timings{Total: 1},
+	}
+}
+
+func TestResultsAndStatusFollowTheirSchemas(t *testing.T) {
+	results := schema(t, schemas.Result)
+	for name, r := range map[string]Result{
+		"success": fullResult(),
+		"failure": Failed("a", NewError(CodeBusy, "the queue is full", nil)),
+		"fault":   Failed("", errors.New("anything")),
+	} {
+		document, err := r.Encode(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(results, document); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := validate(results, []byte(`{"id":"a","status":"failed","time":"1970-01-01T00:00:00Z","complete":true}`)); err == nil {
+		t.Error("schema accepts a failure without an error")
+	}
+	document, err := json.Marshal(Status{Message: ErrorMessage("x"), State: StateReady, Request: 1, Code: CodeBusy, Time: time.Unix(1, 0), Thing: "t", Model: &Model{Name: "m", Version: "1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(schema(t, schemas.Status), document); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestResultLeavesOutWhatDoesNotFit(t *testing.T) {
+	full := fullResult()
+	full.Mask.Base64 = make([]byte, 9000)
+	document, err := full.Encode(7000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Result
+	if err := json.Unmarshal(document, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Complete || got.Mask == nil || got.Mask.Base64 != nil || len(got.Tissues) != 2 {
+		t.Errorf("inline mask that is too large: got %s", document)
+	}
+	if len(full.Mask.Base64) != 9000 {
+		t.Error("Encode changed its receiver")
+	}
+	for range 1000 {
+		full.Tissues = append(full.Tissues, Tissue{Name: "one of very many classes", Colour: "#ffffff"})
+	}
+	if document, err = full.Encode(1000); err != nil || len(document) > 1000 {
+		t.Errorf("many classes: %d bytes, %v", len(document), err)
+	}
+	if err := validate(schema(t, schemas.Result), document); err != nil {
+		t.Errorf("shortened result: %v", err)
+	}
+	if _, err := full.Encode(10); err == nil {
+		t.Error("a limit of 10 bytes was met")
+	}
+}
+
+func TestInternalErrorsAreNotTold(t *testing.T) {
+	r := Failed("a", errors.New("open /patients/doe.png: no such file"))
+	if r.Error.Code != CodeInternal || strings.Contains(r.Error.Message, "doe") {
+		t.Errorf("got %+v", r.Error)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, tt := range requests {
+		f.Add([]byte(tt.document))
+	}
+	f.Fuzz(func(t *testing.T, document []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := Parse(document)
+		runtime.ReadMemStats(&after)
+		// The decoder's buffers and the strings of the document.
+		if taken, bound := after.TotalAlloc-before.TotalAlloc, uint64(64<<10+32*len(document)); taken > bound {
+			t.Errorf("%d bytes of input made Parse allocate %d, more than %d", len(document), taken, bound)
+		}
+		if len(r.ID) > MaxID || len(r.Image.Inline) > len(document) {
+			t.Errorf("id of %d bytes, image of %d bytes from %d bytes", len(r.ID), len(r.Image.Inline), len(document))
+		}
+		if err != nil {
+			if AsError(err).Code != CodeInvalidRequest {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		set := 0
+		for _, here := range []bool{r.Image.Path != "", r.Image.S3 != "", len(r.Image.Inline) > 0} {
+			if here {
+				set++
+			}
+		}
+		if set != 1 || (r.ID == "" && !r.Seed) || len(r.Image.Path) > MaxReference || len(r.Output.To) > MaxReference {
+			t.Errorf("accepted %+v", r)
+		}
+	})
+}

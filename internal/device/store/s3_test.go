@@ -1,0 +1,283 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/brainseg/brainseg/internal/dev/awstest"
+)
+
+func TestAnObjectComesBackAsItWasWritten(t *testing.T) {
+	store := s3Store(t, useS3(t, awstest.Device).Endpoint)
+	data := []byte("\x89PNG\r\n\x1a\n and more")
+	sum := sha256.Sum256(data)
+	for _, key := range []string{"m.png", "p 1/ü&?#%+=.png", "a/../b//c.png", "s3://odd"} {
+		location := "s3://scans/" + key
+		written, err := store.Write(t.Context(), location, data)
+		if err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+		want := Written{Location: location, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data))}
+		if diff := cmp.Diff(want, written); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", key, diff)
+		}
+		got, err := store.Read(t.Context(), Reference{Location: location})
+		if err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%s: read %q, error %v", key, got, err)
+		}
+	}
+}
+
+func TestErrorsOfS3HaveTheirKindAndTellNoKey(t *testing.T) {
+	s := useS3(t, awstest.Device)
+	store := s3Store(t, s.Endpoint, func(o *Options) {
+		o.MaxBytes = 100
+		o.S3.AllowedBuckets = []string{"scans", "private", "absent-bucket"}
+	})
+	for key, length := range map[string]int{"exact.png": 100, "long.png": 101, "empty.png": 0} {
+		if _, err := store.Write(t.Context(), "s3://scans/"+key, make([]byte, length)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := store.Read(t.Context(), Reference{Location: "s3://scans/exact.png"}); err != nil {
+		t.Errorf("an object of just the limit: %v", err)
+	}
+	for location, want := range map[string]error{
+		"s3://scans/long.png":                       ErrTooLarge,
+		"s3://scans/empty.png":                      ErrEmpty,
+		"s3://scans/missing.png":                    ErrNotFound,
+		"s3://private/slice.png":                    ErrDenied,
+		"s3://elsewhere/slice.png":                  ErrBucket,
+		"s3://scans/":                               ErrReference,
+		"s3://scans":                                ErrReference,
+		"s3:///slice.png":                           ErrReference,
+		"s3://":                                     ErrReference,
+		"s3://..//slice.png":                        ErrReference,
+		"s3://a@b.example/slice.png":                ErrReference,
+		"s3://scans/" + strings.Repeat("long", 300): ErrReference,
+	} {
+		_, err := store.Read(t.Context(), Reference{Location: location})
+		checkPrivate(t, err, want, "slice", "missing.png", "private", "elsewhere", "longlong")
+	}
+	_, err := store.Write(t.Context(), "s3://private/slice.png", []byte("mask"))
+	checkPrivate(t, err, ErrDenied, "private")
+	_, err = store.Write(t.Context(), "s3://elsewhere/slice.png", []byte("mask"))
+	checkPrivate(t, err, ErrBucket, "elsewhere")
+}
+
+func TestABucketThatDoesNotExistIsNotFound(t *testing.T) {
+	// With its rights the device is denied what does not exist, as on AWS; the
+	// answer for a user who may list is the server's, put on the wire here.
+	answer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `<Error><Code>NoSuchBucket</Code><BucketName>absent-bucket</BucketName></Error>`)
+	}))
+	defer answer.Close()
+	useS3(t, awstest.Device)
+	_, err := s3Store(t, answer.URL).Read(t.Context(), Reference{Location: "s3://absent-bucket/slice.png"})
+	checkPrivate(t, err, ErrNotFound, "absent-bucket")
+}
+
+func TestCredentialsAreToldFromRights(t *testing.T) {
+	s := useS3(t, awstest.Stranger)
+	ref := Reference{Location: "s3://scans/slice.png"}
+	_, err := s3Store(t, s.Endpoint).Read(t.Context(), ref)
+	checkPrivate(t, err, ErrDenied, "scans")
+
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+	_, err = s3Store(t, s.Endpoint).Read(t.Context(), ref)
+	checkPrivate(t, err, ErrCredentials, "scans")
+
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWNUNKNOWN00")
+	_, err = s3Store(t, s.Endpoint).Read(t.Context(), ref)
+	checkPrivate(t, err, ErrCredentials, "scans")
+
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	_, err = s3Store(t, s.Endpoint).Read(t.Context(), ref)
+	checkPrivate(t, err, ErrCredentials, "scans")
+}
+
+func TestCredentialsOfTheContainerEndpointAreUsed(t *testing.T) {
+	s := useS3(t, awstest.Device)
+	// What the Greengrass token exchange service answers.
+	exchange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "token of the component" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		device := s.Users[awstest.Device]
+		_, _ = io.WriteString(w, `{"AccessKeyId": "`+device.ID+`", "SecretAccessKey": "`+device.Secret+
+			`", "Token": "", "Expiration": "`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}`)
+	}))
+	defer exchange.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", exchange.URL)
+	t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token of the component")
+	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/exchange.png", []byte("mask")); err != nil {
+		var e *Error
+		errors.As(err, &e)
+		t.Fatal(e.Detail())
+	}
+}
+
+func TestS3IsOffUntilABucketIsAllowed(t *testing.T) {
+	isolate(t)
+	store, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Read(t.Context(), Reference{Location: "s3://scans/slice.png"})
+	checkPrivate(t, err, ErrBucket, "scans")
+	if !strings.Contains(err.Error(), "off") {
+		t.Errorf("the text %q does not say that S3 is off", err)
+	}
+	if store.objects.client != nil {
+		t.Error("a client was built for nothing")
+	}
+}
+
+func TestARegionIsAskedForAndTheClientBuiltLater(t *testing.T) {
+	isolate(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWNUNKNOWN00")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "unknown")
+	store := s3Store(t, "")
+	_, err := store.Read(t.Context(), Reference{Location: "s3://scans/slice.png"})
+	checkPrivate(t, err, ErrCredentials, "scans")
+	if !strings.Contains(err.Error(), "region") {
+		t.Errorf("the text %q does not ask for the region", err)
+	}
+	t.Setenv("AWS_REGION", "eu-central-1")
+	if _, _, err := store.objects.load(t.Context()); err != nil {
+		t.Errorf("after the cure: %v", err)
+	}
+}
+
+// through starts a proxy before the server whose responses change may spoil.
+func through(t *testing.T, endpoint string, change func(w http.ResponseWriter, forward http.HandlerFunc) http.HandlerFunc) string {
+	t.Helper()
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The Host header is part of the signature and passes unchanged.
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host }}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		change(w, proxy.ServeHTTP)(w, r)
+	}))
+	t.Cleanup(front.Close)
+	return front.URL
+}
+
+func TestATroubledConnectionIsTold(t *testing.T) {
+	s := useS3(t, awstest.Device)
+	data := bytes.Repeat([]byte("slice "), 20_000)
+	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/slice.png", data); err != nil {
+		t.Fatal(err)
+	}
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + refused.Addr().String()
+	_ = refused.Close()
+	same := func(_ http.ResponseWriter, forward http.HandlerFunc) http.HandlerFunc { return forward }
+	silent := func(http.ResponseWriter, http.HandlerFunc) http.HandlerFunc {
+		return func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // a server notices that its client left only then
+			<-r.Context().Done()
+		}
+	}
+	partly := func(after func(*http.Request)) func(http.ResponseWriter, http.HandlerFunc) http.HandlerFunc {
+		return func(http.ResponseWriter, http.HandlerFunc) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+				_, _ = w.Write(data[:1000])
+				_ = http.NewResponseController(w).Flush()
+				after(r)
+				panic(http.ErrAbortHandler)
+			}
+		}
+	}
+	endless := func(http.ResponseWriter, http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { // no length given
+			for r.Context().Err() == nil {
+				if _, err := w.Write(data); err != nil {
+					return
+				}
+			}
+		}
+	}
+	changed := func(http.ResponseWriter, http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			sum := sha256.Sum256(data)
+			w.Header().Set("X-Amz-Checksum-Sha256", base64.StdEncoding.EncodeToString(sum[:]))
+			_, _ = w.Write(append(bytes.Clone(data[1:]), 'x'))
+		}
+	}
+	failing := func(http.ResponseWriter, http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
+	}
+	cases := []struct {
+		name     string
+		endpoint string
+		want     error
+	}{
+		{"through the proxy as it is", through(t, s.Endpoint, same), nil},
+		{"nobody listens", nobody, ErrUnavailable},
+		{"silent server", through(t, s.Endpoint, silent), ErrTimeout},
+		{"silent in the middle", through(t, s.Endpoint, partly(func(r *http.Request) { <-r.Context().Done() })), ErrTimeout},
+		{"cut in the middle", through(t, s.Endpoint, partly(func(*http.Request) {})), ErrUnavailable},
+		{"endless", through(t, s.Endpoint, endless), ErrTooLarge},
+		{"bytes changed on the way", through(t, s.Endpoint, changed), ErrUnavailable},
+		{"fault of the server", through(t, s.Endpoint, failing), ErrUnavailable},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			store := s3Store(t, c.endpoint, func(o *Options) {
+				o.MaxBytes = 1 << 20
+				o.S3.Timeout = 10 * time.Second
+				if c.want == ErrTimeout {
+					o.S3.Timeout = 300 * time.Millisecond
+				}
+			})
+			start := time.Now()
+			got, err := store.Read(t.Context(), Reference{Location: "s3://scans/slice.png"})
+			if c.want != nil {
+				checkPrivate(t, err, c.want, "scans", "127.0.0.1")
+			} else if err != nil || !bytes.Equal(got, data) {
+				t.Errorf("read %d bytes, error %v", len(got), err)
+			}
+			if took := time.Since(start); took > 15*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+	t.Run("the caller gives up", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+		_, err := s3Store(t, cases[2].endpoint).Read(ctx, Reference{Location: "s3://scans/slice.png"})
+		checkPrivate(t, err, ErrCancelled, "scans")
+	})
+	t.Run("a write without an answer", func(t *testing.T) {
+		store := s3Store(t, cases[2].endpoint, func(o *Options) { o.S3.Timeout = 300 * time.Millisecond })
+		_, err := store.Write(t.Context(), "s3://scans/mask.png", []byte("mask"))
+		checkPrivate(t, err, ErrTimeout, "scans")
+	})
+}

@@ -1,0 +1,220 @@
+// Package store reads images by reference and writes results, behind
+// limits: files below configured roots, objects of S3, and bytes that came
+// inline. It is called by package engine.
+//
+// It does not look into an image, and it knows neither request documents nor
+// Greengrass.
+//
+// Errors of Read and Write are of type *Error: their text holds no file name,
+// bucket or key, so that it may be shown and logged; Detail has them, for debug
+// logs.
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// DefaultMaxBytes is the default of Options.MaxBytes.
+const DefaultMaxBytes = 16 << 20
+
+// DefaultTimeout is the default of S3Options.Timeout.
+const DefaultTimeout = 30 * time.Second
+
+// Options configures a Store. The zero value reads inline bytes only.
+type Options struct {
+	// InputRoots are the folders below which images may be read; none by
+	// default. A relative path in a reference is taken from the first.
+	InputRoots []string
+	// OutputRoot is the folder below which results are written; it is made,
+	// mode 0750, where it is missing. Without it no file can be written.
+	OutputRoot string
+	// MaxBytes is the largest image read, in bytes; default 16 MiB.
+	MaxBytes int64
+	// S3 configures access to S3; off by default.
+	S3 S3Options
+}
+
+// S3Options configures access to S3. Credentials come from the AWS SDK's
+// ordinary chain: environment, shared files, container (the Greengrass token
+// exchange service), instance.
+type S3Options struct {
+	// AllowedBuckets are the buckets that may be read and written; none by
+	// default, which keeps S3 off. "*" allows every bucket for which the
+	// credentials are good.
+	AllowedBuckets []string
+	// Region of the buckets; default that of the environment (AWS_REGION) or
+	// of the shared configuration.
+	Region string
+	// Endpoint is the URL of an S3-compatible server; default AWS' own.
+	Endpoint string
+	// PathStyle puts the bucket into the path instead of the host name, as
+	// most S3-compatible servers need.
+	PathStyle bool
+	// Timeout bounds one read or write with its retries; default 30 seconds.
+	Timeout time.Duration
+}
+
+// Reference says where an image is. Inline wins where both are set.
+type Reference struct {
+	// Location is a path (absolute below an input root, or relative to the
+	// first) or "s3://bucket/key" with the key as it is, not escaped.
+	Location string
+	// Inline holds the image itself.
+	Inline []byte
+}
+
+// Written tells where a result is.
+type Written struct {
+	// Location is an absolute path or "s3://bucket/key".
+	Location string
+	// SHA256 of the content in lower-case hexadecimal.
+	SHA256 string
+	// Bytes is the length of the content.
+	Bytes int64
+}
+
+// Store reads and writes images. It is safe for use by several goroutines.
+type Store struct {
+	inputs   []folder
+	output   folder // zero where nothing may be written
+	maxBytes int64
+	objects  *objectStore
+}
+
+// New checks that the input roots exist and makes the output root. It connects
+// to nothing: the S3 client is built when the first s3:// reference comes. Its
+// errors name the configured folders.
+func New(options Options) (*Store, error) {
+	s := &Store{maxBytes: options.MaxBytes}
+	if s.maxBytes <= 0 {
+		s.maxBytes = DefaultMaxBytes
+	}
+	for _, root := range options.InputRoots {
+		f, err := openFolder(root)
+		if err != nil {
+			return nil, fmt.Errorf("input folder: %w; make it, or change the configured folders", err)
+		}
+		s.inputs = append(s.inputs, f)
+	}
+	if options.OutputRoot != "" {
+		f, err := makeFolder(options.OutputRoot)
+		if err != nil {
+			return nil, fmt.Errorf("output folder: %w; let the component's user write there, or change the configured folder", err)
+		}
+		s.output = f
+	}
+	s.objects = newObjectStore(options.S3, s.maxBytes)
+	return s, nil
+}
+
+// Close lets go of idle connections. The Store must not be in use.
+func (s *Store) Close() error {
+	s.objects.close()
+	return nil
+}
+
+// Read returns the bytes that ref refers to, at least one and at most
+// Options.MaxBytes. Inline bytes are returned as they are, not copied.
+//
+// A file must be regular when it is opened and is read no further than the
+// limit, even while it grows. Symbolic links are followed inside a root if they
+// are relative; one that is absolute or leads out of the root is refused with
+// ErrOutsideRoots. ctx does not interrupt the read of a local file.
+//
+// Errors are of type *Error; errors.Is tells the kind.
+func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
+	const op = "read image"
+	if err := ctx.Err(); err != nil {
+		return nil, s.failed(op, ref.Location, contextFailure(err))
+	}
+	var data []byte
+	var err error
+	switch {
+	case ref.Inline != nil:
+		if int64(len(ref.Inline)) > s.maxBytes {
+			err = tooLarge(s.maxBytes)
+		}
+		data = ref.Inline
+	case isObject(ref.Location):
+		data, err = s.objects.get(ctx, ref.Location)
+	default:
+		data, err = readFile(s.inputs, ref.Location, s.maxBytes)
+	}
+	if err == nil && len(data) == 0 {
+		err = failure{kind: ErrEmpty}
+	}
+	if err != nil {
+		return nil, s.failed(op, ref.Location, err)
+	}
+	return data, nil
+}
+
+// Write stores data at destination: a path relative to the output root (or
+// absolute below it), or "s3://bucket/key". A file appears whole under its
+// name, mode 0640 less the umask, or not at all; folders are made as needed,
+// mode 0750; what was there before is replaced. A file is on the disk when
+// Write returns; its new name may be lost if the power fails in the seconds
+// after.
+//
+// Errors are of type *Error; errors.Is tells the kind.
+func (s *Store) Write(ctx context.Context, destination string, data []byte) (Written, error) {
+	const op = "write result"
+	if err := ctx.Err(); err != nil {
+		return Written{}, s.failed(op, destination, contextFailure(err))
+	}
+	sum := sha256.Sum256(data)
+	location := destination
+	var err error
+	if isObject(destination) {
+		err = s.objects.put(ctx, destination, data, sum)
+	} else {
+		location, err = writeFile(s.output, destination, data)
+	}
+	if err != nil {
+		return Written{}, s.failed(op, destination, err)
+	}
+	return Written{Location: location, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data))}, nil
+}
+
+// failed turns what the inner functions return into the exported error.
+func (s *Store) failed(op, location string, err error) error {
+	var f failure
+	if !errors.As(err, &f) {
+		f = failure{kind: ErrStorage, cause: err}
+	}
+	return &Error{Op: op, Kind: f.kind, Hint: f.hint, Location: location, Cause: f.cause}
+}
+
+func isObject(location string) bool { return strings.HasPrefix(location, objectScheme) }
+
+// readBounded reads r to its end, or fails as soon as it yields more than limit
+// bytes. expected is the length that is probably coming, or less than 0.
+func readBounded(r io.Reader, expected, limit int64) ([]byte, error) {
+	if expected < 0 {
+		expected = 64 << 10
+	}
+	// One byte more than expected lets the last Read meet the end.
+	data := make([]byte, 0, min(expected, limit)+1)
+	for {
+		n, err := r.Read(data[len(data):min(int64(cap(data)), limit+1)])
+		data = data[:len(data)+n]
+		switch {
+		case int64(len(data)) > limit:
+			return nil, tooLarge(limit)
+		case err == io.EOF:
+			return data, nil
+		case err != nil:
+			return nil, err
+		}
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+	}
+}
