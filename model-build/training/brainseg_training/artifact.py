@@ -55,8 +55,10 @@ def write(folder: pathlib.Path, network: nn.Module, kind: str, version: str, pro
     path = folder / "model.onnx"
     classes = len(manifest.CLASSES)
     export.save(network, path, classes)
+    # The light network goes on where the other was: one name, another version.
+    name = f"brainseg-{kind.removesuffix('-light')}"
     document = manifest.describe(
-        path, f"brainseg-{kind}", version, network.size_multiple, export.parameter_count(network), LICENCE, {"network": kind, **provenance}
+        path, name, version, network.size_multiple, export.parameter_count(network), LICENCE, {"network": kind, **provenance}
     )
     manifest.write(document, folder)
     if metrics is not None:

@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     seed.add_argument("--num_classes", type=int, default=4, choices=(4,))
     ours = p.add_argument_group("further")
     ours.add_argument("--steps", type=int, default=0, help="steps instead of epochs")
+    ours.add_argument("--stop_at", type=int, default=0, help="stop after so many of the steps, for another training to start from there")
     ours.add_argument("--sizes", type=_sizes, default=(176, 208, 240), help="sides of the square training slices, one drawn for each step")
     ours.add_argument(
         "--start_from",
@@ -191,6 +192,7 @@ def run(job: Job) -> None:
     steps = h.steps or max(h.epochs * 2000 // (h.batch_size * len(job.hosts)), 1)
     options = Options(
         steps=steps,
+        stop_at=h.stop_at,
         batch_size=h.batch_size,
         learning_rate=h.learning_rate,
         weight_decay=h.weight_decay,

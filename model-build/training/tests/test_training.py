@@ -109,6 +109,32 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(channels, tmp_path):
         assert torch.allclose(a.float(), b.float(), atol=1e-4)
 
 
+def test_the_second_look_is_at_the_same_pixels(channels, tmp_path):
+    """A network of one 1 x 1 convolution sees each pixel alone: moved or mirrored,
+    its scores are the same, and there is nothing to disagree about."""
+    t = trainer(channels, tmp_path, 4)
+    t.network = torch.nn.Conv2d(1, 4, 1)
+    images = torch.randint(1, 256, (2, 64, 64), dtype=torch.uint8)
+    labels = torch.full((2, 64, 64), 2, dtype=torch.uint8)
+    values = []
+    for weight in (1e-9, 100.0):
+        t.options.air_weight = weight
+        losses = [float(t._loss_function()(images, labels, np.random.default_rng(seed)).detach()) for seed in range(8)]
+        values.append(losses)
+    assert np.allclose(values[0], values[1], atol=1e-4)
+
+
+def test_a_training_that_is_stopped_ends_at_the_rate_that_it_has_there(channels, tmp_path):
+    whole = trainer(channels, tmp_path / "a", 8)
+    rates = []
+    for whole.step in range(8):
+        rates.append(whole._rate())
+    stopped = trainer(channels, tmp_path / "b", 8)
+    stopped.options.stop_at = 3
+    stopped.run()
+    assert stopped.step == 3 and stopped._rate() == rates[3] > rates[7]
+
+
 def test_a_training_can_start_from_an_earlier_model(channels, tmp_path):
     trainer(channels, tmp_path / "earlier", 2).run()
     checkpoint = tmp_path / "earlier" / "checkpoint.pt"
