@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/device/cli.Version=$(V
 SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
-REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt
+REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt internal/volume/requirements.txt
 VERSITYGW := .cache/bin/versitygw
 
 .PHONY: help
@@ -45,10 +45,22 @@ run: bin/brainseg ## segment a sample slice over Greengrass IPC, on a local nucl
 serve: bin/brainseg ## run the component on a local nucleus until Ctrl-C
 	bin/brainseg local --images artifacts/samples --out out
 
+# How the Go tests are run: failures in full, then where the time went. BUSY and
+# TESTFLAGS are for test-busy.
+GO_TEST = mkdir -p out; rm -f out/test.json; status=0; \
+	$(BUSY) go run gotest.tools/gotestsum@v1.13.0 --format standard-quiet --jsonfile out/test.json -- -race -timeout 30m $(TESTFLAGS) ./... || status=$$?; \
+	if [ -s out/test.json ]; then go run ./internal/dev/testtimes out/test.json; fi; exit $$status
+
 .PHONY: test
 test: test-servers dist ## all tests, with the race detector
-	go test -race -timeout 9m ./...
+	@$(GO_TEST)
 	@$(MAKE) --no-print-directory test-training TRAINING=$(or $(TRAINING),optional)
+
+.PHONY: test-busy
+test-busy: BUSY = internal/dev/busy.sh
+test-busy: TESTFLAGS = -count=2 -shuffle=on
+test-busy: test-servers dist ## the Go tests, twice and in any order, on two cores that four other processes keep busy
+	@$(GO_TEST)
 
 # The official SDK and the servers that play AWS in the tests.
 .PHONY: test-servers
@@ -62,13 +74,32 @@ test-servers: $(RUNTIME) .venv/installed $(VERSITYGW) ## fetch what the Go tests
 $(VERSITYGW):
 	GOBIN=$(CURDIR)/$(@D) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
+RUFF_VERSION := 0.17.6
+RUFF := .cache/ruff-$(RUFF_VERSION)/bin/ruff
+$(RUFF):
+	python3 -m venv .cache/ruff-$(RUFF_VERSION)
+	.cache/ruff-$(RUFF_VERSION)/bin/pip install --quiet --disable-pip-version-check ruff==$(RUFF_VERSION)
+
+# Exit status 3 means that something was found, any other that nothing was looked
+# for: without a way to its database (vuln.go.dev) it can not.
+GOVULNCHECK := .cache/bin/govulncheck
+$(GOVULNCHECK):
+	-GOBIN=$(CURDIR)/$(@D) go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
 .PHONY: lint
-lint: ## formatting, vet and staticcheck
+lint: $(RUFF) $(GOVULNCHECK) ## formatting, vet and staticcheck; ruff, shellcheck and govulncheck
 	@unformatted=$$(git ls-files '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "gofmt is needed on:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	@git ls-files -z '*.py' | xargs -0 $(RUFF) check --quiet
+	@git ls-files -z '*.py' | xargs -0 $(RUFF) format --check --quiet
+	@if command -v shellcheck >/dev/null; then git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck; \
+		else echo 'shellcheck did NOT run: it is not installed (Debian: apt install shellcheck)'; fi
+	@found=$$(timeout 240 $(GOVULNCHECK) ./... 2>&1); status=$$?; \
+		if [ $$status = 3 ]; then echo "$$found"; exit 1; fi; \
+		if [ $$status != 0 ]; then echo "govulncheck did NOT run (status $$status): $$(echo "$$found" | tail -n 1)"; fi
 
 # Training needs PyTorch, some gigabytes from PyPI. Where Debian's is installed
 # (see requirements-debian.txt), it is used, and `make test` tests training too.
@@ -112,6 +143,29 @@ fuzz: $(RUNTIME) ## run every fuzz target for FUZZTIME (default 60s)
 bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (minutes)
 	internal/dev/benchmark/run.sh
 
+.PHONY: bench-volume
+bench-volume: $(RUNTIME) ## time a whole scan in three planes, as a number of slices
+	go test ./internal/volume/threeplane -run '^$$' -bench Scan -benchtime 3x | grep -E 'slices/scan|FAIL'
+
+# The durable queue: killed 1,000 times, cut off from power at every change of its
+# files, three days offline. `make test` has a short form of each.
+QUEUE_TEST = nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/queue
+.PHONY: crash
+crash: ## kill the queue's program at 1,000 random moments
+	$(QUEUE_TEST) -run ProgramThatIsKilled -kills 1000
+
+.PHONY: powercut
+powercut: ## open the queue on 12,000 disks that a power cut can leave (needs strace)
+	$(QUEUE_TEST) -run LostByAPowerCut -cut-requests 300 -cut-states 12000
+
+.PHONY: offline
+offline: ## 50,000 answers that wait for the network, over two restarts
+	$(QUEUE_TEST) -run WaitForDays -undelivered 50000
+
+.PHONY: bench-queue
+bench-queue: ## what the queue costs: latency, bytes written, throughput
+	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue
+
 # What optimising is worth where PRelu is fast (1.24.3) and where it is not. The
 # newer ONNX Runtime is for this comparison alone.
 NEWER := 1.30.0
@@ -126,7 +180,7 @@ $(NEWER_RUNTIME):
 	rm $(@D)/onnxruntime-node-$(NEWER).tgz
 
 .PHONY: bench-optimize
-bench-optimize: $(RUNTIME) $(NEWER_RUNTIME) ## the seed's ENet converted and optimised, on ONNX Runtime 1.24.3 and 1.30
+bench-optimize: $(RUNTIME) $(NEWER_RUNTIME) ## the ENet of 2018 converted and optimised, on ONNX Runtime 1.24.3 and 1.30
 	@for library in $(RUNTIME) $(NEWER_RUNTIME); do \
 		BRAINSEG_ONNXRUNTIME=$(CURDIR)/$$library go test ./internal/build/graphopt -run '^$$' -bench Enet -benchtime 200x | grep -E 'ENet,|ms|FAIL' | grep -v ns/op || exit 1; \
 	done
@@ -205,6 +259,7 @@ gdk: $(DIST) ## what the Greengrass Development Kit publishes, in greengrass-bui
 .PHONY: test-arm64
 test-arm64: $(RUNTIME) dist ## the arm64 component end to end, under qemu
 	BRAINSEG_ARM64=required go test -count=1 -v -run 'Arm64' ./internal/dev/distribution
+	CGO_ENABLED=0 GOARCH=arm64 go test -count=1 -exec qemu-aarch64-static -run 'ByteForByte|Alike|TroublesomeScan' ./internal/volume/...
 
 # To be run whenever the shipped network changes. Golden masks and the picture
 # change with it: go test ./internal/segmentation -run Golden -update

@@ -1,7 +1,7 @@
 """Makes picture.png of the README: a slice, its mask in colour, and both together.
 
-    brainseg segment --out out --overlay artifacts/samples/whole-head/axial-085.png
-    python3 docs/make_picture.py artifacts/samples/whole-head/axial-085.png out      (needs: pip install pillow)
+brainseg segment --out out --overlay artifacts/samples/whole-head/axial-085.png
+python3 docs/make_picture.py artifacts/samples/whole-head/axial-085.png out      (needs: pip install pillow)
 """
 
 import json

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -17,10 +18,11 @@ import (
 // Client speaks with the nucleus. All its methods may be called concurrently,
 // handlers included, but Close must not be called inside a handler.
 type Client struct {
-	opts   Options
-	ctx    context.Context // ends when the client does
-	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup // the connection keeper and the subscriptions
+	opts     Options
+	maxFrame atomic.Int64    // in place of opts.MaxFrame
+	ctx      context.Context // ends when the client does
+	cancel   context.CancelCauseFunc
+	wg       sync.WaitGroup // the connection keeper and the subscriptions
 
 	mu      sync.Mutex
 	conn    *conn         // guarded by mu; nil while there is no connection
@@ -36,29 +38,40 @@ func Connect(ctx context.Context, opts Options) (*Client, error) {
 	if o.SocketPath == "" || o.AuthToken == "" {
 		return nil, ErrNotComponent
 	}
-	first, err := redial(ctx, o, 0)
+	c := &Client{opts: o, changed: make(chan struct{})}
+	c.SetMaxFrame(o.MaxFrame)
+	first, err := c.redial(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the greengrass nucleus: %w", err)
 	}
-	c := &Client{opts: o, changed: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.setConn(first)
 	c.wg.Go(func() { c.keepConnected(first) })
 	return c, nil
 }
 
+// SetMaxFrame changes Options.MaxFrame from the next frame on; 0 sets
+// DefaultMaxFrame.
+func (c *Client) SetMaxFrame(bytes int) {
+	if bytes <= 0 {
+		bytes = DefaultMaxFrame
+	}
+	c.maxFrame.Store(int64(bytes))
+}
+
 // redial dials until it has a connection, ctx ends, or the token has been
 // refused for longer than grace.
-func redial(ctx context.Context, o Options, grace time.Duration) (*conn, error) {
+func (c *Client) redial(ctx context.Context, grace time.Duration) (*conn, error) {
+	o := c.opts
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = o.MinBackoff, o.MaxBackoff
 	var refusedSince time.Time
 	var last error
 	for {
-		c, err := dial(ctx, o)
+		next, err := dial(ctx, o, &c.maxFrame)
 		switch {
 		case err == nil:
-			return c, nil
+			return next, nil
 		case ctx.Err() != nil:
 			if last == nil {
 				last = fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -91,7 +104,7 @@ func (c *Client) keepConnected(current *conn) {
 			return
 		}
 		c.opts.Logger.Warn("connection to the greengrass nucleus lost", zap.Error(current.err))
-		next, err := redial(c.ctx, c.opts, c.opts.RefusalGrace)
+		next, err := c.redial(c.ctx, c.opts.RefusalGrace)
 		if err != nil {
 			c.opts.Logger.Error("connection to the greengrass nucleus given up", zap.Error(err))
 			c.cancel(err)

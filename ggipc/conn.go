@@ -22,7 +22,7 @@ type sink func(f *frame.Frame, lost error)
 // conn is one accepted connection. It is dead for good once done is closed.
 type conn struct {
 	nc           net.Conn
-	maxFrame     int
+	maxFrame     *atomic.Int64 // the client's
 	writeTimeout time.Duration
 
 	// writing serialises frames, so that stream ids appear on the wire in the
@@ -41,7 +41,7 @@ type conn struct {
 
 // dial connects and shakes hands within ctx. The error is ErrUnreachable,
 // ErrTokenRefused or the context's.
-func dial(ctx context.Context, o Options) (*conn, error) {
+func dial(ctx context.Context, o Options, maxFrame *atomic.Int64) (*conn, error) {
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "unix", o.SocketPath)
 	if err != nil {
@@ -56,7 +56,7 @@ func dial(ctx context.Context, o Options) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{
-		nc: nc, maxFrame: o.MaxFrame, writeTimeout: o.CallTimeout,
+		nc: nc, maxFrame: maxFrame, writeTimeout: o.CallTimeout,
 		streams: make(map[int32]sink), pings: make(chan *frame.Frame, 4), done: make(chan struct{}),
 	}
 	go c.serve(reader)
@@ -201,7 +201,7 @@ func (c *conn) open(operation string, payload []byte, s sink) (int32, error) {
 			frame.HeaderContentType:      "application/json",
 		},
 	}
-	encoded, err := frame.Encode(c.buf[:0], first, c.maxFrame)
+	encoded, err := frame.Encode(c.buf[:0], first, int(c.maxFrame.Load()))
 	if err != nil {
 		return 0, fmt.Errorf("greengrass %s: %w", operation, err)
 	}
@@ -246,7 +246,7 @@ func (c *conn) forget(id int32) bool {
 
 // write encodes and sends f. The caller holds c.writing.
 func (c *conn) write(f *frame.Frame) error {
-	encoded, err := frame.Encode(c.buf[:0], f, c.maxFrame)
+	encoded, err := frame.Encode(c.buf[:0], f, int(c.maxFrame.Load()))
 	if err != nil {
 		return err
 	}

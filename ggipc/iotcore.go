@@ -27,7 +27,7 @@ func (q QoS) MarshalJSON() ([]byte, error) {
 }
 
 // PublishToIoTCoreRequest is an MQTT message for AWS IoT Core, of at most
-// 128 KiB. The members after Payload reach the broker through the classic
+// MaxIoTCorePayload bytes. The members after Payload reach the broker through the classic
 // nucleus only.
 type PublishToIoTCoreRequest struct {
 	Topic   string

@@ -117,7 +117,7 @@ func replay(t *testing.T, steps []step, compare bool) {
 		var err error
 		driver.client, err = ggipc.Connect(t.Context(), ggipc.Options{
 			SocketPath: path, AuthToken: token.AuthToken, MaxFrame: frame.MaxSize,
-			CallTimeout: 5 * time.Second, RefusalGrace: time.Millisecond, MinBackoff: time.Millisecond,
+			CallTimeout: time.Minute, RefusalGrace: time.Millisecond, MinBackoff: time.Millisecond,
 		})
 		connected <- err
 	}()
@@ -127,7 +127,7 @@ func replay(t *testing.T, steps []step, compare bool) {
 	}
 	listener.Close()
 	defer server.Close()
-	server.SetDeadline(time.Now().Add(20 * time.Second))
+	server.SetDeadline(time.Now().Add(time.Minute))
 	frames := frame.NewReader(server, 0)
 
 	expect := func(s step) {
@@ -286,7 +286,7 @@ func (d *driver) subscription(id int) *ggipc.Subscription {
 // waitForEvents waits until the handler of a subscription saw n events.
 func (d *driver) waitForEvents(t *testing.T, id, n int) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		d.mu.Lock()
 		seen := d.events[id]
 		d.mu.Unlock()
@@ -308,7 +308,7 @@ func (d *driver) wait(t *testing.T, id int, answer *step) {
 	select {
 	case err = <-result:
 		result <- err
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("stream %d: call did not end", id)
 	}
 	switch {

@@ -28,6 +28,7 @@ type Subscription struct {
 	cancel context.CancelCauseFunc
 	queue  chan []byte
 
+	queueBytes  atomic.Int64 // in place of Options.QueueBytes
 	queuedBytes atomic.Int64
 	dropped     atomic.Uint64
 	malformed   atomic.Uint64
@@ -44,6 +45,9 @@ func (s *Subscription) Malformed() uint64 { return s.malformed.Load() }
 
 // Renewed counts how often the subscription was made again.
 func (s *Subscription) Renewed() uint64 { return s.renewed.Load() }
+
+// SetQueueBytes changes Options.QueueBytes for this subscription.
+func (s *Subscription) SetQueueBytes(bytes int64) { s.queueBytes.Store(bytes) }
 
 // Done is closed when the subscription has ended, by Close, with the client, or
 // because the nucleus refused to renew it. Err then says why.
@@ -79,6 +83,7 @@ func (c *Client) subscribe(ctx context.Context, operation, eventType string, req
 		eventType: serviceNamespace + eventType, handle: handle,
 		queue: make(chan []byte, c.opts.QueueEvents),
 	}
+	s.queueBytes.Store(c.opts.QueueBytes)
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	stream, err := s.open(ctx, current)
 	if err != nil {
@@ -198,7 +203,7 @@ func (s *Subscription) renew() (*stream, error) {
 // enqueue hands an event to the handler's goroutine, or counts it as dropped.
 func (s *Subscription) enqueue(payload []byte) {
 	size := int64(len(payload))
-	if s.queuedBytes.Add(size) > s.client.opts.QueueBytes {
+	if s.queuedBytes.Add(size) > s.queueBytes.Load() {
 		s.queuedBytes.Add(-size)
 		s.dropped.Add(1)
 		return

@@ -59,10 +59,18 @@ type Reader struct {
 // NewReader returns a Reader that refuses frames of more than limit bytes
 // (MaxSize if limit is 0).
 func NewReader(r io.Reader, limit int) *Reader {
+	reader := &Reader{r: bufio.NewReaderSize(r, 16<<10), dec: eventstream.NewDecoder()}
+	reader.SetLimit(limit)
+	return reader
+}
+
+// SetLimit changes the largest frame taken, in bytes, for those read from now on
+// (MaxSize if limit is 0): a server may trust a client more once it is known.
+func (r *Reader) SetLimit(limit int) {
 	if limit <= 0 || limit > MaxSize {
 		limit = MaxSize
 	}
-	return &Reader{r: bufio.NewReaderSize(r, 16<<10), limit: limit, dec: eventstream.NewDecoder()}
+	r.limit = limit
 }
 
 // Read returns the next frame. The error is io.EOF where the stream ends

@@ -5,20 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/jpeg"
 	"image/png"
+	"runtime/debug"
+	"sync"
+
+	"github.com/brainseg/brainseg/internal/imaging/pngfile"
 )
 
 const (
-	pngSignature  = "\x89PNG\r\n\x1a\n"
+	pngSignature  = pngfile.Signature
 	jpegSignature = "\xff\xd8\xff"
 
-	// maxScans bounds the scans of a JPEG. Encoders write about ten; each scan
-	// may touch every pixel for a handful of bytes, so thousands of them would
-	// cost minutes in a file well within MaxBytes.
-	maxScans = 500
+	// largePixels is the size from which images are decoded one at a time.
+	largePixels = 1 << 20
 )
+
+// largeDecode is held while a large image is decoded, so that the memory that
+// this takes is needed once, however many workers there are.
+var largeDecode sync.Mutex
 
 // Decode reads a PNG or JPEG as an 8-bit grey slice.
 //
@@ -30,102 +35,118 @@ const (
 //   - Colour becomes grey as (30 R + 59 G + 11 B) / 100, computed in integers
 //     and rounded to the nearest value, a tie to the even one (numpy.rint of
 //     the exact sum). R = G = B = v gives v.
-//   - 16-bit samples v become v * 255 / max, rounded likewise, where max is the
-//     image's own largest grey value: 12-bit data in a 16-bit file keeps its
-//     contrast. An image of zeros stays zero.
-//   - Alpha is composited on black.
+//   - 16-bit samples are brought to 8 bits by their window, see window16.
+//   - Alpha is composited on black; see FlagAlphaIgnored for the exception.
 //   - An animated PNG gives its first image. EXIF orientation is ignored: the
 //     pixels come in the order in which they are stored.
+//   - What libpng and libjpeg warn of is read as they read it: damage in chunks
+//     that the pixels do not need, no end mark, bytes after the pixels. Pixels
+//     that are missing or do not have their checksum are ErrCorrupt.
 //
-// Errors wrap one of the sentinels of this package.
+// What is odd about the image and was borne is in Info.Flags. Errors wrap one of
+// the sentinels of this package. Images above a megapixel are decoded one at a
+// time in the process, and their memory goes back to the system.
 func Decode(data []byte, limits Limits) (*image.Gray, Info, error) {
-	limits = limits.withDefaults()
-	info, err := readHeader(data, limits)
-	if err != nil {
-		return nil, Info{}, fmt.Errorf("decode image: %w", err)
-	}
-	var picture image.Image
-	if info.Format == PNG {
-		picture, err = png.Decode(bytes.NewReader(data))
-	} else {
-		picture, err = jpeg.Decode(bytes.NewReader(data))
-	}
-	if err != nil {
-		return nil, Info{}, fmt.Errorf("decode image: %w", classify(err))
-	}
-	slice, err := toGrey(picture)
+	slice, info, err := decode(data, limits.withDefaults())
 	if err != nil {
 		return nil, Info{}, fmt.Errorf("decode image: %w", err)
 	}
 	return slice, info, nil
 }
 
-// readHeader applies every limit that can be known without decoding pixels.
-func readHeader(data []byte, limits Limits) (Info, error) {
-	if len(data) == 0 {
-		return Info{}, ErrEmpty
+// source is an image of either format. The methods are called in their order.
+type source interface {
+	// header reads what is stored in which size.
+	header() (Info, error)
+	// survey reads how the image is built, and refuses what is damaged or would
+	// cost too much, without decoding a pixel.
+	survey(Limits) error
+	decode() (image.Image, error)
+}
+
+// pngSource is a PNG.
+type pngSource struct {
+	data []byte
+	file *pngfile.File
+}
+
+func (p *pngSource) header() (Info, error) {
+	var err error
+	if p.file, err = pngfile.Open(p.data); err != nil {
+		return Info{}, err
 	}
-	if int64(len(data)) > limits.MaxBytes {
-		return Info{}, fmt.Errorf("%w: %d, the limit is %d", ErrTooManyBytes, len(data), limits.MaxBytes)
-	}
-	var (
-		info   Info
-		config image.Config
-		err    error
-	)
-	switch {
-	case bytes.HasPrefix(data, []byte(pngSignature)):
-		info.Format = PNG
-		config, err = png.DecodeConfig(bytes.NewReader(data))
-	case bytes.HasPrefix(data, []byte(jpegSignature)):
-		info.Format = JPEG
-		config, err = jpeg.DecodeConfig(bytes.NewReader(data))
-	default:
-		return Info{}, ErrFormat
-	}
-	if err != nil {
-		return Info{}, classify(err)
-	}
-	info.Width, info.Height = config.Width, config.Height
-	info.Bits, info.Colour = describe(config.ColorModel)
-	if info.Width <= 0 || info.Height <= 0 {
-		return Info{}, fmt.Errorf("%w: it has no pixels", ErrCorrupt)
-	}
-	if info.Width > limits.MaxSide || info.Height > limits.MaxSide {
-		return Info{}, fmt.Errorf("%w: %d x %d, the limit is %d a side",
-			ErrTooManyPixels, info.Width, info.Height, limits.MaxSide)
-	}
-	if pixels := int64(info.Width) * int64(info.Height); pixels > limits.MaxPixels {
-		return Info{}, fmt.Errorf("%w: %d x %d, the limit is %d in all",
-			ErrTooManyPixels, info.Width, info.Height, limits.MaxPixels)
-	}
-	// Inside coded data a 0xff is always followed by a zero or a restart
-	// marker, so this counts the scans, and perhaps a chance pair in metadata.
-	if info.Format == JPEG && bytes.Count(data, []byte{0xff, 0xda}) > maxScans {
-		return Info{}, fmt.Errorf("%w: JPEG of more than %d scans", ErrUnsupported, maxScans)
-	}
+	info := Info{Format: PNG, Bits: p.file.Bits(), Colour: p.file.Colour()}
+	info.Width, info.Height = p.file.Size()
 	return info, nil
 }
 
-// describe returns the sample size and whether colour is stored.
-func describe(model color.Model) (bits int, colour bool) {
-	switch model {
-	case color.GrayModel:
-		return 8, false
-	case color.Gray16Model:
-		return 16, false
-	case color.RGBA64Model, color.NRGBA64Model:
-		return 16, true
+func (p *pngSource) survey(Limits) error { return p.file.Survey() }
+
+func (p *pngSource) decode() (image.Image, error) { return p.file.Decode() }
+
+func decode(data []byte, limits Limits) (*image.Gray, Info, error) {
+	s, info, err := open(data, limits)
+	if err != nil {
+		return nil, Info{}, err
 	}
-	return 8, true
+	if int64(info.Width)*int64(info.Height) > largePixels {
+		largeDecode.Lock()
+		defer largeDecode.Unlock()
+		defer debug.FreeOSMemory()
+	}
+	picture, err := s.decode()
+	if err != nil {
+		return nil, Info{}, classify(err)
+	}
+	slice, flags, err := toGrey(picture)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	info.Flags = append(flags, appearance(slice)...)
+	return slice, info, nil
 }
 
-// classify maps an error of the standard decoders to a sentinel. They read from
-// memory, so whatever is not an unsupported feature is a fault of the image.
+// open reads the structure of an image and applies every limit that can be known
+// without decoding pixels.
+func open(data []byte, limits Limits) (s source, info Info, err error) {
+	switch {
+	case len(data) == 0:
+		return nil, Info{}, ErrEmpty
+	case int64(len(data)) > limits.MaxBytes:
+		return nil, Info{}, fmt.Errorf("%w: %d, the limit is %d", ErrTooManyBytes, len(data), limits.MaxBytes)
+	case bytes.HasPrefix(data, []byte(pngSignature)):
+		s = &pngSource{data: data}
+	case bytes.HasPrefix(data, []byte(jpegSignature)):
+		s = &jpegFile{file: data}
+	default:
+		return nil, Info{}, ErrFormat
+	}
+	if info, err = s.header(); err != nil {
+		return nil, Info{}, err
+	}
+	if info.Width <= 0 || info.Height <= 0 {
+		return nil, Info{}, fmt.Errorf("%w: it has no pixels", ErrCorrupt)
+	}
+	if pixels := int64(info.Width) * int64(info.Height); pixels > limits.MaxPixels {
+		return nil, Info{}, fmt.Errorf("%w: %d x %d, the limit is %d in all",
+			ErrTooManyPixels, info.Width, info.Height, limits.MaxPixels)
+	}
+	if err := s.survey(limits); err != nil {
+		return nil, Info{}, err
+	}
+	return s, info, nil
+}
+
+// classify gives an error of the standard decoders a sentinel where it has none.
+// They read from memory, so whatever is not an unsupported feature is a fault of
+// the image.
 func classify(err error) error {
 	var pngUnsupported png.UnsupportedError
 	var jpegUnsupported jpeg.UnsupportedError
-	if errors.As(err, &pngUnsupported) || errors.As(err, &jpegUnsupported) {
+	switch {
+	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrUnsupported):
+		return err
+	case errors.As(err, &pngUnsupported), errors.As(err, &jpegUnsupported):
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return fmt.Errorf("%w: %w", ErrCorrupt, err)

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // fixtures are written by testdata/make_fixtures.py.
@@ -28,8 +30,8 @@ func TestDecodeReadsEveryKindOfJPEG(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := Info{Format: JPEG, Width: 48, Height: 32, Bits: 8, Colour: name != "grey_progressive.jpg"}
-			if info != want {
-				t.Errorf("info %+v, want %+v", info, want)
+			if diff := cmp.Diff(want, info); diff != "" {
+				t.Errorf("info (-want +got):\n%s", diff)
 			}
 			for i, grey := range weighted {
 				got := int(slice.GrayAt(12+i%2*24, 8+i/2*16).Y)

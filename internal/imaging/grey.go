@@ -6,36 +6,46 @@ import (
 	"image/color"
 )
 
-// toGrey returns picture as tightly packed 8-bit grey by the rules of Decode.
-// The types are those that image/png and image/jpeg produce.
-func toGrey(picture image.Image) (*image.Gray, error) {
+// toGrey returns picture as tightly packed 8-bit grey by the rules of Decode, and
+// what it had to bear. The types are those that image/png and image/jpeg produce.
+func toGrey(picture image.Image) (*image.Gray, []Flag, error) {
 	switch p := picture.(type) {
 	case *image.Gray:
-		return pack(p), nil
-	case *image.Gray16:
-		return scale16(p.Rect, func(x, y int) uint16 { return p.Gray16At(x, y).Y }), nil
+		return pack(p), nil, nil
 	case *image.Paletted:
-		return fromPaletted(p), nil
+		slice, flags := fromPaletted(p)
+		return slice, flags, nil
 	case *image.RGBA: // opaque: RGB PNG and RGB JPEG
-		return fromPixels(p.Rect, p.Pix, p.Stride, false), nil
+		return fromPixels(p.Rect, p.Pix, p.Stride, false), nil, nil
 	case *image.NRGBA:
-		return fromPixels(p.Rect, p.Pix, p.Stride, true), nil
-	case *image.RGBA64: // opaque: 16-bit RGB PNG
-		return scale16(p.Rect, func(x, y int) uint16 {
-			c := p.RGBA64At(x, y)
-			return grey16(c.R, c.G, c.B, 0xffff)
-		}), nil
-	case *image.NRGBA64:
-		return scale16(p.Rect, func(x, y int) uint16 {
-			c := p.NRGBA64At(x, y)
-			return grey16(c.R, c.G, c.B, c.A)
-		}), nil
+		meaningless := constantAlpha(p.Pix[3:], 4, 1)
+		return fromPixels(p.Rect, p.Pix, p.Stride, !meaningless), flagIf(meaningless && p.Pix[3] != 0xff, FlagAlphaIgnored), nil
 	case *image.YCbCr:
-		return fromYCbCr(p), nil
+		return fromYCbCr(p), nil, nil
 	case *image.CMYK:
-		return fromCMYK(p), nil
+		return fromCMYK(p), nil, nil
+	case *image.Gray16:
+		slice, flags := from16(p.Rect, p.Pix, 1)
+		return slice, flags, nil
+	case *image.RGBA64: // opaque: 16-bit RGB PNG
+		slice, flags := from16(p.Rect, p.Pix, 4)
+		return slice, flags, nil
+	case *image.NRGBA64:
+		slice, flags := from16(p.Rect, p.Pix, 4)
+		return slice, flags, nil
 	}
-	return nil, fmt.Errorf("%w: pixels of type %T", ErrUnsupported, picture)
+	return nil, nil, fmt.Errorf("%w: pixels of type %T", ErrUnsupported, picture)
+}
+
+// constantAlpha reports whether a channel has one value in all pixels, which
+// begin every step bytes; its samples have n bytes.
+func constantAlpha(channel []uint8, step, n int) bool {
+	for i := step; i < len(channel); i += step {
+		if channel[i] != channel[0] || channel[i+n-1] != channel[n-1] {
+			return false
+		}
+	}
+	return true
 }
 
 // grey8 is the weighted grey of a straight-alpha colour on black.
@@ -47,11 +57,6 @@ func grey8(r, g, b, a uint8) uint8 {
 // opaqueGrey8 is grey8 with alpha 255, a multiplication and a wide division less.
 func opaqueGrey8(r, g, b uint8) uint8 {
 	return uint8(divideRounded(30*uint32(r)+59*uint32(g)+11*uint32(b), 100))
-}
-
-func grey16(r, g, b, a uint16) uint16 {
-	sum := (30*uint64(r) + 59*uint64(g) + 11*uint64(b)) * uint64(a)
-	return uint16(divideRounded(sum, 100*0xffff))
 }
 
 // divideRounded divides to the nearest integer, ties to the even one.
@@ -75,35 +80,29 @@ func pack(p *image.Gray) *image.Gray {
 	return &image.Gray{Pix: p.Pix[: width*height : width*height], Stride: width, Rect: image.Rect(0, 0, width, height)}
 }
 
-// scale16 stretches 16-bit greys so that the largest becomes 255.
-func scale16(r image.Rectangle, at func(x, y int) uint16) *image.Gray {
-	width, height := r.Dx(), r.Dy()
-	values := make([]uint16, width*height)
-	var largest uint16
-	i := 0
-	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X; x++ {
-			v := at(x, y)
-			values[i] = v
-			largest = max(largest, v)
-			i++
-		}
+func fromPaletted(p *image.Paletted) (*image.Gray, []Flag) {
+	var used [256]bool
+	for _, index := range p.Pix {
+		used[index] = true
 	}
-	out := image.NewGray(image.Rect(0, 0, width, height))
-	if largest == 0 {
-		return out
-	}
-	for i, v := range values {
-		out.Pix[i] = uint8(divideRounded(uint32(v)*0xff, uint32(largest)))
-	}
-	return out
-}
-
-func fromPaletted(p *image.Paletted) *image.Gray {
-	var greys [256]uint8
+	var colours [256]color.NRGBA
+	first, meaningless := -1, true
 	for i, c := range p.Palette {
-		s := color.NRGBAModel.Convert(c).(color.NRGBA)
-		greys[i] = grey8(s.R, s.G, s.B, s.A)
+		colours[i] = color.NRGBAModel.Convert(c).(color.NRGBA)
+		if !used[i] {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		meaningless = meaningless && colours[i].A == colours[first].A
+	}
+	var greys [256]uint8
+	for i, c := range colours[:len(p.Palette)] {
+		if meaningless {
+			c.A = 0xff
+		}
+		greys[i] = grey8(c.R, c.G, c.B, c.A)
 	}
 	width, height := p.Rect.Dx(), p.Rect.Dy()
 	out := image.NewGray(image.Rect(0, 0, width, height))
@@ -113,7 +112,7 @@ func fromPaletted(p *image.Paletted) *image.Gray {
 			row[x] = greys[index]
 		}
 	}
-	return out
+	return out, flagIf(meaningless && colours[first].A != 0xff, FlagAlphaIgnored)
 }
 
 // fromPixels reads four bytes a pixel: red, green, blue, alpha.

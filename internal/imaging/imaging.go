@@ -9,7 +9,11 @@
 // segment command.
 package imaging
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/brainseg/brainseg/internal/imaging/pngfile"
+)
 
 // Errors by which a caller decides. Every error of Decode wraps exactly one of
 // them; none carries a byte of the picture.
@@ -20,36 +24,37 @@ var (
 	ErrFormat = errors.New("the image is neither PNG nor JPEG")
 	// ErrTooManyBytes: the encoded image is longer than Limits.MaxBytes.
 	ErrTooManyBytes = errors.New("the image has too many bytes")
-	// ErrTooManyPixels: width, height or their product is above the limits.
-	ErrTooManyPixels = errors.New("the image has too many pixels")
+	// ErrTooManyPixels: width times height is above Limits.MaxPixels.
+	ErrTooManyPixels = errors.New("the image has too many pixels; the configuration key images.maxPixels bounds them")
+	// ErrTooMuchWork: a JPEG whose scans go over its pixels so often that
+	// decoding would take seconds. The bound is half of Limits.MaxPixels, in
+	// visits of a block of 8 x 8 pixels, and not below half a million.
+	ErrTooMuchWork = errors.New("the image takes too much work to decode; the configuration key images.maxPixels bounds it")
 	// ErrUnsupported: a valid but rare kind of PNG or JPEG, such as 12-bit,
 	// lossless or arithmetic-coded JPEG.
-	ErrUnsupported = errors.New("this kind of image is not supported")
+	ErrUnsupported = pngfile.ErrUnsupported
 	// ErrCorrupt: the image breaks the rules of its format or ends early.
-	ErrCorrupt = errors.New("the image is corrupt or cut short")
+	ErrCorrupt = pngfile.ErrCorrupt
 	// ErrMaskSize: a mask has another number of pixels than its picture.
 	ErrMaskSize = errors.New("the mask does not have the size of the image")
 )
 
 // Limits bounds what Decode accepts. The zero value is ready to use.
 //
-// Working memory follows from MaxPixels: up to 16 bytes a pixel for the
-// costliest kinds (interlaced 16-bit RGBA PNG, progressive CMYK JPEG), 1 byte
-// a pixel for an 8-bit grey PNG.
+// Working memory follows from MaxPixels: up to 24 bytes a pixel for the
+// costliest kind (progressive CMYK JPEG), 1 byte a pixel for an 8-bit grey PNG.
+// Neither side has a limit of its own.
 type Limits struct {
 	// MaxBytes is the length of the encoded image in bytes; default 16 MiB.
 	MaxBytes int64
 	// MaxPixels is width times height; default 4,194,304 (2048 x 2048).
 	MaxPixels int64
-	// MaxSide is the larger of width and height in pixels; default 8192.
-	MaxSide int
 }
 
 // The defaults of Limits.
 const (
 	DefaultMaxBytes  = 16 << 20
 	DefaultMaxPixels = 2048 * 2048
-	DefaultMaxSide   = 8192
 )
 
 func (l Limits) withDefaults() Limits {
@@ -58,9 +63,6 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.MaxPixels <= 0 {
 		l.MaxPixels = DefaultMaxPixels
-	}
-	if l.MaxSide <= 0 {
-		l.MaxSide = DefaultMaxSide
 	}
 	return l
 }
@@ -84,4 +86,6 @@ type Info struct {
 	Bits int
 	// Colour is true where the file stores colour, even if every pixel is grey.
 	Colour bool
+	// Flags tell what is odd about the image; mostly there are none.
+	Flags []Flag
 }

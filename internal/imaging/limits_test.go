@@ -43,7 +43,7 @@ func TestDecodeRefusesBadInputAtNoCost(t *testing.T) {
 		out.Write(data[33:])
 		return out.Bytes()
 	}
-	scans := append(jpegHeader(8, 8), bytes.Repeat([]byte{0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0}, 100_000)...)
+	scans := append(jpegHeader(64, 64), bytes.Repeat([]byte{0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0}, 100_000)...)
 	cases := []struct {
 		name   string
 		data   []byte
@@ -57,16 +57,15 @@ func TestDecodeRefusesBadInputAtNoCost(t *testing.T) {
 		{"GIF", []byte("GIF89a\x01\x00\x01\x00\x00\x00\x00;"), Limits{}, ErrFormat},
 		{"one byte above the limit", append(grey(4, 4), 0), Limits{MaxBytes: int64(len(grey(4, 4)))}, ErrTooManyBytes},
 		{"PNG of 100,000 x 100,000", header(100_000, 100_000), Limits{}, ErrTooManyPixels},
-		{"PNG of 2^31-1 x 2^31-1", header(1<<31-1, 1<<31-1), Limits{}, ErrUnsupported},
+		{"PNG of 2^31-1 x 2^31-1", header(1<<31-1, 1<<31-1), Limits{}, ErrTooManyPixels},
 		{"PNG one row above the limit", grey(10, 11), Limits{MaxPixels: 100}, ErrTooManyPixels},
-		{"PNG with a long side", grey(101, 1), Limits{MaxSide: 100}, ErrTooManyPixels},
 		{"PNG without pixels", header(0, 5), Limits{}, ErrCorrupt},
 		{"PNG of negative size", header(-1, 5), Limits{}, ErrCorrupt},
 		{"PNG signature only", []byte(pngSignature), Limits{}, ErrCorrupt},
 		{"JPEG of 65,535 x 65,535", jpegHeader(65535, 65535), Limits{}, ErrTooManyPixels},
 		{"JPEG without pixels", jpegHeader(0, 5), Limits{}, ErrCorrupt},
 		{"JPEG signature only", []byte(jpegSignature), Limits{}, ErrCorrupt},
-		{"JPEG of 100,000 scans", scans, Limits{}, ErrUnsupported},
+		{"JPEG of 100,000 scans", scans, Limits{}, ErrTooMuchWork},
 		{"lossless JPEG", bytes.Replace(jpegHeader(8, 8), []byte{0xff, 0xc0}, []byte{0xff, 0xc3}, 1), Limits{}, ErrUnsupported},
 		{"12-bit JPEG", bytes.Replace(jpegHeader(8, 8), []byte{0, 11, 8}, []byte{0, 11, 12}, 1), Limits{}, ErrUnsupported},
 	}
@@ -107,7 +106,7 @@ func TestDecompressionBombsStayBounded(t *testing.T) {
 	}{
 		{"text chunk", withText.bytes(), nil},
 		{"colour profile", withProfile.bytes(), nil},
-		{"pixels", tooMuch, ErrCorrupt},
+		{"pixels", tooMuch, nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -141,7 +140,7 @@ func TestAnImageCutShortIsCorrupt(t *testing.T) {
 
 func TestDamagedPNGIsCorrupt(t *testing.T) {
 	data := encodePNG(t, brain(40, 40))
-	for at := 16; at < len(data); at += 5 {
+	for at := 16; at < len(data)-12; at += 5 { // what follows the pixels does not matter
 		damaged := bytes.Clone(data)
 		damaged[at] ^= 0x10
 		if _, _, err := Decode(damaged, Limits{}); err == nil {
@@ -168,8 +167,16 @@ func FuzzDecode(f *testing.F) {
 	for _, name := range fixtures {
 		f.Add(readFixture(f, name))
 	}
+	for kind, raw := range rawKinds() {
+		for _, c := range tolerated {
+			if c.kinds&kind != 0 {
+				f.Add(append(join(c.edit(parts(f, raw.bytes()))), c.tail...))
+			}
+		}
+	}
+	f.Add([]byte("\xff\xd8" + jpegSegment(0xfe, "\xff\xda\xff\xda") + string(readFixture(f, "grey_progressive.jpg")[2:]) + "\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		limits := Limits{MaxBytes: 1 << 20, MaxPixels: 1 << 16, MaxSide: 1 << 12}
+		limits := Limits{MaxBytes: 1 << 20, MaxPixels: 1 << 16}
 		var slice *image.Gray
 		var info Info
 		var err error

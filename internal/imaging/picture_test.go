@@ -62,6 +62,7 @@ func TestMaskIsAnEightBitGreyPNGOfItsClasses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			info.Flags = nil // some masks have one class only
 			if diff := cmp.Diff(Info{Format: PNG, Width: c.width, Height: c.height, Bits: 8}, info); diff != "" {
 				t.Errorf("info (-want +got):\n%s", diff)
 			}

@@ -8,6 +8,15 @@ import (
 	"io"
 )
 
+// The colour types of PNG.
+const (
+	pngGrey      = 0
+	pngRGB       = 2
+	pngPalette   = 3
+	pngGreyAlpha = 4
+	pngRGBA      = 6
+)
+
 // rawPNG writes the kinds of PNG that image/png reads but does not write.
 type rawPNG struct {
 	width, height int

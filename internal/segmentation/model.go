@@ -2,41 +2,29 @@ package segmentation
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"image"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/model"
 )
 
-// ManifestName is the manifest's file name in a model's folder.
-const ManifestName = "manifest.json"
-
-// Files of a model's folder by which a device can test it: a slice, and the mask
-// that the model gives for it. A model may come without; it has both or none.
-const (
-	SelfTestSliceName = "selftest.png"
-	SelfTestMaskName  = "selftest.mask.png"
-)
-
-// Bounds of the files of a model's folder, far above any that can be run.
-const (
-	maxManifestBytes = 1 << 20
-	maxModelBytes    = 1 << 30
-)
+// maxNetworkBytes is far above any network that can be run.
+const maxNetworkBytes = 1 << 30
 
 // Model is an opened model. Its methods may be called concurrently.
 type Model struct {
-	manifest Manifest
+	manifest model.Manifest
 	opts     Options
-	session  *ort.DynamicAdvancedSession
+	network  *network
+	session  *ort.DynamicAdvancedSession // of slices of up to commonPixels
+	medium   passingSession              // of those of up to largePixels
+	turn     chan struct{}               // held by the one above, which has a session of its own
 	cache    cache
 
 	mu     sync.RWMutex // read-held by every run
@@ -46,77 +34,62 @@ type Model struct {
 // Open reads the model in the folder dir: it checks the manifest, compares the
 // network's checksum, loads ONNX Runtime where that was not done before, and
 // runs the network once on a tiny image to see that it does what the manifest
-// says. An error wraps ErrManifest, ErrChecksum, ErrRuntime or ErrModel.
+// says. An error wraps model.ErrManifest, model.ErrChecksum, model.ErrNetwork or
+// ErrRuntime.
+//
+// Where dir is a link, manifest and network come from the folder that it leads to
+// at first, though a deployment sets it anew meanwhile.
 func Open(dir string, opts Options) (*Model, error) {
 	opts = opts.withDefaults()
-	document, err := readFile(filepath.Join(dir, ManifestName), maxManifestBytes)
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
+	}
+	manifest, err := model.ReadManifest(dir)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
-	}
-	manifest, err := ParseManifest(document)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, ManifestName), err)
-	}
-	path := filepath.Join(dir, manifest.File)
-	network, err := readFile(path, maxModelBytes)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModel, err)
-	}
-	if sum := sha256.Sum256(network); hex.EncodeToString(sum[:]) != manifest.SHA256 {
-		return nil, fmt.Errorf("%w: %s has sha256 %x, and the manifest says %s", ErrChecksum, path, sum, manifest.SHA256)
-	}
-	if err := loadRuntime(opts.Library); err != nil {
 		return nil, err
 	}
-	m := &Model{manifest: *manifest, opts: opts}
-	if err := m.start(network); err != nil {
+	path := filepath.Join(dir, manifest.File)
+	network, err := openNetwork(path, manifest.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{manifest: *manifest, opts: opts, network: network, turn: make(chan struct{}, 1)}
+	m.medium.open = m.open
+	if m.session, err = m.open(); err != nil {
+		network.close()
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	if err := m.probe(); err != nil {
 		m.Close()
-		return nil, fmt.Errorf("try %s: %w: %w", path, ErrModel, err)
+		return nil, fmt.Errorf("try %s: %w: %w", path, model.ErrNetwork, err)
 	}
+	returnMemory() // some 4 MB that reading and optimising the network took
 	return m, nil
 }
 
-func readFile(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
+// open makes a session of the network.
+func (m *Model) open() (*ort.DynamicAdvancedSession, error) {
+	content, err := m.network.read()
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
+	if err := loadRuntime(m.opts.Library); err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if info.Size() == 0 || info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes and must have 1 to %d", path, info.Size(), limit)
-	}
-	content := make([]byte, info.Size())
-	if _, err := io.ReadFull(file, content); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return content, nil
-}
-
-func (m *Model) start(network []byte) error {
 	options, err := sessionOptions(m.opts.Threads)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRuntime, err)
+		return nil, fmt.Errorf("%w: %w", ErrRuntime, err)
 	}
 	defer options.Destroy()
 	inputs := []string{m.manifest.Input.Name}
-	if m.manifest.Normalisation.Kind == kindPercentileWindow {
+	if m.manifest.Normalisation.Kind == model.NormalisationPercentileWindow {
 		inputs = append(inputs, m.manifest.Normalisation.Input)
 	}
-	m.session, err = ort.NewDynamicAdvancedSessionWithONNXData(network, inputs, []string{m.manifest.Output.Name}, options)
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(content, inputs, []string{m.manifest.Output.Name}, options)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, reason(err))
 	}
-	return nil
+	return session, nil
 }
 
 // probe runs the network on black images of the two smallest oblong sizes, with
@@ -147,7 +120,7 @@ func (m *Model) probeSize(s size) error {
 		return fmt.Errorf("run it on an image of %d x %d pixels: %w", s.width, s.height, err)
 	}
 	defer outputs[0].Destroy()
-	got, want := outputs[0].GetShape(), m.manifest.outputShape(s)
+	got, want := outputs[0].GetShape(), outputShape(&m.manifest, s)
 	if !slices.Equal(got, want) {
 		return fmt.Errorf("output %s has shape %v for an image of %d x %d pixels, and the manifest means %v", m.manifest.Output.Name, got, s.width, s.height, want)
 	}
@@ -158,14 +131,18 @@ func (m *Model) probeSize(s size) error {
 }
 
 // Manifest returns what the model says of itself. It must not be changed.
-func (m *Model) Manifest() *Manifest { return &m.manifest }
+func (m *Model) Manifest() *model.Manifest { return &m.manifest }
 
 // Segment writes the class of each pixel of slice, row by row, to mask, which
 // must have width x height elements. slice may have any size up to
 // Options.MaxPixels and is not changed.
 //
-// An error wraps ErrSize, ErrTooLarge, ErrModel, ErrRuntime, ErrClosed or the
-// context's; mask is undefined then. When ctx ends the run ends soon after.
+// What is far larger than the slices that models are made for is worked on in
+// tiles that overlap, one such slice at a time, so that the memory of a run does
+// not grow with the slice and is given back: see commonPixels to tilePixels.
+//
+// An error wraps ErrSize, ErrTooLarge, model.ErrNetwork, ErrRuntime, ErrClosed or
+// the context's; mask is undefined then. When ctx ends the run ends soon after.
 func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("segment: %w", context.Cause(ctx))
@@ -182,43 +159,98 @@ func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) er
 	if m.closed {
 		return fmt.Errorf("segment: %w", ErrClosed)
 	}
-	s := m.manifest.padded(width, height)
+	var window Window
+	if n := m.manifest.Normalisation; n.Kind == model.NormalisationPercentileWindow {
+		counts := histogram(slice)
+		window = PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
+	}
+	if err := m.segment(ctx, slice, mask, window); err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	return nil
+}
+
+// segment runs the network over the slice, in one piece or in tiles.
+func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, window Window) error {
+	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+	whole := tile{outer: image.Rect(0, 0, width, height), inner: image.Rect(0, 0, width, height)}
+	pixels := padded(&m.manifest, width, height).pixels()
+	if pixels <= commonPixels {
+		return m.segmentTile(ctx, m.session, slice, mask, window, whole)
+	}
+	if pixels <= largePixels {
+		session, err := m.medium.acquire()
+		if err != nil {
+			return err
+		}
+		defer m.medium.release()
+		return m.segmentTile(ctx, session, slice, mask, window, whole)
+	}
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	session, err := m.open()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		session.Destroy() // an error would not undo the mask
+		returnMemory()
+		m.medium.tidy()
+	}()
+	if pixels <= tilePixels {
+		return m.segmentTile(ctx, session, slice, mask, window, whole)
+	}
+	for part := range tiles(width, height, m.manifest.Input.SizeMultiple) {
+		if err := m.segmentTile(ctx, session, slice, mask, window, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segmentTile runs the network over the outer rectangle of a tile, and sets the
+// mask in the inner one.
+func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSession, slice *image.Gray, mask []uint8, window Window, part tile) error {
+	s := padded(&m.manifest, part.outer.Dx(), part.outer.Dy())
 	t := m.cache.take(s)
 	if t == nil {
 		var err error
 		if t, err = newTensors(&m.manifest, s); err != nil {
-			return fmt.Errorf("segment: %w", err)
+			return err
 		}
 	}
 	defer m.cache.put(t)
 
-	t.setImage(slice)
+	t.setImage(slice.SubImage(part.outer.Add(slice.Rect.Min)).(*image.Gray))
 	if t.window != nil {
-		n := m.manifest.Normalisation
-		counts := histogram(slice)
-		w := PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
-		t.window[0], t.window[1] = w.Low, w.High
+		t.window[0], t.window[1] = window.Low, window.High
 	}
-	if err := m.run(ctx, t); err != nil {
-		return fmt.Errorf("segment: %w", err)
+	if err := m.run(ctx, session, t); err != nil {
+		return err
 	}
-	if largest := t.mask(mask, width, height); int(largest) >= len(m.manifest.Classes) {
-		return fmt.Errorf("segment: %w: a pixel has class %d, and the manifest has %d classes", ErrModel, largest, len(m.manifest.Classes))
+	width := slice.Rect.Dx()
+	to := mask[part.inner.Min.Y*width+part.inner.Min.X:]
+	if largest := t.mask(to, width, part.inner.Sub(part.outer.Min)); int(largest) >= len(m.manifest.Classes) {
+		return fmt.Errorf("%w: a pixel has class %d, and the manifest has %d classes", model.ErrNetwork, largest, len(m.manifest.Classes))
 	}
 	return nil
 }
 
 // run runs the network, and stops it when ctx ends.
-func (m *Model) run(ctx context.Context, t *tensors) error {
+func (m *Model) run(ctx context.Context, session *ort.DynamicAdvancedSession, t *tensors) error {
 	if ctx.Done() == nil {
-		return m.failure(m.session.RunWithOptions(t.inputs, t.outputs, t.options))
+		return m.failure(session.RunWithOptions(t.inputs, t.outputs, t.options))
 	}
 	terminated := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(terminated)
 		t.options.Terminate()
 	})
-	err := m.session.RunWithOptions(t.inputs, t.outputs, t.options)
+	err := session.RunWithOptions(t.inputs, t.outputs, t.options)
 	if !stop() {
 		<-terminated
 		t.options.UnsetTerminate()
@@ -233,7 +265,7 @@ func (m *Model) failure(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrRuntime, err)
+	return fmt.Errorf("%w: %w", ErrRuntime, reason(err))
 }
 
 // Close waits for the runs in progress and lets go of the model's memory. A
@@ -246,7 +278,7 @@ func (m *Model) Close() error {
 	}
 	m.closed = true
 	m.cache.clear()
-	if err := m.session.Destroy(); err != nil {
+	if err := errors.Join(m.session.Destroy(), m.medium.close(), m.network.close()); err != nil {
 		return fmt.Errorf("close the model: %w", errors.Join(ErrRuntime, err))
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -16,6 +17,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // library is this machine's ONNX Runtime, as the fetch script leaves it.
@@ -137,8 +142,8 @@ func TestSegmentRefusesAValueThatIsNoClass(t *testing.T) {
 	}
 	slice.Pix[7] = 96
 	err := m.Segment(t.Context(), slice, mask)
-	if !errors.Is(err, ErrModel) || !strings.Contains(err.Error(), "class 3") {
-		t.Errorf("error %v, want ErrModel that names class 3", err)
+	if !errors.Is(err, model.ErrNetwork) || !strings.Contains(err.Error(), "class 3") {
+		t.Errorf("error %v, want model.ErrNetwork that names class 3", err)
 	}
 }
 
@@ -199,7 +204,7 @@ func TestSegmentStopsWhenItsContextEndsAndWorksAgain(t *testing.T) {
 
 func TestWorkersShareAModel(t *testing.T) {
 	m := open(t, "threshold", Options{})
-	before := runtime.NumGoroutine()
+	before := goleak.IgnoreCurrent()
 	var workers sync.WaitGroup
 	for worker := range 4 {
 		workers.Go(func() {
@@ -216,8 +221,8 @@ func TestWorkersShareAModel(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	if after := runtime.NumGoroutine(); after > before {
-		t.Errorf("%d goroutines before, %d after", before, after)
+	if err := goleak.Find(before); err != nil {
+		t.Errorf("the runs have left %v", err)
 	}
 	if n := len(m.cache.free); n > maxCachedTensors || m.cache.bytes > maxCachedBytes {
 		t.Errorf("the cache keeps %d tensors of %d bytes", n, m.cache.bytes)
@@ -244,10 +249,17 @@ func TestCloseWaitsForRunsAndIsFinal(t *testing.T) {
 	m := open(t, "threshold", Options{})
 	slice := randomSlice(rand.New(rand.NewPCG(1, 2)), 700, 700)
 	var workers sync.WaitGroup
+	running := make(chan struct{}, 4)
 	for range 4 {
 		workers.Go(func() {
 			mask := make([]uint8, 700*700)
-			for {
+			for first := true; ; first = false {
+				if !first {
+					select {
+					case running <- struct{}{}:
+					default:
+					}
+				}
 				if err := m.Segment(t.Context(), slice, mask); err != nil {
 					if !errors.Is(err, ErrClosed) {
 						t.Error(err)
@@ -257,7 +269,9 @@ func TestCloseWaitsForRunsAndIsFinal(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(20 * time.Millisecond)
+	for range 4 {
+		<-running
+	}
 	for range 2 {
 		if err := m.Close(); err != nil {
 			t.Error(err)
@@ -277,23 +291,30 @@ func modelDir(t *testing.T, name string, edit func(m map[string]any), network fu
 	if network != nil {
 		content = network(content)
 	}
-	document, err := os.ReadFile(filepath.Join("testdata", "models", name, ManifestName))
+	document, err := os.ReadFile(filepath.Join("testdata", "models", name, model.ManifestName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	document = editJSON(t, document, func(m map[string]any) {
-		m["sha256"] = fmt.Sprintf("%x", sha256.Sum256(content))
-		if edit != nil {
-			edit(m)
-		}
-	})
-	for name, content := range map[string][]byte{"model.onnx": content, ManifestName: document} {
+	var manifest map[string]any
+	if err := json.Unmarshal(document, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	manifest["sha256"] = fmt.Sprintf("%x", sha256.Sum256(content))
+	if edit != nil {
+		edit(manifest)
+	}
+	if document, err = json.Marshal(manifest); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"model.onnx": content, model.ManifestName: document} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o640); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return dir
 }
+
+func object(m map[string]any, key string) map[string]any { return m[key].(map[string]any) }
 
 func TestOpenSaysWhatIsWrongWithAModel(t *testing.T) {
 	for _, test := range []struct {
@@ -303,23 +324,23 @@ func TestOpenSaysWhatIsWrongWithAModel(t *testing.T) {
 		want        error
 		says        string
 	}{
-		{"a wrong checksum", "threshold", func(m map[string]any) { m["sha256"] = strings.Repeat("0", 64) }, nil, ErrChecksum, "sha256"},
-		{"a network changed by a bit", "threshold", func(m map[string]any) { m["sha256"] = validSum(t) }, func(b []byte) []byte { b[100] ^= 1; return b }, ErrChecksum, "sha256"},
-		{"a corrupt network", "threshold", nil, func([]byte) []byte { return []byte("not a network") }, ErrModel, "model.onnx"},
-		{"a network cut short", "threshold", nil, func(b []byte) []byte { return b[:len(b)/2] }, ErrModel, "model.onnx"},
-		{"an empty network", "threshold", nil, func([]byte) []byte { return nil }, ErrModel, "0 bytes"},
-		{"a wrong input name", "threshold", func(m map[string]any) { object(m, "input")["name"] = "picture" }, nil, ErrModel, "picture"},
-		{"a wrong window name", "threshold", func(m map[string]any) { object(m, "normalisation")["input"] = "range" }, nil, ErrModel, "range"},
-		{"a missing window", "threshold", func(m map[string]any) { m["normalisation"] = map[string]any{"kind": "none"} }, nil, ErrModel, "window"},
-		{"a wrong input type", "threshold", func(m map[string]any) { object(m, "input")["type"] = "float32" }, nil, ErrModel, "uint8"},
-		{"a wrong size multiple", "threshold", func(m map[string]any) { object(m, "input")["sizeMultiple"] = 4 }, nil, ErrModel, "8 x 4"},
-		{"a wrong output name", "threshold", func(m map[string]any) { object(m, "output")["name"] = "labels" }, nil, ErrModel, "labels"},
+		{"a wrong checksum", "threshold", func(m map[string]any) { m["sha256"] = strings.Repeat("0", 64) }, nil, model.ErrChecksum, "sha256"},
+		{"a network changed by a bit", "threshold", func(m map[string]any) { m["sha256"] = validSum(t) }, func(b []byte) []byte { b[100] ^= 1; return b }, model.ErrChecksum, "sha256"},
+		{"a corrupt network", "threshold", nil, func([]byte) []byte { return []byte("not a network") }, model.ErrNetwork, "model.onnx"},
+		{"a network cut short", "threshold", nil, func(b []byte) []byte { return b[:len(b)/2] }, model.ErrNetwork, "model.onnx"},
+		{"an empty network", "threshold", nil, func([]byte) []byte { return nil }, model.ErrNetwork, "0 bytes"},
+		{"a wrong input name", "threshold", func(m map[string]any) { object(m, "input")["name"] = "picture" }, nil, model.ErrNetwork, "picture"},
+		{"a wrong window name", "threshold", func(m map[string]any) { object(m, "normalisation")["input"] = "range" }, nil, model.ErrNetwork, "range"},
+		{"a missing window", "threshold", func(m map[string]any) { m["normalisation"] = map[string]any{"kind": "none"} }, nil, model.ErrNetwork, "window"},
+		{"a wrong input type", "threshold", func(m map[string]any) { object(m, "input")["type"] = "float32" }, nil, model.ErrNetwork, "uint8"},
+		{"a wrong size multiple", "threshold", func(m map[string]any) { object(m, "input")["sizeMultiple"] = 4 }, nil, model.ErrNetwork, "8 x 4"},
+		{"a wrong output name", "threshold", func(m map[string]any) { object(m, "output")["name"] = "labels" }, nil, model.ErrNetwork, "labels"},
 		{"scores that are a mask", "threshold", func(m map[string]any) {
 			m["output"] = map[string]any{"name": "mask", "type": "float32", "layout": "NCHW"}
-		}, nil, ErrModel, "shape"},
-		{"another output", "threshold", func(m map[string]any) { object(m, "output")["name"] = "same" }, nil, ErrModel, "same"},
-		{"too few classes for the scores", "scores", func(m map[string]any) { m["classes"] = m["classes"].([]any)[:3] }, nil, ErrModel, "shape [1 4"},
-		{"a broken manifest", "scores", func(m map[string]any) { m["classes"] = nil }, nil, ErrManifest, "classes"},
+		}, nil, model.ErrNetwork, "shape"},
+		{"another output", "threshold", func(m map[string]any) { object(m, "output")["name"] = "same" }, nil, model.ErrNetwork, "same"},
+		{"too few classes for the scores", "scores", func(m map[string]any) { m["classes"] = m["classes"].([]any)[:3] }, nil, model.ErrNetwork, "shape [1 4"},
+		{"a broken manifest", "scores", func(m map[string]any) { m["classes"] = nil }, nil, model.ErrManifest, "classes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m, err := Open(modelDir(t, test.model, test.edit, test.network), Options{Library: library(t)})
@@ -334,7 +355,7 @@ func TestOpenSaysWhatIsWrongWithAModel(t *testing.T) {
 }
 
 func validSum(t *testing.T) string {
-	m, err := ParseManifest(validManifest(t, func(map[string]any) {}))
+	m, err := model.ReadManifest(filepath.Join("testdata", "models", "threshold"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +364,7 @@ func validSum(t *testing.T) string {
 
 func TestOpenSaysWhichFileIsMissing(t *testing.T) {
 	_, err := Open(t.TempDir(), Options{Library: library(t)})
-	if !errors.Is(err, ErrManifest) || !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, model.ErrManifest) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no manifest: error %v", err)
 	}
 	dir := modelDir(t, "threshold", nil, nil)
@@ -351,13 +372,13 @@ func TestOpenSaysWhichFileIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(dir, Options{Library: library(t)})
-	if !errors.Is(err, ErrModel) || !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, model.ErrNetwork) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no network: error %v", err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "model.onnx"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = Open(dir, Options{Library: library(t)}); !errors.Is(err, ErrModel) {
+	if _, err = Open(dir, Options{Library: library(t)}); !errors.Is(err, model.ErrNetwork) {
 		t.Errorf("a folder for a network: error %v", err)
 	}
 }

@@ -42,6 +42,7 @@ func loadRuntime(option string) error {
 	if err := checkLibrary(library); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrRuntime, library, err)
 	}
+	mapLargeC()
 	ort.SetSharedLibraryPath(library)
 	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
 		return fmt.Errorf("%w: load %s (1.24 or later is needed): %w", ErrRuntime, library, err)

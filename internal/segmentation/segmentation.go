@@ -11,18 +11,10 @@ package segmentation
 import "errors"
 
 // Errors by which a caller decides. Every error of this package wraps one of
-// them, or the context's; none says anything about the content of an image.
+// them, one of model's, or the context's; none says anything about the content of an image.
 var (
-	// ErrManifest: manifest.json is missing, is not what this version
-	// understands, or contradicts itself.
-	ErrManifest = errors.New("the model's manifest is not valid")
-	// ErrChecksum: the model file is not the one that the manifest names.
-	ErrChecksum = errors.New("the model file does not have the checksum that its manifest gives")
 	// ErrRuntime: ONNX Runtime was not found, is not usable here, or failed.
 	ErrRuntime = errors.New("ONNX Runtime cannot be used")
-	// ErrModel: the network is missing or unreadable, or does not do what the
-	// manifest says.
-	ErrModel = errors.New("the model does not fit its manifest")
 	// ErrTooLarge: the image has more pixels than Options.MaxPixels.
 	ErrTooLarge = errors.New("the image has too many pixels")
 	// ErrSize: the image is empty, or the mask buffer has another number of
@@ -47,8 +39,9 @@ type Options struct {
 	// Threads is the number of threads that work on one slice. Default 1: for
 	// a stream of slices, several callers of Segment use several cores better.
 	Threads int
-	// MaxPixels is the largest width times height that Segment takes.
-	// Default DefaultMaxPixels.
+	// MaxPixels is the largest width times height that Segment takes. It
+	// bounds time, not memory: large slices are run in tiles. Default
+	// DefaultMaxPixels.
 	MaxPixels int64
 }
 

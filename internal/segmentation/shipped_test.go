@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 var update = flag.Bool("update", false, "write the golden masks of the shipped model anew")
@@ -77,7 +79,7 @@ func TestTheShippedManifestFollowsTheSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := os.ReadFile(filepath.Join(shippedModel, ManifestName))
+	document, err := os.ReadFile(filepath.Join(shippedModel, model.ManifestName))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,13 +8,18 @@ import (
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // size is height and width of a network's input, both multiples of
 // Input.SizeMultiple.
 type size struct{ height, width int }
 
-func (m *Manifest) padded(width, height int) size {
+func (s size) pixels() int { return s.height * s.width }
+
+// padded returns the smallest size that m takes an image in.
+func padded(m *model.Manifest, width, height int) size {
 	up := func(n int) int { return (n + m.Input.SizeMultiple - 1) / m.Input.SizeMultiple * m.Input.SizeMultiple }
 	return size{height: up(height), width: up(width)}
 }
@@ -43,7 +48,7 @@ type elements struct {
 	float32 []float32
 }
 
-func newTensors(m *Manifest, s size) (*tensors, error) {
+func newTensors(m *model.Manifest, s size) (*tensors, error) {
 	t := &tensors{size: s}
 	if err := t.allocate(m); err != nil {
 		t.destroy()
@@ -52,7 +57,7 @@ func newTensors(m *Manifest, s size) (*tensors, error) {
 	return t, nil
 }
 
-func (t *tensors) allocate(m *Manifest) error {
+func (t *tensors) allocate(m *model.Manifest) error {
 	var err error
 	if t.options, err = ort.NewRunOptions(); err != nil {
 		return err
@@ -63,14 +68,14 @@ func (t *tensors) allocate(m *Manifest) error {
 		return err
 	}
 	t.inputs, t.image = append(t.inputs, in), image
-	if m.Normalisation.Kind == kindPercentileWindow {
-		in, window, err := t.tensor(typeFloat32, ort.NewShape(2))
+	if m.Normalisation.Kind == model.NormalisationPercentileWindow {
+		in, window, err := t.tensor(model.TypeFloat32, ort.NewShape(2))
 		if err != nil {
 			return err
 		}
 		t.inputs, t.window = append(t.inputs, in), window.float32
 	}
-	out, output, err := t.tensor(m.Output.Type, m.outputShape(t.size))
+	out, output, err := t.tensor(m.Output.Type, outputShape(m, t.size))
 	if err != nil {
 		return err
 	}
@@ -78,8 +83,8 @@ func (t *tensors) allocate(m *Manifest) error {
 	return nil
 }
 
-func (m *Manifest) outputShape(s size) ort.Shape {
-	if m.Output.Layout == layoutNHW {
+func outputShape(m *model.Manifest, s size) ort.Shape {
+	if m.Output.Layout == model.LayoutNHW {
 		return ort.NewShape(1, int64(s.height), int64(s.width))
 	}
 	return ort.NewShape(1, int64(len(m.Classes)), int64(s.height), int64(s.width))
@@ -89,7 +94,7 @@ func (m *Manifest) outputShape(s size) ort.Shape {
 func (t *tensors) tensor(kind string, shape ort.Shape) (ort.Value, elements, error) {
 	n := int(shape.FlattenedSize())
 	bytes := n
-	if kind == typeFloat32 {
+	if kind == model.TypeFloat32 {
 		bytes *= 4
 	}
 	memory, err := syscall.Mmap(-1, 0, bytes, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
@@ -97,7 +102,7 @@ func (t *tensors) tensor(kind string, shape ort.Shape) (ort.Value, elements, err
 		return nil, elements{}, fmt.Errorf("%d bytes: %w", bytes, err)
 	}
 	t.memory, t.bytes = append(t.memory, memory), t.bytes+int64(bytes)
-	if kind == typeUint8 {
+	if kind == model.TypeUint8 {
 		value, err := ort.NewTensor(shape, memory)
 		return value, elements{uint8: memory}, err
 	}
@@ -146,17 +151,17 @@ func pad[T uint8 | float32](to []T, s size, slice *image.Gray) {
 	clear(to[height*s.width:])
 }
 
-// mask copies the classes of the upper left width x height pixels and returns
-// the largest of them.
-func (t *tensors) mask(mask []uint8, width, height int) uint8 {
+// mask copies the classes of the pixels in r to mask, whose rows begin stride
+// elements apart, and returns the largest of them.
+func (t *tensors) mask(mask []uint8, stride int, r image.Rectangle) uint8 {
 	if t.output.float32 != nil {
-		t.argmax(mask, width, height)
+		t.argmax(mask, stride, r)
 		return 0
 	}
 	var largest uint8
-	for y := range height {
-		row := mask[y*width:][:width]
-		copy(row, t.output.uint8[y*t.size.width:])
+	for y := range r.Dy() {
+		row := mask[y*stride:][:r.Dx()]
+		copy(row, t.output.uint8[(r.Min.Y+y)*t.size.width+r.Min.X:])
 		for _, v := range row {
 			largest = max(largest, v)
 		}
@@ -166,16 +171,16 @@ func (t *tensors) mask(mask []uint8, width, height int) uint8 {
 
 // argmax sets each pixel of mask to the class with the largest score, of equal
 // ones to the first.
-func (t *tensors) argmax(mask []uint8, width, height int) {
-	plane := t.size.height * t.size.width
-	best := make([]float32, width)
-	for y := range height {
-		row := mask[y*width:][:width]
+func (t *tensors) argmax(mask []uint8, stride int, r image.Rectangle) {
+	plane := t.size.pixels()
+	best := make([]float32, r.Dx())
+	for y := range r.Dy() {
+		row := mask[y*stride:][:r.Dx()]
 		clear(row)
-		copy(best, t.output.float32[y*t.size.width:])
+		start := (r.Min.Y+y)*t.size.width + r.Min.X
+		copy(best, t.output.float32[start:])
 		for class := 1; class*plane < len(t.output.float32); class++ {
-			scores := t.output.float32[class*plane+y*t.size.width:][:width]
-			for x, score := range scores {
+			for x, score := range t.output.float32[class*plane+start:][:r.Dx()] {
 				if score > best[x] {
 					best[x], row[x] = score, uint8(class)
 				}

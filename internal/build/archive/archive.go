@@ -55,56 +55,70 @@ const (
 	maxDepth     = 16
 )
 
+// Contents are what was in an archive: paths relative to its top, sorted, with
+// slashes.
+type Contents struct {
+	// Files were unpacked.
+	Files []string
+	// Litter was left out: see IsLitter.
+	Litter []string
+}
+
 // Unpack unpacks the archive file at name to the folder dir, which must not
 // exist or be empty. dir appears when everything has been unpacked, or not at
-// all. It returns the files' paths relative to dir, sorted, with slashes. Files
-// get mode 0640 and folders 0750, less the umask. Errors do not say which archive
-// it was: the caller may know it by a better name.
-func Unpack(ctx context.Context, name, dir string, limits Limits) ([]string, error) {
+// all. Files get mode 0640 and folders 0750, less the umask. Errors do not say
+// which archive it was: the caller may know it by a better name.
+func Unpack(ctx context.Context, name, dir string, limits Limits) (Contents, error) {
+	contents, err := unpack(ctx, name, dir, limits)
+	slices.Sort(contents.Files)
+	slices.Sort(contents.Litter)
+	return contents, err
+}
+
+func unpack(ctx context.Context, name, dir string, limits Limits) (Contents, error) {
 	limits = limits.withDefaults()
 	source, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return Contents{}, err
 	}
 	defer source.Close()
 	info, err := source.Stat()
 	if err != nil {
-		return nil, err
+		return Contents{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: it is not a file", ErrFormat)
+		return Contents{}, fmt.Errorf("%w: it is not a file", ErrFormat)
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
-		return nil, err
+		return Contents{}, err
 	}
 	work, err := os.MkdirTemp(filepath.Dir(dir), ".unpack-")
 	if err != nil {
-		return nil, err
+		return Contents{}, err
 	}
 	defer os.RemoveAll(work)
 	if err := os.Chmod(work, 0o750); err != nil {
-		return nil, err
+		return Contents{}, err
 	}
 	// What leads out of the folder is refused by name; os.Root makes sure that
 	// a name that was overlooked cannot either.
 	root, err := os.OpenRoot(work)
 	if err != nil {
-		return nil, err
+		return Contents{}, err
 	}
 	defer root.Close()
 	t := &target{ctx: ctx, root: root, limits: limits, seen: make(map[string]bool)}
 	if err := t.unpackAny(source, info.Size()); err != nil {
-		return nil, err
+		return Contents{}, err
 	}
 	// An empty folder is in the way of a rename only where it is not empty.
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("make room at the target: %w", err)
+		return Contents{}, fmt.Errorf("make room at the target: %w", err)
 	}
 	if err := os.Rename(work, dir); err != nil {
-		return nil, err
+		return Contents{}, err
 	}
-	slices.Sort(t.files)
-	return t.files, nil
+	return t.contents, nil
 }
 
 // unpackAny looks at the first bytes.
@@ -129,10 +143,10 @@ type target struct {
 	root   *os.Root
 	limits Limits
 
-	files   []string
-	seen    map[string]bool // clean names in lower case: true for a file
-	entries int
-	bytes   int64
+	contents Contents
+	seen     map[string]bool // clean names in lower case: true for a file
+	entries  int
+	bytes    int64
 }
 
 // local returns the clean form of an entry's name, "" for the top folder itself.
@@ -160,6 +174,19 @@ func local(name string) (string, error) {
 		return "", fmt.Errorf("%w: %q is too deep or not a name here", ErrUnsafe, name)
 	}
 	return clean, nil
+}
+
+// skip counts an entry that is litter, and reports whether it is.
+func (t *target) skip(name string) (bool, error) {
+	clean, err := local(name)
+	if err != nil || !IsLitter(clean) {
+		return false, err
+	}
+	if t.entries++; t.entries > t.limits.Entries {
+		return false, fmt.Errorf("%w: more than %d files and folders", ErrLimit, t.limits.Entries)
+	}
+	t.contents.Litter = append(t.contents.Litter, clean)
+	return true, context.Cause(t.ctx)
 }
 
 // admit counts an entry and returns its clean name.
@@ -231,7 +258,7 @@ func (t *target) file(name string, content io.Reader) error {
 	case closeErr != nil:
 		return closeErr
 	}
-	t.files = append(t.files, clean)
+	t.contents.Files = append(t.contents.Files, clean)
 	return nil
 }
 

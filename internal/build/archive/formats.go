@@ -3,8 +3,6 @@ package archive
 import (
 	"archive/tar"
 	"archive/zip"
-	"bufio"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +19,7 @@ const (
 )
 
 func (t *target) unpackTarGz(source *os.File) error {
-	unzipped, err := gzip.NewReader(bufio.NewReaderSize(source, 64<<10))
+	unzipped, err := newGzipReader(&interruptible{t.ctx, source})
 	if err != nil {
 		return t.unreadable(err)
 	}
@@ -33,6 +31,11 @@ func (t *target) unpackTarGz(source *os.File) error {
 		}
 		if err != nil {
 			return t.unreadable(err)
+		}
+		if skipped, err := t.skip(header.Name); err != nil {
+			return err
+		} else if skipped {
+			continue
 		}
 		switch header.Typeflag {
 		case tar.TypeReg, tar.TypeGNUSparse:
@@ -99,6 +102,9 @@ func (t *target) unpackZip(source *os.File, size int64) error {
 }
 
 func (t *target) zipEntry(entry *zip.File) error {
+	if skipped, err := t.skip(entry.Name); err != nil || skipped {
+		return err
+	}
 	switch mode := entry.Mode(); {
 	case mode&fs.ModeType == fs.ModeDir:
 		return t.folder(entry.Name)

@@ -11,17 +11,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/brainseg/brainseg/internal/awserror"
 )
 
 // Options say where to look first. The zero value is the ordinary chain.
@@ -155,53 +155,35 @@ func Failure(doing, needs string, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &known) {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	e := &Error{Doing: doing, Kind: ErrUnavailable, Cause: err, Cure: "check the network, AWS_ENDPOINT_URL and the region, and try again"}
+	e := &Error{Doing: doing, Cause: err}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
-		e.Kind, e.Cure = ErrRefused, ""
-		if api.ErrorFault() == smithy.FaultServer {
-			e.Kind = ErrUnavailable
-		}
 	}
-	status := 0
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
-		status = response.HTTPStatusCode()
-	}
-	e.classify(status, needs)
-	return e
-}
-
-func (e *Error) classify(status int, needs string) {
-	denied := "the caller needs " + needs + ", by its own policy and by that of the resource"
-	switch e.Code {
-	case "NoSuchKey", "NoSuchBucket", "NotFound", "ResourceNotFoundException", "ResourceNotFound", "NoSuchVersion":
+	switch awserror.KindOf(err) {
+	case awserror.NotFound:
 		e.Kind, e.Cure = ErrNotFound, "check the name and the region"
-	case "AccessDenied", "AccessDeniedException", "Forbidden", "AllAccessDisabled", "UnauthorizedOperation":
-		e.Kind, e.Cure = ErrDenied, denied
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSignatureException", "UnrecognizedClientException", "InvalidClientTokenId":
+	case awserror.Denied:
+		e.Kind, e.Cure = ErrDenied, "the caller needs "+needs+", by its own policy and by that of the resource"
+	case awserror.Credentials:
 		e.Kind, e.Cure = ErrCredentials, "AWS does not accept them: check the keys, or run aws configure"
-	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired":
+	case awserror.Expired:
 		e.Kind, e.Cure = ErrCredentials, "they have expired: get new ones (aws sso login)"
-	case "RequestTimeTooSkewed", "RequestExpired":
+	case awserror.Clock:
 		e.Kind, e.Cure = ErrCredentials, "the signature is too old: set this machine's clock"
-	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+	case awserror.Region:
 		e.Kind, e.Cure = ErrRegion, "the bucket is in another region: give --region"
-	case "PreconditionFailed":
+	case awserror.Changed:
 		e.Kind, e.Cure = ErrChanged, "start again"
-	case "Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown":
+	case awserror.Throttled:
 		e.Kind, e.Cure = ErrUnavailable, "too many calls at once: wait a minute and start again"
+	case awserror.Refused:
+		e.Kind = ErrRefused
 	default:
-		switch status {
-		case http.StatusNotFound:
-			e.Kind, e.Cure = ErrNotFound, "check the name and the region"
-		case http.StatusForbidden, http.StatusUnauthorized:
-			e.Kind, e.Cure = ErrDenied, denied
-		case http.StatusMovedPermanently, http.StatusTemporaryRedirect:
-			e.Kind, e.Cure = ErrRegion, "the bucket is in another region: give --region"
-		case http.StatusPreconditionFailed:
-			e.Kind, e.Cure = ErrChanged, "start again"
+		e.Kind = ErrUnavailable
+		if api == nil {
+			e.Cure = "check the network, AWS_ENDPOINT_URL and the region, and try again"
 		}
 	}
+	return e
 }

@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
+	"github.com/brainseg/brainseg/internal/build/modelcheck"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
-	"github.com/brainseg/brainseg/internal/build/provenance"
 	"github.com/brainseg/brainseg/internal/build/publish"
+	"github.com/brainseg/brainseg/internal/build/workfolder"
 )
 
 // allOptions are the flags of all.
@@ -63,69 +63,69 @@ func allCommand(s *settings) *cobra.Command {
 // all takes the steps. Each sees what the one before left, by its digest, and
 // what else it depends on.
 func (s *settings) all(ctx context.Context, o allOptions) (err error) {
-	p, err := openPipeline(s.console, o.work)
+	p, err := workfolder.Open(o.work, tool(), s.console.say)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
+	defer func() { err = errors.Join(err, p.Close()) }()
 	a, origin, err := s.fetch(ctx, o.source)
 	if err != nil {
 		return err
 	}
-	pulledDir, err := p.step(ctx, "pull", []any{origin, o.source.limits}, func(dir string) error {
+	pulledDir, err := p.Step(ctx, "pull", []any{origin, o.source.limits}, func(dir string) error {
 		return s.unpack(ctx, a, origin, o.source.limits, dir)
 	})
 	if err != nil {
 		return err
 	}
-	manifest, err := contentOf(o.convert.Manifest)
+	manifest, err := workfolder.ContentOf(o.convert.Manifest)
 	if err != nil {
 		return err
 	}
-	converted, err := p.step(ctx, "convert", []any{manifest, o.convert.Outputs}, func(dir string) error {
+	converted, err := p.Step(ctx, "convert", []any{manifest, o.convert.Outputs, o.convert.InputShapes}, func(dir string) error {
 		return s.convert(filepath.Join(pulledDir, artifactDir), *origin, dir, o.convert)
 	})
 	if err != nil {
 		return err
 	}
-	golden, err := contentOf(o.verify.Golden)
+	golden, err := workfolder.ContentOf(o.verify.Golden)
 	if err != nil {
 		return err
 	}
-	library, err := contentOf(findLibrary(o.verify.Library))
+	library, err := workfolder.ContentOf(modelcheck.FindLibrary(o.verify.Library))
 	if err != nil {
 		return err
 	}
-	optimised, err := p.step(ctx, "optimise", []any{golden, library, o.optimise.MinAgreement, o.optimise.AMD64}, func(dir string) error {
+	optimised, err := p.Step(ctx, "optimise", []any{golden, library, o.optimise.MinAgreement, o.optimise.AMD64}, func(dir string) error {
 		return s.optimise(ctx, converted, dir, o.optimise)
 	})
 	if err != nil {
 		return err
 	}
-	labels, err := listingOf(o.verify.Labels)
+	labels, err := workfolder.ListingOf(o.verify.Labels)
 	if err != nil {
 		return err
 	}
-	verified, err := p.step(ctx, "verify", []any{golden, library, labels, o.verify.MinDice}, func(dir string) error {
+	verified, err := p.Step(ctx, "verify", []any{golden, library, labels, o.verify.MinDice}, func(dir string) error {
 		if err := os.CopyFS(dir, os.DirFS(optimised)); err != nil {
 			return err
 		}
 		return s.verifyAll(ctx, dir, o.verify)
 	})
 	if err != nil {
-		return errors.Join(err, p.forget("package")) // nobody shall publish what lies there of another model
+		return errors.Join(err, p.Forget("package")) // nobody shall publish what lies there of another model
 	}
-	packaged, err := p.step(ctx, "package", nil, func(dir string) error {
+	packaged, err := p.Step(ctx, "package", nil, func(dir string) error {
 		return s.makePackage(verified, dir, modelpackage.Options{})
 	})
 	if err != nil {
 		return err
 	}
-	return s.finish(ctx, p, packaged, o.publish)
+	return s.finish(ctx, p, o.work, packaged, o.publish)
 }
 
 // finish publishes where a bucket is given, and says how it ended.
-func (s *settings) finish(ctx context.Context, p *pipeline, packaged string, o publishOptions) error {
+func (s *settings) finish(ctx context.Context, p *workfolder.Pipeline, work, packaged string, o publishOptions) error {
 	var result *publish.Result
 	switch {
 	case o.Bucket == "":
@@ -140,8 +140,8 @@ func (s *settings) finish(ctx context.Context, p *pipeline, packaged string, o p
 		if err != nil {
 			return err
 		}
-		dir, err := p.step(ctx, "publish", []any{o.Bucket, o.Version, configuration.Region, s.profile}, func(dir string) error {
-			return s.publishStep(ctx, p.work, packaged, dir, o)
+		dir, err := p.Step(ctx, "publish", []any{o.Bucket, o.Version, configuration.Region, s.profile}, func(dir string) error {
+			return s.publishStep(ctx, work, packaged, dir, o)
 		})
 		if err != nil {
 			return err
@@ -157,48 +157,6 @@ func (s *settings) finish(ctx context.Context, p *pipeline, packaged string, o p
 	if result != nil {
 		s.printPublished(result)
 	}
-	s.console.say("%d steps taken, %d up to date", p.taken, p.skipped)
+	s.console.say("%d steps taken, %d up to date", p.Taken, p.Skipped)
 	return nil
-}
-
-// contentOf is the digest of a file or of all files of a folder, "" for "".
-func contentOf(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("look at %s: %w", path, err)
-	}
-	if !info.IsDir() {
-		return provenance.FileSHA256(path)
-	}
-	files, err := digests(path)
-	if err != nil {
-		return "", fmt.Errorf("look at %s: %w", path, err)
-	}
-	return digestOf(files), nil
-}
-
-// listingOf is the digest of the names, sizes and times of a folder's files:
-// labelled volumes are too many to be read each time.
-func listingOf(dir string) (string, error) {
-	if dir == "" {
-		return "", nil
-	}
-	files := make(map[string]string)
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := entry.Info()
-		if err == nil {
-			files[path] = fmt.Sprint(info.Size(), info.ModTime().UnixNano())
-		}
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("look at the labels: %w", err)
-	}
-	return digestOf(files), nil
 }

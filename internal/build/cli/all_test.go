@@ -14,9 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/brainseg/brainseg/internal/build/provenance"
+	"github.com/brainseg/brainseg/internal/build/workfolder"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 func TestAllMakesTheSameComponentAgainAndTheSecondRunDoesNothing(t *testing.T) {
@@ -47,7 +47,7 @@ func TestAllMakesTheSameComponentAgainAndTheSecondRunDoesNothing(t *testing.T) {
 		t.Error("a run from nothing makes another zip")
 	}
 	checkProvenance(t, s, job, artifact)
-	for _, name := range []string{segmentation.SelfTestSliceName, segmentation.SelfTestMaskName} {
+	for _, name := range []string{model.SelfTestSliceName, model.SelfTestMaskName} {
 		if len(zipEntry(t, zip, name)) == 0 {
 			t.Errorf("devices have no %s to test the model with", name)
 		}
@@ -79,21 +79,21 @@ func checkProvenance(t *testing.T, s *site, job string, artifact []byte) {
 	t.Helper()
 	unpacked := filepath.Join(t.TempDir(), "model")
 	mustRun(t, "convert", "--file", filepath.Join(s.dir, "a-work", "package", "model.zip"), "--out", unpacked)
-	manifest, err := segmentation.ParseManifest(zipEntry(t, s.zip(t, "a"), "manifest.json"))
+	manifest, err := model.ParseManifest(zipEntry(t, s.zip(t, "a"), "manifest.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	record, err := provenance.Of(manifest)
+	record, err := manifest.Record()
 	if err != nil {
 		t.Fatal(err)
 	}
-	model := sumOf(modelFiles(t, "threshold")["model.onnx"])
+	network := sumOf(modelFiles(t, "threshold")["model.onnx"])
 	switch j := record.TrainingJob; {
 	case j == nil || j.ARN != "arn:aws:sagemaker:eu-west-1:123456789012:training-job/"+job || j.Hyperparameters["network"] != "enet" || j.Ended == nil:
 		t.Errorf("training job %+v", j)
 	case record.Artifact.Source != "s3://"+s.bucket+"/"+s.key(job) || record.Artifact.VersionID == "" || record.Artifact.SHA256 != sumOf(artifact):
 		t.Errorf("artifact %+v", record.Artifact)
-	case len(record.Steps) != 2 || record.Steps[0].SHA256 != model:
+	case len(record.Steps) != 2 || record.Steps[0].SHA256 != network:
 		t.Errorf("steps %+v", record.Steps)
 	case !cmp.Equal(record.Metrics, map[string]any{"validation": map[string]any{"dice": map[string]any{"csf": 0.75}}}):
 		t.Errorf("metrics %v", record.Metrics)
@@ -172,7 +172,7 @@ func TestAllPublishesOnce(t *testing.T) {
 func TestAPublicationThatWasInterruptedIsFinishedAndNotMadeTwice(t *testing.T) {
 	s := newSite(t)
 	greengrass := awstest.UseGreengrass(t)
-	greengrass.Describes = 3
+	greengrass.Describes = 1
 	job := s.train(t, tarGz(t, modelFiles(t, "threshold")))
 	args := s.all("a", "--training-job", job, "--bucket", s.bucket)
 	if o := run(t, append(args, "--wait", "1ns")...); o.code != ExitFailed || !strings.Contains(o.stderr, "is not ready yet at Greengrass") {
@@ -204,7 +204,7 @@ func TestAProgramThatIsKilledGoesOnWhereItStopped(t *testing.T) {
 	job := s.train(t, artifact)
 	args := s.all("a", "--training-job", job)
 
-	s.proxy.Set(awstest.Fault{Pause: 2 * time.Millisecond})
+	s.proxy.Set(awstest.Fault{Pause: 2 * time.Millisecond, StallAfter: 20 << 20})
 	killed := program(t, args...)
 	if err := killed.Start(); err != nil {
 		t.Fatal(err)
@@ -274,14 +274,14 @@ func TestAModelBelowTheLeastDiceIsNotPackaged(t *testing.T) {
 func TestTwoRunsInOneWorkFolderDoNotMeet(t *testing.T) {
 	s := newSite(t)
 	job := s.train(t, tarGz(t, modelFiles(t, "threshold")))
-	p, err := openPipeline(console{progress: &bytes.Buffer{}}, filepath.Join(s.dir, "a-work"))
+	p, err := workfolder.Open(filepath.Join(s.dir, "a-work"), "test", t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if o := run(t, s.all("a", "--training-job", job)...); o.code != ExitFailed || !strings.Contains(o.stderr, "another model-build works in") {
 		t.Errorf("exit code %d\n%s", o.code, o.stderr)
 	}
-	if err := p.close(); err != nil {
+	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
 	mustRun(t, s.all("a", "--training-job", job)...)

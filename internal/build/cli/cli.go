@@ -18,7 +18,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+
+	"github.com/brainseg/brainseg/internal/build/artifactcache"
+	"github.com/brainseg/brainseg/internal/build/workfolder"
+	"github.com/brainseg/brainseg/internal/output"
+	"github.com/brainseg/brainseg/internal/progress"
 )
 
 // Exit codes of the program.
@@ -43,18 +47,23 @@ type settings struct {
 }
 
 // console is where the program speaks: results to out, what is going on to
-// progress.
+// progress, above what display draws.
 type console struct {
 	out, progress io.Writer
-	terminal      bool
+	display       *progress.Display
 }
 
-func (c console) say(format string, a ...any) { fmt.Fprintf(c.progress, format+"\n", a...) }
+func (c console) say(format string, a ...any) {
+	fmt.Fprintln(c.progress, output.Printable(fmt.Sprintf(format, a...)))
+}
 
 // Run carries out the command line args, without the program's name, and
 // returns the exit code. It ends early when ctx does.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	s := &settings{console: console{out: stdout, progress: stderr, terminal: isTerminal(stderr)}}
+	results := output.NewStream(stdout)
+	display := progress.New(results, stderr)
+	stdout, stderr = display.Out(), display.Messages()
+	s := &settings{console: console{out: stdout, progress: stderr, display: display}}
 	root := &cobra.Command{
 		Use:   "model-build COMMAND",
 		Short: "Make the Greengrass model component from a SageMaker training job",
@@ -77,29 +86,20 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 
 	err := root.ExecuteContext(ctx)
+	display.Close()
+	if err == nil {
+		err = results.Err()
+	}
 	var usage usageError
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "model-build: %v\nSee model-build --help.\n", err)
+		fmt.Fprintf(stderr, "model-build: %s\nSee model-build --help.\n", output.Printable(err.Error()))
 		return ExitUsage
 	}
-	fmt.Fprintf(stderr, "model-build: %v\n", err)
+	fmt.Fprintf(stderr, "model-build: %s\n", output.Printable(err.Error()))
 	return ExitFailed
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
-}
-
-func defaultCache() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return filepath.Join(os.TempDir(), "brainseg-model-build")
-	}
-	return filepath.Join(dir, "brainseg", "model-build")
 }
 
 // noSuchCommand makes a word that is no command a usage error.
@@ -161,7 +161,7 @@ func (s *settings) accessFlags(cmd *cobra.Command) {
 
 // cacheFlag adds --cache.
 func (s *settings) cacheFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.cache, "cache", defaultCache(), "folder that keeps fetched artifacts")
+	cmd.Flags().StringVar(&s.cache, "cache", artifactcache.DefaultFolder(), "folder that keeps fetched artifacts")
 }
 
 // libraryFlag adds --library.
@@ -181,6 +181,15 @@ func defaultGolden() string {
 		return samples
 	}
 	return ""
+}
+
+// fill is workfolder.Fill for a folder that the user has named.
+func fill(out string, make func(dir string) error) error {
+	err := workfolder.Fill(out, make)
+	if errors.Is(err, workfolder.ErrNotEmpty) {
+		return usagef("the folder %s is not empty; remove it, or name another by --out", out)
+	}
+	return err
 }
 
 // tool names the program in a model's provenance.

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/brainseg/brainseg/internal/build/provenance"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -51,7 +51,7 @@ func TestTheStepsCanBeTakenOneByOne(t *testing.T) {
 	mustRun(t, "convert", "--file", at("pulled"), "--out", at("converted"))
 	mustRun(t, "optimize", "--model", at("converted"), "--golden", s.golden, "--out", at("optimised"))
 	mustRun(t, "verify", "--model", at("optimised"), "--golden", s.golden)
-	_, record, err := provenance.Read(at("optimised"))
+	_, record, err := model.Read(at("optimised"))
 	if err != nil || record.TrainingJob.Name != job || record.Verification.Measured.P50 <= 0 || len(record.Verification.Golden) != 2 {
 		t.Errorf("record %+v, %v", record, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/recipe"
 )
 
 const component = "io.brainseg.BrainSegmentation.Model"
@@ -51,9 +52,9 @@ func TestTheGDKConfigurationKeepsGDKsRules(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	// GDK looks for the recipe before it builds.
-	recipe, err := modelpackage.ParseRecipe(readFile(t, "..", "..", "..", "model-build", "recipe.yaml"))
-	if err != nil || recipe.Component() != component {
-		t.Errorf("the recipe is of %v, %v", recipe, err)
+	r, err := recipe.Check(readFile(t, "..", "..", "..", "model-build", "recipe.yaml"))
+	if err != nil || r.Name != component {
+		t.Errorf("the recipe is of %v, %v", r, err)
 	}
 }
 
@@ -88,7 +89,7 @@ func TestTheCustomBuildCommandMakesWhatGDKExpects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := modelpackage.ParseRecipe(readFile(t, build, "recipes", filepath.Base(target))); err != nil {
+	if _, err := recipe.Check(readFile(t, build, "recipes", filepath.Base(target))); err != nil {
 		t.Error(err)
 	}
 	entries, err := os.ReadDir(artifacts)

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/build/mxnet/mxnettest"
-	"github.com/brainseg/brainseg/internal/build/provenance"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -40,7 +40,7 @@ func TestAnMXNetArtifactBecomesAComponentWithMXNetsMasks(t *testing.T) {
 				}
 			}
 			verified := filepath.Join(s.dir, network.Name+"-work", "verify")
-			manifest, record, err := provenance.Read(verified)
+			manifest, record, err := model.Read(verified)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,11 +59,11 @@ func TestAnMXNetArtifactBecomesAComponentWithMXNetsMasks(t *testing.T) {
 // checkMasks compares with the class of the largest of MXNet's scores.
 func checkMasks(t *testing.T, dir string, slices []mxnettest.Slice) {
 	t.Helper()
-	model, err := segmentation.Open(dir, segmentation.Options{Library: awstest.Library(t)})
+	opened, err := segmentation.Open(dir, segmentation.Options{Library: awstest.Library(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer model.Close()
+	defer opened.Close()
 	pixels, different := 0, 0
 	for _, slice := range slices {
 		height, width := int(slice.Image.Shape[0]), int(slice.Image.Shape[1])
@@ -72,7 +72,7 @@ func checkMasks(t *testing.T, dir string, slices []mxnettest.Slice) {
 			t.Fatal("the slice is not of bytes")
 		}
 		mask := make([]uint8, width*height)
-		if err := model.Segment(t.Context(), grey, mask); err != nil {
+		if err := opened.Segment(t.Context(), grey, mask); err != nil {
 			t.Fatal(err)
 		}
 		scores := slice.Softmax.Floats
@@ -131,12 +131,4 @@ func TestAnAMD64VariantGoesIntoTheSameComponent(t *testing.T) {
 		t.Fatalf("network %s", network.Name)
 	}
 	checkMasks(t, filepath.Join(s.dir, "a-work", "verify", "amd64"), network.Slices)
-}
-
-func TestPReluIsKeptForTheVersionsThatRunItFast(t *testing.T) {
-	for version, want := range map[string]bool{"1.24.3": true, "1.26.0": true, "1.27.0": false, "1.30.1": false, "2.1.0": false, "": false, "nonsense": false} {
-		if got := fastPRelu(version); got != want {
-			t.Errorf("%q: %v", version, got)
-		}
-	}
 }

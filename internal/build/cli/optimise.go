@@ -2,19 +2,16 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/build/modelcheck"
+	"github.com/brainseg/brainseg/internal/build/modelfolder"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
-	"github.com/brainseg/brainseg/internal/build/provenance"
 )
-
-// errAgreement: the rewritten model gives other masks.
-var errAgreement = errors.New("the optimised model does not give the same masks")
 
 // optimiseOptions are the flags of optimize.
 type optimiseOptions struct {
@@ -41,7 +38,7 @@ func (o *optimiseOptions) check() error {
 
 func optimiseCommand(s *settings) *cobra.Command {
 	var o optimiseOptions
-	var model, out string
+	var folder, out string
 	cmd := &cobra.Command{
 		Use:     "optimize --model DIR --out DIR",
 		Aliases: []string{"optimise"},
@@ -49,16 +46,16 @@ func optimiseCommand(s *settings) *cobra.Command {
 		Example: "  model-build optimize --model converted --out optimised",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(map[string]string{"model": model, "out": out}); err != nil {
+			if err := required(map[string]string{"model": folder, "out": out}); err != nil {
 				return err
 			}
 			if err := o.check(); err != nil {
 				return err
 			}
-			return fill(out, func(dir string) error { return s.optimise(cmd.Context(), model, dir, o) })
+			return fill(out, func(dir string) error { return s.optimise(cmd.Context(), folder, dir, o) })
 		},
 	}
-	cmd.Flags().StringVar(&model, "model", "", "folder with model.onnx and manifest.json (required)")
+	cmd.Flags().StringVar(&folder, "model", "", "folder with model.onnx and manifest.json (required)")
 	cmd.Flags().StringVar(&out, "out", "", "folder to make (required)")
 	goldenFlag(cmd, &o.Golden)
 	libraryFlag(cmd, &o.Library)
@@ -66,10 +63,10 @@ func optimiseCommand(s *settings) *cobra.Command {
 	return cmd
 }
 
-// optimise writes the model in the folder model, rewritten, to the folder out,
+// optimise writes the model in folder, rewritten, to the folder out,
 // and its variant for x86-64 to a folder in it.
-func (s *settings) optimise(ctx context.Context, model, out string, o optimiseOptions) error {
-	common, err := s.optimiseFor(ctx, model, out, o, false)
+func (s *settings) optimise(ctx context.Context, folder, out string, o optimiseOptions) error {
+	common, err := s.optimiseFor(ctx, folder, out, o, false)
 	if err != nil || !o.AMD64 {
 		return err
 	}
@@ -78,7 +75,7 @@ func (s *settings) optimise(ctx context.Context, model, out string, o optimiseOp
 		return fmt.Errorf("optimise for x86-64: %w", err)
 	}
 	s.console.say("  for x86-64:")
-	special, err := s.optimiseFor(ctx, model, variant, o, true)
+	special, err := s.optimiseFor(ctx, folder, variant, o, true)
 	if err != nil {
 		return err
 	}
@@ -90,23 +87,11 @@ func (s *settings) optimise(ctx context.Context, model, out string, o optimiseOp
 }
 
 // optimiseFor returns the digest of the network that it writes.
-func (s *settings) optimiseFor(ctx context.Context, model, out string, o optimiseOptions, amd64 bool) (string, error) {
-	manifest, record, err := provenance.Read(model)
-	if err != nil {
-		return "", fmt.Errorf("optimise: %w", err)
-	}
-	network := filepath.Join(model, manifest.File)
-	step := provenance.Step{Name: "optimise"}
-	if manifest, step.Notes, err = rewrite(ctx, model, out, *manifest, o, amd64); err != nil {
-		return "", fmt.Errorf("optimise %s: %w", network, err)
-	}
-	if err := copyDocuments(model, out); err != nil {
-		return "", err
-	}
-	step.SHA256 = manifest.SHA256
-	record.Tool, record.Steps = tool(), append(record.Steps, step)
-	for _, note := range step.Notes {
-		s.console.say("  %s", note)
-	}
-	return manifest.SHA256, provenance.Write(out, manifest, record)
+func (s *settings) optimiseFor(ctx context.Context, folder, out string, o optimiseOptions, amd64 bool) (string, error) {
+	task := s.console.display.Begin()
+	defer task.End()
+	task.Spin("rewriting, and comparing masks")
+	return modelfolder.Optimise(ctx, folder, out, modelfolder.OptimiseOptions{
+		Golden: o.Golden, Library: modelcheck.FindLibrary(o.Library), MinAgreement: o.MinAgreement, AMD64: amd64, Tool: tool(), Say: s.console.say,
+	})
 }

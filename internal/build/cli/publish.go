@@ -80,6 +80,9 @@ func (s *settings) publish(ctx context.Context, dir string, o publishOptions) (*
 	if err != nil {
 		return nil, err
 	}
+	task := s.console.display.Begin()
+	defer task.End()
+	task.Spin("publishing")
 	clients := publish.Clients{S3: awsaccess.S3(configuration), Greengrass: greengrassv2.NewFromConfig(configuration), STS: sts.NewFromConfig(configuration)}
 	return publish.Publish(ctx, clients, p, publish.Options{
 		Bucket: o.Bucket, Region: configuration.Region, Version: o.Version, DryRun: o.dryRun, Wait: o.Wait, Begun: o.begun, Begin: o.begin,
@@ -116,7 +119,7 @@ func (s *settings) publishStep(ctx context.Context, work, packageDir, out string
 	}
 	result, err := s.publish(ctx, packageDir, o)
 	if errors.Is(err, publish.ErrFailed) {
-		return errors.Join(err, remove(memory)) // it never will
+		return errors.Join(err, os.RemoveAll(memory)) // it never will
 	}
 	if err != nil {
 		return err

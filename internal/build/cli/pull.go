@@ -14,14 +14,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/archive"
 	"github.com/brainseg/brainseg/internal/build/artifactcache"
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
-	"github.com/brainseg/brainseg/internal/build/provenance"
+	"github.com/brainseg/brainseg/internal/build/modelfolder"
 	"github.com/brainseg/brainseg/internal/build/trainingjob"
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/progress"
 )
 
 // A pulled folder has the unpacked artifact in one folder and, out of its reach,
@@ -33,8 +34,8 @@ const (
 
 // pulled is the form of pulled.json.
 type pulled struct {
-	TrainingJob *trainingjob.Job     `json:"trainingJob,omitempty"`
-	Artifact    *provenance.Artifact `json:"artifact"`
+	TrainingJob *model.TrainingJob `json:"trainingJob,omitempty"`
+	Artifact    *model.Artifact    `json:"artifact"`
 }
 
 // source is where an artifact comes from, and what it may be.
@@ -60,15 +61,15 @@ func limitFlags(cmd *cobra.Command, limits *archive.Limits) {
 }
 
 // unpackArchive unpacks the archive at path, which people know as source.
-func unpackArchive(ctx context.Context, source, path, dir string, limits archive.Limits) ([]string, error) {
-	files, err := archive.Unpack(ctx, path, dir, limits)
+func unpackArchive(ctx context.Context, source, path, dir string, limits archive.Limits) (archive.Contents, error) {
+	contents, err := archive.Unpack(ctx, path, dir, limits)
 	if errors.Is(err, archive.ErrLimit) {
 		err = fmt.Errorf("%w; if you trust it, allow more by --max-bytes or --max-files", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", source, err)
+		return contents, fmt.Errorf("unpack %s: %w", source, err)
 	}
-	return files, nil
+	return contents, nil
 }
 
 func (s *source) check() error {
@@ -158,9 +159,9 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 		}
 		a.Source = filepath.Base(src.file) // the folder is nobody's business
 	} else {
-		bar := &transferBar{console: s.console}
+		bar := &transferBar{console: s.console, task: s.console.display.Begin()}
 		a, err = cache.FromS3(ctx, awsaccess.S3(configuration), uri, artifactcache.Options{VersionID: src.versionID, SHA256: src.sha256, Progress: bar.moved})
-		bar.close()
+		bar.task.End()
 	}
 	if err != nil {
 		return none, nil, err
@@ -176,17 +177,18 @@ func (s *settings) fetch(ctx context.Context, src source) (artifactcache.Artifac
 	if a.CheckedBy == artifactcache.BySize && src.sha256 == "" {
 		s.console.say("S3 keeps no checksum of this object; --sha256 would hold it to a digest")
 	}
-	origin.Artifact = &provenance.Artifact{Source: a.Source, VersionID: a.VersionID, SHA256: a.SHA256, Bytes: a.Size, CheckedBy: a.CheckedBy}
+	origin.Artifact = &model.Artifact{Source: a.Source, VersionID: a.VersionID, SHA256: a.SHA256, Bytes: a.Size, CheckedBy: a.CheckedBy}
 	return a, origin, nil
 }
 
 // unpack fills the pulled folder dir.
 func (s *settings) unpack(ctx context.Context, a artifactcache.Artifact, origin *pulled, limits archive.Limits, dir string) error {
-	files, err := unpackArchive(ctx, a.Source, a.Path, filepath.Join(dir, artifactDir), limits)
+	contents, err := unpackArchive(ctx, a.Source, a.Path, filepath.Join(dir, artifactDir), limits)
 	if err != nil {
 		return err
 	}
-	s.console.say("  unpacked %d files", len(files))
+	s.console.say("  unpacked %d files", len(contents.Files))
+	modelfolder.SayLitter(s.console.say, contents.Litter)
 	document, err := json.MarshalIndent(origin, "", "  ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, pulledName), document, 0o640)
@@ -201,36 +203,18 @@ func (s *settings) unpack(ctx context.Context, a artifactcache.Artifact, origin 
 // elsewhere.
 type transferBar struct {
 	console console
-
-	mu  sync.Mutex
-	bar *progressbar.ProgressBar // guarded by mu
+	task    *progress.Task
+	began   sync.Once
 }
 
 func (t *transferBar) moved(done, size int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.bar == nil {
+	t.began.Do(func() {
 		switch {
 		case done > 0:
 			t.console.say("fetching %d bytes, of which an earlier run has brought %d", size, done)
-		case !t.console.terminal:
+		case !t.console.display.Terminal():
 			t.console.say("fetching %d bytes", size)
 		}
-		if !t.console.terminal {
-			t.bar = progressbar.DefaultBytesSilent(size)
-		} else {
-			t.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(t.console.progress), progressbar.OptionShowBytes(true),
-				progressbar.OptionSetDescription("fetching"), progressbar.OptionSetWidth(30), progressbar.OptionShowCount(),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100e6), progressbar.OptionClearOnFinish())
-		}
-	}
-	t.bar.Set64(done)
-}
-
-func (t *transferBar) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.bar != nil {
-		t.bar.Exit()
-	}
+	})
+	t.task.Transfer("fetching", done, size)
 }

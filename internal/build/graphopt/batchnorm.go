@@ -17,13 +17,9 @@ func (g *graph) batchNorm(node *onnxpb.NodeProto) (affine, bool) {
 	if !is(node, "BatchNormalization") || len(node.Output) != 1 || onnx.IntAttribute(node, "training_mode", 0) != 0 {
 		return affine{}, false
 	}
-	var parameters [4][]float32 // scale, bias, mean, variance
-	for i := range parameters {
-		values, ok := g.floats(node.Input[1+i])
-		if !ok || len(values) == 0 || len(values) != len(parameters[0]) && i > 0 {
-			return affine{}, false
-		}
-		parameters[i] = values
+	parameters, ok := g.statistics(node)
+	if !ok {
+		return affine{}, false
 	}
 	epsilon := float64(onnx.FloatAttribute(node, "epsilon", 1e-5))
 	a := affine{}
@@ -33,6 +29,17 @@ func (g *graph) batchNorm(node *onnxpb.NodeProto) (affine, bool) {
 		a.shift = append(a.shift, float64(parameters[1][c])-float64(parameters[2][c])*scale)
 	}
 	return a, true
+}
+
+// statistics returns scale, bias, mean and variance, if all are constant.
+func (g *graph) statistics(node *onnxpb.NodeProto) (parameters [4][]float32, ok bool) {
+	for i := range parameters {
+		parameters[i], ok = g.floats(node.Input[1+i])
+		if n := len(parameters[i]); !ok || n == 0 || n != len(parameters[0]) {
+			return parameters, false
+		}
+	}
+	return parameters, true
 }
 
 // foldBatchNorm puts one normalisation into the convolution before it, where
@@ -119,13 +126,8 @@ func splitBatchNorm(g *graph) (bool, error) {
 		if !slices.ContainsFunc(join.Input, func(in string) bool { return is(g.producers[in], "Conv", "ConvTranspose") && g.only(in) == join }) {
 			continue
 		}
-		var parameters [4][]float32
-		complete := true
-		for i := range parameters {
-			values, ok := g.floats(node.Input[1+i])
-			parameters[i], complete = values, complete && ok && int64(len(values)) == g.joinedChannels(join)
-		}
-		if !complete {
+		parameters, ok := g.statistics(node)
+		if !ok || int64(len(parameters[0])) != g.joinedChannels(join) {
 			continue
 		}
 		var nodes []*onnxpb.NodeProto

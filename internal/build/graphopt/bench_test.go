@@ -17,7 +17,7 @@ import (
 	"github.com/brainseg/brainseg/internal/imaging"
 )
 
-// BenchmarkEnet times the trained ENet of the seed as it is converted and as it is
+// BenchmarkEnet times the trained ENet of 2018 as it is converted and as it is
 // optimised, in turns, on one thread, and prints a table. What counts is the
 // thread's own time, because other programs on the machine disturb it least.
 // `make bench-optimize` runs it on two versions of ONNX Runtime; the variable
@@ -25,7 +25,7 @@ import (
 //
 // The slice is a real one: the time of PRelu in newer versions depends on how well
 // a processor can foretell the signs, and in patterns it can. The sizes are that of
-// the seed's slices, and that which model-build measures.
+// the slices of 2018, and that which model-build measures.
 func BenchmarkEnet(b *testing.B) {
 	for _, size := range [][2]int{{208, 176}, {256, 256}} {
 		b.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(b *testing.B) { benchmarkEnet(b, size[0], size[1]) })

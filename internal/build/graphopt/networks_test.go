@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/build/graphopt"
-	"github.com/brainseg/brainseg/internal/build/mxnet"
 	"github.com/brainseg/brainseg/internal/build/mxnet/mxnettest"
+	"github.com/brainseg/brainseg/internal/build/mxnet/toonnx"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxtest"
 )
@@ -18,7 +18,7 @@ var converters = filepath.Join("..", "mxnet")
 
 func convert(t testing.TB, network mxnettest.Network) *onnxpb.ModelProto {
 	t.Helper()
-	model, _, err := network.Model.ToONNX(mxnet.Options{})
+	model, _, err := toonnx.Convert(network.Model, toonnx.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,47 +18,45 @@ import (
 // All three give the same numbers as PRelu: x itself where x >= 0, else a x. With
 // keep set, only the first is done.
 func rewritePRelu(keep bool) func(*graph) (bool, error) {
-	return func(g *graph) (bool, error) { return g.rewritePRelu(keep) }
-}
-
-func (g *graph) rewritePRelu(keep bool) (bool, error) {
-	for _, node := range g.Node {
-		if !is(node, "PRelu") {
-			continue
+	return func(g *graph) (bool, error) {
+		for _, node := range g.Node {
+			if !is(node, "PRelu") {
+				continue
+			}
+			slopes, ok := g.floats(node.Input[1])
+			if !ok || len(slopes) == 0 {
+				continue
+			}
+			lowest, highest := slices.Min(slopes), slices.Max(slopes)
+			if keep && lowest != highest {
+				continue
+			}
+			x, name := node.Input[0], node.GetName()
+			value := func(what string) string { return g.unique(name + "/" + what) }
+			binary := func(operator string, a, b, out string) *onnxpb.NodeProto {
+				return onnx.NewNode(operator, out, []string{a, b}, []string{out}, nil)
+			}
+			switch {
+			case lowest == 0 && highest == 0:
+				g.replace(node, onnx.NewNode("Relu", name, []string{x}, node.Output, nil))
+			case lowest == highest:
+				g.replace(node, onnx.NewNode("LeakyRelu", name, []string{x}, node.Output, onnx.Attributes{"alpha": lowest}))
+			case highest <= 1:
+				scaled := value("scaled")
+				g.replace(node, binary("Mul", x, node.Input[1], scaled), binary("Max", x, scaled, node.Output[0]))
+			default:
+				zero := g.zero()
+				above, below, scaled := value("above"), value("below"), value("scaled")
+				g.replace(node,
+					onnx.NewNode("Relu", above, []string{x}, []string{above}, nil),
+					binary("Min", x, zero, below),
+					binary("Mul", below, node.Input[1], scaled),
+					binary("Add", above, scaled, node.Output[0]))
+			}
+			return true, nil
 		}
-		slopes, ok := g.floats(node.Input[1])
-		if !ok || len(slopes) == 0 {
-			continue
-		}
-		lowest, highest := slices.Min(slopes), slices.Max(slopes)
-		if keep && lowest != highest {
-			continue
-		}
-		x, name := node.Input[0], node.GetName()
-		value := func(what string) string { return g.unique(name + "/" + what) }
-		binary := func(operator string, a, b, out string) *onnxpb.NodeProto {
-			return onnx.NewNode(operator, out, []string{a, b}, []string{out}, nil)
-		}
-		switch {
-		case lowest == 0 && highest == 0:
-			g.replace(node, onnx.NewNode("Relu", name, []string{x}, node.Output, nil))
-		case lowest == highest:
-			g.replace(node, onnx.NewNode("LeakyRelu", name, []string{x}, node.Output, onnx.Attributes{"alpha": lowest}))
-		case highest <= 1:
-			scaled := value("scaled")
-			g.replace(node, binary("Mul", x, node.Input[1], scaled), binary("Max", x, scaled, node.Output[0]))
-		default:
-			zero := g.zero()
-			above, below, scaled := value("above"), value("below"), value("scaled")
-			g.replace(node,
-				onnx.NewNode("Relu", above, []string{x}, []string{above}, nil),
-				binary("Min", x, zero, below),
-				binary("Mul", below, node.Input[1], scaled),
-				binary("Add", above, scaled, node.Output[0]))
-		}
-		return true, nil
+		return false, nil
 	}
-	return false, nil
 }
 
 // zero returns the name of a constant 0.

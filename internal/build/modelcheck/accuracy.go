@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/brainseg/brainseg/internal/nifti"
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/nifti"
 )
 
 // ignore is the label of pixels of which the truth is not known.
@@ -63,7 +65,7 @@ func (t tally) plane(name string, classes int) confusion {
 }
 
 // accuracy runs all labelled images.
-func (c *checker) accuracy(ctx context.Context) (*Accuracy, error) {
+func (c *checker) accuracy(ctx context.Context) (*model.Accuracy, error) {
 	found, err := pairs(c.options.Labels)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLabels, err)
@@ -71,10 +73,10 @@ func (c *checker) accuracy(ctx context.Context) (*Accuracy, error) {
 	if len(found) == 0 {
 		return nil, fmt.Errorf("%w: %s has no pairs NAME.png and NAME_mask.png, NAME_T1w.nii.gz and NAME_seg.nii.gz, or NAME.nii.gz and NAME_mask.nii.gz", ErrLabels, c.options.Labels)
 	}
-	a := &Accuracy{Images: len(found), Planes: make(map[string]PlaneAccuracy), WorstImage: math.Inf(1)}
+	a := &model.Accuracy{Images: len(found), Planes: make(map[string]model.PlaneAccuracy), WorstImage: math.Inf(1)}
 	total := make(tally)
 	for i, p := range found {
-		c.options.Progress(fmt.Sprintf("labelled image %d of %d", i+1, len(found)))
+		c.options.Progress("labelled images", i, len(found))
 		own := make(tally)
 		n, err := c.labelled(ctx, p, own)
 		if err != nil {
@@ -95,14 +97,14 @@ func (c *checker) accuracy(ctx context.Context) (*Accuracy, error) {
 }
 
 // summarise fills in what follows from the counts.
-func (c *checker) summarise(a *Accuracy, total tally) error {
+func (c *checker) summarise(a *model.Accuracy, total tally) error {
 	a.Dice = make(map[string]float64)
 	perClass := make(map[string][]float64)
 	var means []float64
 	// In order, because sums depend on theirs in the last digit.
 	for _, plane := range slices.Sorted(maps.Keys(total)) {
 		counts := total[plane]
-		figures := PlaneAccuracy{Dice: make(map[string]float64), Confusion: counts}
+		figures := model.PlaneAccuracy{Dice: make(map[string]float64), Confusion: counts}
 		dice := counts.dice()
 		for _, class := range c.classes()[1:] {
 			if d := dice[class.Value]; !math.IsNaN(d) {
@@ -143,18 +145,23 @@ func (c *checker) labelled(ctx context.Context, p pair, counts tally) (int, erro
 		}
 		return 1, c.compare(ctx, p, slice, labels, counts.plane(picturePlane, len(c.classes())))
 	}
-	volume, err := nifti.ReadFile(p.image)
+	head, isGrey, err := readTurned(ctx, p.image)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrLabels, err)
+		return 0, err
 	}
-	truth, err := nifti.ReadFile(p.labels)
+	truth, _, err := readTurned(ctx, p.labels)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrLabels, err)
+		return 0, err
 	}
-	if volume.Size != truth.Size {
-		return 0, fmt.Errorf("%w: %s has %v voxels, and its labels %v", ErrLabels, p.image, volume.Size, truth.Size)
+	if head.Size != truth.Size {
+		return 0, fmt.Errorf("%w: %s has %v voxels, and its labels %v", ErrLabels, p.image, head.Size, truth.Size)
 	}
-	grey, labels := volume.Grey(), make([]uint8, len(truth.Values))
+	grey, labels := head.Grey(), make([]uint8, len(truth.Values))
+	if isGrey {
+		for i, v := range head.Values {
+			grey[i] = uint8(v)
+		}
+	}
 	for i, v := range truth.Values {
 		if v < 0 || v > 255 || v != float32(uint8(v)) {
 			return 0, fmt.Errorf("%w: %s has a label %v, and labels are whole numbers up to 255", ErrLabels, p.labels, v)
@@ -162,19 +169,30 @@ func (c *checker) labelled(ctx context.Context, p pair, counts tally) (int, erro
 		labels[i] = uint8(v)
 	}
 	n := 0
-	for _, plane := range nifti.Planes {
-		for index := range volume.Slices(plane) {
+	for _, plane := range volume.Planes {
+		for index := range head.Size[plane] {
 			want := truth.Slice(labels, plane, index)
 			if !hasTissue(want.Pix) {
 				continue // as the training code counts
 			}
-			if err := c.compare(ctx, p, volume.Slice(grey, plane, index), want, counts.plane(plane.String(), len(c.classes()))); err != nil {
+			if err := c.compare(ctx, p, head.Slice(grey, plane, index), want, counts.plane(plane.String(), len(c.classes()))); err != nil {
 				return n, err
 			}
 			n++
 		}
 	}
 	return n, nil
+}
+
+// readTurned reads a volume and turns it to R-A-S; labelled data that record no
+// orientation are taken to run so already. isGrey tells that the file holds
+// unsigned bytes, which are grey levels as they are.
+func readTurned(ctx context.Context, path string) (turned *volume.Volume, isGrey bool, err error) {
+	s, _, err := nifti.Read(ctx, path, volume.Options{Assume: "RAS"})
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %s: %w", ErrLabels, path, err)
+	}
+	return s.Turned(), s.DataType == "uint8" && s.Scaling == nil, nil
 }
 
 func hasTissue(labels []uint8) bool {

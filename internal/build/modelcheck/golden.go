@@ -7,35 +7,35 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 const goldenSuffix = "_golden.png"
 
 // golden runs the golden slices.
-func (c *checker) golden(ctx context.Context) ([]Mask, error) {
+func (c *checker) golden(ctx context.Context) ([]model.GoldenMask, error) {
 	paths, err := pngs(c.options.Golden)
 	if err != nil {
 		return nil, fmt.Errorf("find the golden slices: %w", err)
 	}
-	var masks []Mask
+	paths = slices.DeleteFunc(paths, func(path string) bool { return strings.HasSuffix(path, goldenSuffix) })
+	var masks []model.GoldenMask
 	found := false
-	for _, path := range paths {
-		if strings.HasSuffix(path, goldenSuffix) {
-			continue
-		}
+	for i, path := range paths {
+		c.options.Progress("golden slices", i, len(paths))
 		mask, err := c.goldenSlice(ctx, path)
 		if err != nil {
 			return masks, err
 		}
 		masks = append(masks, mask)
 		found = found || mask.Pixels[c.classes()[0].Name] < mask.Width*mask.Height
-		c.options.Progress("golden slice " + mask.Slice)
 	}
 	if len(masks) == 0 {
 		return nil, fmt.Errorf("%w: %s has no golden slices (*.png)", ErrGolden, c.options.Golden)
@@ -46,29 +46,29 @@ func (c *checker) golden(ctx context.Context) ([]Mask, error) {
 	return masks, nil
 }
 
-func (c *checker) goldenSlice(ctx context.Context, path string) (Mask, error) {
+func (c *checker) goldenSlice(ctx context.Context, path string) (model.GoldenMask, error) {
 	relative, err := filepath.Rel(c.options.Golden, path)
 	if err != nil {
-		return Mask{}, err
+		return model.GoldenMask{}, err
 	}
 	name := filepath.ToSlash(relative)
 	slice, err := readPNG(path)
 	if err != nil {
-		return Mask{}, fmt.Errorf("read golden slice %s: %w", name, err)
+		return model.GoldenMask{}, fmt.Errorf("read golden slice %s: %w", name, err)
 	}
 	first, err := c.segment(ctx, slice)
 	if err != nil {
-		return Mask{}, fmt.Errorf("golden slice %s: %w", name, err)
+		return model.GoldenMask{}, fmt.Errorf("golden slice %s: %w", name, err)
 	}
 	first = bytes.Clone(first)
 	again, err := c.segment(ctx, slice)
 	if err != nil {
-		return Mask{}, fmt.Errorf("golden slice %s: %w", name, err)
+		return model.GoldenMask{}, fmt.Errorf("golden slice %s: %w", name, err)
 	}
 	if !bytes.Equal(first, again) {
-		return Mask{}, fmt.Errorf("%w: the mask of %s is another the second time", ErrGolden, name)
+		return model.GoldenMask{}, fmt.Errorf("%w: the mask of %s is another the second time", ErrGolden, name)
 	}
-	mask := Mask{Slice: name, Width: slice.Rect.Dx(), Height: slice.Rect.Dy(), Pixels: make(map[string]int)}
+	mask := model.GoldenMask{Slice: name, Width: slice.Rect.Dx(), Height: slice.Rect.Dy(), Pixels: make(map[string]int)}
 	counts := segmentation.Counts(first)
 	for _, class := range c.classes() {
 		mask.Pixels[class.Name] = counts[class.Value]
@@ -109,8 +109,11 @@ func pngs(dir string) ([]string, error) {
 	return paths, err
 }
 
+// maxPictureBytes is far above any slice or mask.
+const maxPictureBytes = 64 << 20
+
 func readPNG(path string) (*image.Gray, error) {
-	content, err := os.ReadFile(path)
+	content, err := boundedfile.Read(path, maxPictureBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -17,43 +17,23 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
-
-// Measured is what a model costs on one machine.
-type Measured struct {
-	// Processor, System ("linux/amd64") and ONNXRuntime's version.
-	Processor   string `json:"processor"`
-	System      string `json:"system"`
-	ONNXRuntime string `json:"onnxRuntime"`
-	// P50 and P90 are milliseconds for a slice of Width x Height in one thread.
-	Width  int     `json:"width"`
-	Height int     `json:"height"`
-	Runs   int     `json:"runs"`
-	P50    float64 `json:"p50Milliseconds"`
-	P90    float64 `json:"p90Milliseconds"`
-	// CPU is the mean processor time of a slice in milliseconds: other programs on
-	// the machine hardly change it.
-	CPU float64 `json:"cpuMilliseconds"`
-	// PeakMemory is the largest resident memory of the process while it opened
-	// and ran the model, in megabytes (10^6 bytes); 0 where the system does not
-	// tell.
-	PeakMemory float64 `json:"peakMemoryMegabytes,omitempty"`
-}
 
 const measuredSide = 256
 
 // Measure opens the model in the folder dir and times runs slices of 256 x 256,
 // one by one; 50 where runs is 0. The memory it finds is the process': one that
 // has done nothing else tells most. library is as Options have it.
-func Measure(ctx context.Context, dir, library string, runs int) (*Measured, error) {
+func Measure(ctx context.Context, dir, library string, runs int) (*model.Measured, error) {
 	memory := startMemory()
-	model, err := segmentation.Open(dir, segmentation.Options{Library: library})
+	opened, err := segmentation.Open(dir, segmentation.Options{Library: library})
 	if err != nil {
 		return nil, err
 	}
-	defer model.Close()
-	c := &checker{model: model}
+	defer opened.Close()
+	c := &checker{opened: opened}
 	if runs <= 0 {
 		runs = 50
 	}
@@ -77,7 +57,7 @@ func Measure(ctx context.Context, dir, library string, runs int) (*Measured, err
 	at := func(share float64) float64 {
 		return math.Round(100*times[int(share*float64(len(times)-1))]) / 100
 	}
-	return &Measured{
+	return &model.Measured{
 		Processor: processor(), System: runtime.GOOS + "/" + runtime.GOARCH, ONNXRuntime: ort.GetVersion(),
 		Width: measuredSide, Height: measuredSide, Runs: runs, P50: at(0.5), P90: at(0.9),
 		CPU: math.Round(100*float64(used)/float64(time.Millisecond)/float64(runs)) / 100, PeakMemory: memory.peak(),
@@ -161,9 +141,9 @@ func procField(path, name string) string {
 // RuntimeVersion opens the model in the folder dir, as the component would, and
 // returns the version of ONNX Runtime that did. library is as Options have it.
 func RuntimeVersion(dir, library string) (string, error) {
-	model, err := segmentation.Open(dir, segmentation.Options{Library: library})
+	opened, err := segmentation.Open(dir, segmentation.Options{Library: library})
 	if err != nil {
 		return "", err
 	}
-	return ort.GetVersion(), model.Close()
+	return ort.GetVersion(), opened.Close()
 }

@@ -13,6 +13,7 @@ import (
 	"image"
 	"math"
 
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -44,56 +45,8 @@ type Options struct {
 	// MinDice is the mean Dice of the tissues below which the check fails;
 	// default 0. It needs Labels.
 	MinDice float64
-	// Progress is told what is being done; default nobody.
-	Progress func(what string)
-}
-
-// Report is what was found. Its JSON form goes into the model's manifest.
-type Report struct {
-	// Golden has an entry for each golden slice, by path.
-	Golden []Mask `json:"golden,omitempty"`
-	// Accuracy is nil without labels.
-	Accuracy *Accuracy `json:"accuracy,omitempty"`
-	// Measured is what Measure found on the machine that checked, nil where nobody
-	// asked; the rest is the same on any.
-	Measured *Measured `json:"measured,omitempty"`
-}
-
-// Mask is what the model makes of a golden slice.
-type Mask struct {
-	// Slice is the path relative to the golden folder, with slashes.
-	Slice  string `json:"slice"`
-	Width  int    `json:"width"`
-	Height int    `json:"height"`
-	// Pixels of each class, by its name.
-	Pixels map[string]int `json:"pixels"`
-	// Agreement is the share of pixels that are as in the golden mask; absent
-	// without one.
-	Agreement *float64 `json:"agreement,omitempty"`
-}
-
-// Accuracy is the agreement with labels. No name of an image is in it, because
-// it goes with the model to every device.
-type Accuracy struct {
-	Images int `json:"images"`
-	Slices int `json:"slices"`
-	// Planes has the figures by plane; "picture" for PNG.
-	Planes map[string]PlaneAccuracy `json:"planes"`
-	// Dice of each class but the background, the mean over the planes.
-	Dice map[string]float64 `json:"dice"`
-	// MeanDice is the mean of Dice.
-	MeanDice float64 `json:"meanDice"`
-	// WorstImage is the mean Dice of the image where it is the lowest.
-	WorstImage float64 `json:"worstImage"`
-}
-
-// PlaneAccuracy is the agreement of all pixels of a plane's slices.
-type PlaneAccuracy struct {
-	Dice     map[string]float64 `json:"dice"`
-	MeanDice float64            `json:"meanDice"`
-	// Confusion counts pixels: a row for each label, a column for each class of
-	// the mask.
-	Confusion [][]int64 `json:"confusion"`
+	// Progress is told how many of the things called what are done; default nobody.
+	Progress func(what string, done, total int)
 }
 
 // minAgreement is the share of pixels that must be as in a golden mask.
@@ -102,20 +55,20 @@ const minAgreement = 0.999
 // Check tries the model in the folder dir. An error wraps one of this package's,
 // one of segmentation's or the context's. The report has what was found up to
 // then.
-func Check(ctx context.Context, dir string, options Options) (*Report, error) {
-	report := new(Report)
+func Check(ctx context.Context, dir string, options Options) (*model.Verification, error) {
+	report := new(model.Verification)
 	if options.MinDice > 0 && options.Labels == "" {
 		return report, fmt.Errorf("%w: a least Dice is asked for, and no labels are given", ErrLabels)
 	}
 	if options.Progress == nil {
-		options.Progress = func(string) {}
+		options.Progress = func(string, int, int) {}
 	}
-	model, err := segmentation.Open(dir, segmentation.Options{Library: options.Library})
+	opened, err := segmentation.Open(dir, segmentation.Options{Library: options.Library})
 	if err != nil {
 		return report, err
 	}
-	defer model.Close()
-	c := &checker{model: model, options: options}
+	defer opened.Close()
+	c := &checker{opened: opened, options: options}
 	if options.Golden != "" {
 		if report.Golden, err = c.golden(ctx); err != nil {
 			return report, err
@@ -133,7 +86,7 @@ func Check(ctx context.Context, dir string, options Options) (*Report, error) {
 }
 
 type checker struct {
-	model   *segmentation.Model
+	opened  *segmentation.Model
 	options Options
 	mask    []uint8 // of the last slice
 }
@@ -145,11 +98,11 @@ func (c *checker) segment(ctx context.Context, slice *image.Gray) ([]uint8, erro
 		c.mask = make([]uint8, n)
 	}
 	c.mask = c.mask[:n]
-	return c.mask, c.model.Segment(ctx, slice, c.mask)
+	return c.mask, c.opened.Segment(ctx, slice, c.mask)
 }
 
 // classes of the model's masks.
-func (c *checker) classes() []segmentation.Class { return c.model.Manifest().Classes }
+func (c *checker) classes() []model.Class { return c.opened.Manifest().Classes }
 
 // confusion counts pixels: [label][mask].
 type confusion [][]int64

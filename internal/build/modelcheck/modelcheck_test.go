@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -68,7 +69,7 @@ func writeFile(t *testing.T, path string, content []byte) {
 	}
 }
 
-func check(t *testing.T, options Options) (*Report, error) {
+func check(t *testing.T, options Options) (*model.Verification, error) {
 	t.Helper()
 	options.Library = awstest.Library(t)
 	return Check(t.Context(), threshold, options)
@@ -82,7 +83,7 @@ func TestAModelIsTimedAndItsMemoryMeasured(t *testing.T) {
 	if !(m.P50 > 0 && m.P50 <= m.P90) || !(m.CPU > 0) || m.PeakMemory < 10 || m.Runs != 5 || m.ONNXRuntime == "" || m.Processor == "" {
 		t.Errorf("measured %+v", m)
 	}
-	if _, err := Measure(t.Context(), t.TempDir(), awstest.Library(t), 5); !errors.Is(err, segmentation.ErrManifest) {
+	if _, err := Measure(t.Context(), t.TempDir(), awstest.Library(t), 5); !errors.Is(err, model.ErrManifest) {
 		t.Errorf("no model: error %v", err)
 	}
 }
@@ -100,7 +101,7 @@ func TestGoldenSlicesAreRunAndComparedWithTheirMasks(t *testing.T) {
 	}
 	counts := segmentation.Counts(mask.Pix)
 	one := 1.0
-	want := Mask{Slice: "b/slice.png", Width: 50, Height: 40, Pixels: map[string]int{"below": counts[0], "inside": counts[1], "above": counts[2]}, Agreement: &one}
+	want := model.GoldenMask{Slice: "b/slice.png", Width: 50, Height: 40, Pixels: map[string]int{"below": counts[0], "inside": counts[1], "above": counts[2]}, Agreement: &one}
 	if len(r.Golden) != 2 || r.Golden[0].Slice != "a.png" || r.Golden[0].Agreement != nil {
 		t.Fatalf("%+v", r.Golden)
 	}
@@ -205,14 +206,17 @@ func TestLabelledPicturesGiveDiceAndALeastDiceIsHeld(t *testing.T) {
 	}
 }
 
-// volume is a NIfTI file of unsigned bytes.
-func volume(size [3]int, voxels []uint8) []byte {
+// volumeFile is a NIfTI file of unsigned bytes.
+func volumeFile(size [3]int, voxels []uint8) []byte {
 	h := make([]byte, 352)
 	binary.LittleEndian.PutUint32(h, 348)
 	for i, n := range []int{3, size[0], size[1], size[2], 1, 1, 1, 1} {
 		binary.LittleEndian.PutUint16(h[40+2*i:], uint16(n))
 	}
 	binary.LittleEndian.PutUint16(h[70:], 2)
+	for axis := 1; axis <= 3; axis++ {
+		binary.LittleEndian.PutUint32(h[76+4*axis:], math.Float32bits(1))
+	}
 	binary.LittleEndian.PutUint32(h[108:], math.Float32bits(352))
 	copy(h[344:], "n+1\x00")
 	return append(h, voxels...)
@@ -233,8 +237,8 @@ func TestLabelledVolumesAreRunInAllPlanes(t *testing.T) {
 			voxels[i] = 250
 		}
 	}
-	writeFile(t, filepath.Join(dir, "x", "s_T1w.nii"), volume(size, voxels))
-	writeFile(t, filepath.Join(dir, "x", "s_seg.nii"), volume(size, labels))
+	writeFile(t, filepath.Join(dir, "x", "s_T1w.nii"), volumeFile(size, voxels))
+	writeFile(t, filepath.Join(dir, "x", "s_seg.nii"), volumeFile(size, labels))
 	r, err := check(t, Options{Labels: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -270,12 +274,12 @@ func TestLabelsThatDoNotFitAreNamed(t *testing.T) {
 			writePNG(t, filepath.Join(dir, "a_mask.png"), labels)
 		},
 		"volumes of two sizes": func(dir string) {
-			writeFile(t, filepath.Join(dir, "a.nii"), volume([3]int{2, 2, 2}, make([]uint8, 8)))
-			writeFile(t, filepath.Join(dir, "a_mask.nii"), volume([3]int{2, 2, 1}, make([]uint8, 4)))
+			writeFile(t, filepath.Join(dir, "a.nii"), volumeFile([3]int{2, 2, 2}, make([]uint8, 8)))
+			writeFile(t, filepath.Join(dir, "a_mask.nii"), volumeFile([3]int{2, 2, 1}, make([]uint8, 4)))
 		},
 		"a volume that is none": func(dir string) {
 			writeFile(t, filepath.Join(dir, "a.nii"), []byte("none"))
-			writeFile(t, filepath.Join(dir, "a_mask.nii"), volume([3]int{2, 2, 1}, make([]uint8, 4)))
+			writeFile(t, filepath.Join(dir, "a_mask.nii"), volumeFile([3]int{2, 2, 1}, make([]uint8, 4)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -290,7 +294,7 @@ func TestLabelsThatDoNotFitAreNamed(t *testing.T) {
 
 func TestAModelThatCannotBeOpenedFails(t *testing.T) {
 	_, err := Check(t.Context(), t.TempDir(), Options{Library: awstest.Library(t)})
-	if !errors.Is(err, segmentation.ErrManifest) {
+	if !errors.Is(err, model.ErrManifest) {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -10,6 +10,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -25,25 +26,25 @@ var selfTestSlice []byte
 // have it.
 func WriteSelfTest(ctx context.Context, dir, library string) error {
 	const doing = "make the self-test"
-	model, err := segmentation.Open(dir, segmentation.Options{Library: library})
+	opened, err := segmentation.Open(dir, segmentation.Options{Library: library})
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	defer model.Close()
+	defer opened.Close()
 	slice, _, err := imaging.Decode(selfTestSlice, imaging.Limits{})
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	width, height := slice.Rect.Dx(), slice.Rect.Dy()
 	mask := make([]uint8, width*height)
-	if err := model.Segment(ctx, slice, mask); err != nil {
+	if err := opened.Segment(ctx, slice, mask); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	var encoded bytes.Buffer
 	if err := imaging.EncodeMask(&encoded, mask, width, height); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	for name, content := range map[string][]byte{segmentation.SelfTestSliceName: selfTestSlice, segmentation.SelfTestMaskName: encoded.Bytes()} {
+	for name, content := range map[string][]byte{model.SelfTestSliceName: selfTestSlice, model.SelfTestMaskName: encoded.Bytes()} {
 		if err := renameio.WriteFile(filepath.Join(dir, name), content, 0o640); err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}

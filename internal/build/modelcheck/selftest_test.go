@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -18,11 +19,11 @@ func TestAModelGetsTheSliceAndTheMaskThatDevicesTestItWith(t *testing.T) {
 	if err := WriteSelfTest(t.Context(), dir, awstest.Library(t)); err != nil {
 		t.Fatal(err)
 	}
-	slice, err := readPNG(filepath.Join(dir, segmentation.SelfTestSliceName))
+	slice, err := readPNG(filepath.Join(dir, model.SelfTestSliceName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	mask, err := readPNG(filepath.Join(dir, segmentation.SelfTestMaskName))
+	mask, err := readPNG(filepath.Join(dir, model.SelfTestMaskName))
 	if err != nil {
 		t.Fatal(err)
 	}

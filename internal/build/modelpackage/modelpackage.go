@@ -9,19 +9,24 @@ import (
 	"archive/zip"
 	"bytes"
 	"crypto/sha256"
+	_ "embed" // the recipe
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 
-	"github.com/brainseg/brainseg/internal/build/provenance"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/boundedfile"
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/recipe"
 )
 
 // The names of a package's files. On a device a zip is unpacked to a folder after
@@ -37,6 +42,14 @@ const AMD64Dir = "amd64"
 
 // amd64ZipName is the variant's.
 const amd64ZipName = "model-amd64.zip"
+
+// forAMD64 makes of the manifest for all that of the variant.
+var forAMD64 = strings.NewReplacer("/"+ZipName, "/"+amd64ZipName, "decompressedPath}/model ", "decompressedPath}/model-amd64 ")
+
+// template is the recipe before its artifact's place is known.
+//
+//go:embed recipe.yaml
+var template []byte
 
 // ErrPackage: a folder is not a package, or its recipe is not one.
 var ErrPackage = errors.New("not a package of a model component")
@@ -81,37 +94,35 @@ type Options struct {
 	Version string
 }
 
-// Build packages the model in the folder model into the folder out, which is
+// Build packages the model in the folder dir into the folder out, which is
 // made where it is missing.
 //
 // What the manifest says of the machine on which the model was checked, its
 // speed and memory, is left out: it would make each zip another, and says
 // nothing of the device.
-func Build(model, out string, options Options) (*Package, error) {
-	doing := "package " + model
-	recipe, err := ParseRecipe(template)
+func Build(dir, out string, options Options) (*Package, error) {
+	doing := "package " + dir
+	r, err := recipe.Parse(template)
+	if err == nil && options.Version != "" {
+		err = r.SetVersion(options.Version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	if options.Version != "" {
-		if err := recipe.SetVersion(options.Version); err != nil {
-			return nil, fmt.Errorf("%s: %w", doing, err)
-		}
-	}
 	files := make(map[string][]byte)
-	if files[ZipName], err = zipModel(model); err != nil {
+	if files[ZipName], err = zipModel(dir); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	variant := filepath.Join(model, AMD64Dir)
+	variant := filepath.Join(dir, AMD64Dir)
 	if _, err := os.Stat(variant); err == nil {
 		if files[amd64ZipName], err = zipModel(variant); err != nil {
 			return nil, fmt.Errorf("package %s: %w", variant, err)
 		}
-		if err := recipe.addVariant("amd64", amd64ZipName); err != nil {
+		if err := r.AddVariant("amd64", forAMD64); err != nil {
 			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
 	}
-	files[RecipeName] = recipe.Bytes()
+	files[RecipeName] = r.Bytes()
 	if err := os.MkdirAll(out, 0o750); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -126,18 +137,18 @@ func Build(model, out string, options Options) (*Package, error) {
 // Open returns the package in the folder dir.
 func Open(dir string) (*Package, error) {
 	p := &Package{Recipe: filepath.Join(dir, RecipeName)}
-	content, err := os.ReadFile(p.Recipe)
+	content, err := boundedfile.Read(p.Recipe, recipe.MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPackage, err)
 	}
-	recipe, err := ParseRecipe(content)
+	r, err := recipe.Parse(content)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", p.Recipe, err)
+		return nil, fmt.Errorf("read %s: %w: %w", p.Recipe, ErrPackage, err)
 	}
-	p.Component, p.Version = recipe.Component(), recipe.Version()
-	for _, name := range recipe.artifacts() {
-		a := Artifact{Path: filepath.Join(dir, name)}
-		if a.SHA256, err = provenance.FileSHA256(a.Path); err != nil {
+	p.Component, p.Version = r.Name, r.Version
+	for _, uri := range artifacts(r) {
+		a := Artifact{Path: filepath.Join(dir, path.Base(uri))}
+		if a.SHA256, err = model.FileSHA256(a.Path); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrPackage, err)
 		}
 		p.Artifacts = append(p.Artifacts, a)
@@ -148,9 +159,23 @@ func Open(dir string) (*Package, error) {
 	return p, nil
 }
 
+// artifacts returns the places on S3, the last manifest's first: it is the one
+// for all processors.
+func artifacts(r *recipe.Recipe) []string {
+	var uris []string
+	for _, manifest := range slices.Backward(r.Manifests) {
+		for _, artifact := range manifest.Artifacts {
+			if strings.HasPrefix(artifact.URI, "s3://") {
+				uris = append(uris, artifact.URI)
+			}
+		}
+	}
+	return uris
+}
+
 // zipModel returns the zip of the model in the folder dir.
 func zipModel(dir string) ([]byte, error) {
-	manifest, record, err := provenance.Read(dir)
+	manifest, record, err := model.Read(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +185,12 @@ func zipModel(dir string) ([]byte, error) {
 		record.Verification = &shipped
 	}
 	network := filepath.Join(dir, manifest.File)
-	sum, err := provenance.FileSHA256(network)
+	sum, err := model.FileSHA256(network)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", segmentation.ErrModel, err)
+		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, err)
 	}
 	if sum != manifest.SHA256 {
-		return nil, fmt.Errorf("%w: %s has sha256 %s, and the manifest says %s", segmentation.ErrChecksum, network, sum, manifest.SHA256)
+		return nil, fmt.Errorf("%w: %s has sha256 %s, and the manifest says %s", model.ErrChecksum, network, sum, manifest.SHA256)
 	}
 	document, err := encode(dir, manifest, record)
 	if err != nil {
@@ -173,10 +198,10 @@ func zipModel(dir string) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
-	if err := errors.Join(add(w, segmentation.ManifestName, bytes.NewReader(document)), addFile(w, manifest.File, network)); err != nil {
+	if err := errors.Join(add(w, model.ManifestName, bytes.NewReader(document)), addFile(w, manifest.File, network)); err != nil {
 		return nil, err
 	}
-	for _, name := range append([]string{segmentation.SelfTestSliceName, segmentation.SelfTestMaskName}, Documents...) {
+	for _, name := range append([]string{model.SelfTestSliceName, model.SelfTestMaskName}, Documents...) {
 		err := addFile(w, name, filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -193,11 +218,11 @@ func zipModel(dir string) ([]byte, error) {
 
 // encode returns the manifest to ship: the file as it is where model-build has
 // written nothing into it.
-func encode(dir string, manifest *segmentation.Manifest, record provenance.Record) ([]byte, error) {
+func encode(dir string, manifest *model.Manifest, record model.Record) ([]byte, error) {
 	if record.Tool == "" {
-		return os.ReadFile(filepath.Join(dir, segmentation.ManifestName))
+		return os.ReadFile(filepath.Join(dir, model.ManifestName))
 	}
-	return provenance.Encode(manifest, record)
+	return model.Encode(manifest, record)
 }
 
 // add stores a file as it is: a network hardly shrinks, and compressed bytes

@@ -4,33 +4,30 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 
-	"github.com/brainseg/brainseg/internal/build/modelcheck"
-	"github.com/brainseg/brainseg/internal/build/provenance"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/recipe"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
-// model copies a test model and writes a record into its manifest.
-func model(t *testing.T, change func(*provenance.Record)) string {
+// makeModel copies a test model and writes a record into its manifest.
+func makeModel(t *testing.T, change func(*model.Record)) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "segmentation", "testdata", "models", "threshold"))); err != nil {
 		t.Fatal(err)
 	}
-	manifest, record, err := provenance.Read(dir)
+	manifest, record, err := model.Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +35,11 @@ func model(t *testing.T, change func(*provenance.Record)) string {
 	if change != nil {
 		change(&record)
 	}
-	if err := provenance.Write(dir, manifest, record); err != nil {
+	document, err := model.Encode(manifest, record)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, model.ManifestName), document, 0o640)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -67,11 +68,11 @@ func unzip(t *testing.T, path string) map[string]string {
 }
 
 func TestThePackageHoldsAModelThatOpens(t *testing.T) {
-	dir := model(t, nil)
+	dir := makeModel(t, nil)
 	if err := os.WriteFile(filepath.Join(dir, "MODEL_CARD.md"), []byte("card"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{segmentation.SelfTestSliceName, segmentation.SelfTestMaskName} {
+	for _, name := range []string{model.SelfTestSliceName, model.SelfTestMaskName} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o640); err != nil {
 			t.Fatal(err)
 		}
@@ -107,14 +108,14 @@ func TestThePackageHoldsAModelThatOpens(t *testing.T) {
 }
 
 func TestTheSameModelGivesTheSameBytesWhereverItWasMeasured(t *testing.T) {
-	measured := func(p50 float64) func(*provenance.Record) {
-		return func(r *provenance.Record) {
-			r.Verification = &modelcheck.Report{Golden: []modelcheck.Mask{{Slice: "a.png"}}, Measured: &modelcheck.Measured{P50: p50, Processor: "mine"}}
+	measured := func(p50 float64) func(*model.Record) {
+		return func(r *model.Record) {
+			r.Verification = &model.Verification{Golden: []model.GoldenMask{{Slice: "a.png"}}, Measured: &model.Measured{P50: p50, Processor: "mine"}}
 		}
 	}
 	var zips [][]byte
 	for i, p50 := range []float64{1, 2} {
-		dir := model(t, measured(p50))
+		dir := makeModel(t, measured(p50))
 		if i == 1 { // neither times nor modes count
 			if err := os.Chmod(filepath.Join(dir, "model.onnx"), 0o600); err != nil {
 				t.Fatal(err)
@@ -140,18 +141,18 @@ func TestTheSameModelGivesTheSameBytesWhereverItWasMeasured(t *testing.T) {
 }
 
 func TestAModelThatDoesNotFitItsManifestIsNotPackaged(t *testing.T) {
-	dir := model(t, nil)
+	dir := makeModel(t, nil)
 	if err := os.WriteFile(filepath.Join(dir, "model.onnx"), []byte("other"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	out := t.TempDir()
-	if _, err := Build(dir, out, Options{}); !errors.Is(err, segmentation.ErrChecksum) {
+	if _, err := Build(dir, out, Options{}); !errors.Is(err, model.ErrChecksum) {
 		t.Errorf("error %v", err)
 	}
 	if entries, _ := os.ReadDir(out); len(entries) > 0 {
 		t.Errorf("%v was written", entries)
 	}
-	if _, err := Build(model(t, nil), out, Options{Version: "1.0"}); !errors.Is(err, ErrPackage) {
+	if _, err := Build(makeModel(t, nil), out, Options{Version: "1.0"}); !errors.Is(err, recipe.ErrInvalid) {
 		t.Errorf("a version of two numbers: error %v", err)
 	}
 	if _, err := Open(t.TempDir()); !errors.Is(err, ErrPackage) {
@@ -159,14 +160,12 @@ func TestAModelThatDoesNotFitItsManifestIsNotPackaged(t *testing.T) {
 	}
 }
 
-// The rules are those that Greengrass, GDK and nucleus lite document, and what
-// was seen of them.
 func TestTheRecipeKeepsTheRulesOfBothNuclei(t *testing.T) {
-	variant, err := ParseRecipe(template)
+	variant, err := recipe.Parse(template)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := variant.addVariant("amd64", amd64ZipName); err != nil {
+	if err := variant.AddVariant("amd64", forAMD64); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
@@ -183,107 +182,28 @@ func TestTheRecipeKeepsTheRulesOfBothNuclei(t *testing.T) {
 
 func checkRecipe(t *testing.T, content []byte, architectures, folders []string) {
 	t.Helper()
-	var recipe struct {
-		RecipeFormatVersion  string `yaml:"RecipeFormatVersion"`
-		ComponentName        string `yaml:"ComponentName"`
-		ComponentVersion     string `yaml:"ComponentVersion"`
-		ComponentDescription string `yaml:"ComponentDescription"`
-		ComponentPublisher   string `yaml:"ComponentPublisher"`
-		Manifests            []struct {
-			Platform  map[string]string         `yaml:"Platform"`
-			Lifecycle map[string]map[string]any `yaml:"Lifecycle"`
-			Artifacts []struct {
-				Uri        string            `yaml:"Uri"`
-				Unarchive  string            `yaml:"Unarchive"`
-				Permission map[string]string `yaml:"Permission"`
-			} `yaml:"Artifacts"`
-		} `yaml:"Manifests"`
-	}
-	// Keys are case sensitive on lite, and so they are here.
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&recipe); err != nil {
+	r, err := recipe.Check(content)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if recipe.RecipeFormatVersion != "2020-01-25" || !namePattern.MatchString(recipe.ComponentName) || len(content) > MaxRecipeBytes {
-		t.Errorf("%+v", recipe)
+	if len(r.Manifests) != len(architectures) {
+		t.Fatalf("%d manifests", len(r.Manifests))
 	}
-	if len(recipe.Manifests) != len(architectures) {
-		t.Fatalf("%d manifests", len(recipe.Manifests))
-	}
-	for i, m := range recipe.Manifests {
-		if m.Platform["os"] != "linux" || m.Platform["runtime"] != "*" || m.Platform["architecture"] != architectures[i] {
-			t.Errorf("platform %v: lite needs runtime \"*\"", m.Platform)
+	for i, m := range r.Manifests {
+		if m.Platform.Architecture != architectures[i] || len(m.Lifecycle) != 1 || len(m.Artifacts) != 1 {
+			t.Errorf("manifest %+v", m)
 		}
-		for step, fields := range m.Lifecycle {
-			if step != "startup" {
-				t.Errorf("lifecycle step %s", step)
-			}
-			for key, value := range fields {
-				switch key {
-				case "Script":
-					checkScript(t, value.(string))
-				case "Timeout":
-				default:
-					t.Errorf("lite does not know %s", key)
-				}
-			}
-		}
-		if got, want := fmt.Sprint(m.Lifecycle["startup"]["Script"]), "ln -sfn {artifacts:decompressedPath}/"+folders[i]+" {work:path}/current || exit 1\n"; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "\nexit 0") {
+		if got, want := m.Lifecycle["startup"].Script, "ln -sfn {artifacts:decompressedPath}/"+folders[i]+" {work:path}/current || exit 1\n"; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "\nexit 0") {
 			t.Errorf("startup is %q, want %q", got, want)
 		}
-		if len(m.Artifacts) != 1 {
-			t.Fatalf("%d artifacts", len(m.Artifacts))
-		}
-		a := m.Artifacts[0]
-		if a.Uri != "s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/"+folders[i]+".zip" || a.Unarchive != "ZIP" || a.Permission["Read"] != "ALL" {
+		if a := m.Artifacts[0]; a.URI != "s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/"+folders[i]+".zip" || a.Unarchive != "ZIP" || a.Permission.Read != "ALL" {
 			t.Errorf("artifact %+v", a)
 		}
 	}
 }
 
-// checkScript refuses what nucleus lite cuts a script at.
-func checkScript(t *testing.T, script string) {
-	t.Helper()
-	rest := regexp.MustCompile(`\{(artifacts:path|artifacts:decompressedPath|work:path|kernel:rootPath|iot:thingName|configuration:/[^{}]*)\}`).ReplaceAllString(script, "")
-	if strings.ContainsAny(rest, "{}") {
-		t.Errorf("the script has a stray brace: %s", script)
-	}
-}
-
-func TestARecipeTakesAVersionAndAnArtifactsPlace(t *testing.T) {
-	r, err := ParseRecipe(template)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(r.SetVersion("1.2.3"), r.SetArtifact("s3://bucket/io.brainseg.BrainSegmentation.Model/1.2.3/model.zip")); err != nil {
-		t.Fatal(err)
-	}
-	got := string(r.Bytes())
-	for _, want := range []string{`ComponentVersion: "1.2.3"`, "Uri: s3://bucket/io.brainseg.BrainSegmentation.Model/1.2.3/model.zip", "# Needed by nucleus lite"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("%s is not in\n%s", want, got)
-		}
-	}
-	if strings.Contains(got, "BUCKET_NAME") {
-		t.Errorf("a placeholder is left in\n%s", got)
-	}
-	again, err := ParseRecipe(r.Bytes())
-	if err != nil || !bytes.Equal(again.Bytes(), r.Bytes()) {
-		t.Errorf("read and written again it differs (%v)", err)
-	}
-	if err := r.SetArtifact("s3://bucket/other.zip"); !errors.Is(err, ErrPackage) {
-		t.Errorf("an artifact that is not in it: error %v", err)
-	}
-	for _, broken := range []string{"", "- a", "a: [", "ComponentName: x y\nComponentVersion: 1.0.0", "ComponentName: x\nComponentVersion: one"} {
-		if _, err := ParseRecipe([]byte(broken)); !errors.Is(err, ErrPackage) {
-			t.Errorf("%q: error %v", broken, err)
-		}
-	}
-}
-
 func TestThePackageIsLaidWhereGDKExpectsIt(t *testing.T) {
-	dir := model(t, nil)
+	dir := makeModel(t, nil)
 	if err := os.CopyFS(filepath.Join(dir, AMD64Dir), os.DirFS(filepath.Join("..", "..", "segmentation", "testdata", "models", "values"))); err != nil {
 		t.Fatal(err)
 	}

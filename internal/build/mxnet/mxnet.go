@@ -1,25 +1,23 @@
-// Package mxnet reads models that Apache MXNet saved, of versions 0.8 to 1.9, and
-// converts them to ONNX: a graph (model-symbol.json), its parameters
-// (model-0000.params) and, where it is there, the shapes of the inputs
-// (model-shapes.json, which SageMaker's MXNet containers write).
+// Package mxnet reads models that Apache MXNet saved, of versions 0.8 to 1.9: a
+// graph (model-symbol.json), its parameters (model-0000.params) and, where it is
+// there, the shapes of the inputs (model-shapes.json, which SageMaker's MXNet
+// containers write).
 //
-//	model, err := mxnet.Load("unpacked")
-//	converted, report, err := model.ToONNX(mxnet.Options{})
-//
-// What ToONNX gives computes what MXNet computes at inference. Operators and
-// attributes that it does not know are named and refused; nothing is guessed.
-// The package needs no MXNet and runs nothing. It is called by model-build.
+// It needs no MXNet, runs nothing and converts nothing. Package toonnx makes ONNX
+// of what it has read.
 package mxnet
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/brainseg/brainseg/internal/boundedfile"
 )
 
 // Errors by which a caller decides. Every error of this package wraps one of
@@ -34,6 +32,18 @@ var (
 	ErrModel = errors.New("the MXNet model is not consistent")
 )
 
+// ShapeError says that a variable has neither a value in the params file nor a
+// shape: it is an input of the network whose shape has to be given, or the files
+// are not those of one model. It wraps ErrModel.
+type ShapeError struct{ Variable string }
+
+func (e *ShapeError) Error() string {
+	return fmt.Sprintf("%v: the variable %q has no shape, and no value in the params file", ErrModel, e.Variable)
+}
+
+// Unwrap makes it an ErrModel.
+func (e *ShapeError) Unwrap() error { return ErrModel }
+
 // Bounds of the files, far above any model of the time.
 const (
 	maxParamsBytes = 1 << 30
@@ -43,7 +53,8 @@ const (
 
 const (
 	symbolSuffix = "-symbol.json"
-	shapesSuffix = "-shapes.json"
+	// ShapesSuffix ends the name of the file with the shapes of the inputs.
+	ShapesSuffix = "-shapes.json"
 	paramsSuffix = ".params"
 )
 
@@ -73,7 +84,7 @@ func Load(path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the parameters of %s: %w", symbol, err)
 	}
-	shapes := prefix + shapesSuffix
+	shapes := prefix + ShapesSuffix
 	if _, err := os.Stat(shapes); errors.Is(err, fs.ErrNotExist) {
 		shapes = ""
 	}
@@ -144,26 +155,17 @@ func LoadFiles(symbol, params, shapes string) (*Model, error) {
 }
 
 func readFile(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	content, err := boundedfile.Read(path, limit)
+	if errors.Is(err, boundedfile.ErrUnfit) {
+		err = fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a file", ErrFormat, path)
-	}
-	if info.Size() == 0 || info.Size() > limit {
-		return nil, fmt.Errorf("%w: %s has %d bytes and must have 1 to %d", ErrFormat, path, info.Size(), limit)
-	}
-	content := make([]byte, info.Size())
-	if _, err := io.ReadFull(file, content); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return content, nil
+	return content, err
+}
+
+// HasInput reports whether the network has a variable of that name without a
+// value, as inputs are.
+func (m *Model) HasInput(name string) bool {
+	return m.Params[name] == nil && slices.ContainsFunc(m.Symbol.Nodes, func(n Node) bool { return n.Op == Variable && n.Name == name })
 }
 
 // parseShapes reads [{"name": "data", "shape": [1, 1, 208, 176]}, ...].
@@ -177,7 +179,7 @@ func parseShapes(content []byte) (map[string][]int64, error) {
 	}
 	shapes := make(map[string][]int64)
 	for _, entry := range list {
-		if err := checkInputShape(entry.Shape); err != nil || entry.Name == "" {
+		if err := CheckInputShape(entry.Shape); err != nil || entry.Name == "" {
 			return nil, fmt.Errorf("%w: input %q has the shape %v", ErrFormat, entry.Name, entry.Shape)
 		}
 		shapes[entry.Name] = entry.Shape
@@ -187,13 +189,15 @@ func parseShapes(content []byte) (map[string][]int64, error) {
 
 // Inputs have few axes, and sizes whose products overflow nothing.
 const (
-	maxAxes      = 8
+	// MaxAxes is the largest number of axes of a tensor.
+	MaxAxes      = 8
 	maxDimension = 1 << 20
 )
 
-func checkInputShape(shape []int64) error {
-	if len(shape) == 0 || len(shape) > maxAxes {
-		return fmt.Errorf("shape %v must have 1 to %d axes", shape, maxAxes)
+// CheckInputShape refuses a shape that no input of a network has.
+func CheckInputShape(shape []int64) error {
+	if len(shape) == 0 || len(shape) > MaxAxes {
+		return fmt.Errorf("shape %v must have 1 to %d axes", shape, MaxAxes)
 	}
 	for _, d := range shape {
 		if d < 1 || d > maxDimension {

@@ -54,6 +54,9 @@ func NewArray(shape []int64, values []float32) *Array {
 	return &Array{Shape: shape, data: data}
 }
 
+// Empty tells that the array has a shape and no values.
+func (a *Array) Empty() bool { return a.data == nil }
+
 // Floats returns the elements. Types of 64 bits are rounded.
 func (a *Array) Floats() []float32 {
 	width := int(elementBytes[a.kind])

@@ -20,6 +20,8 @@ func formats(t testing.TB) map[string]mxnettest.Array {
 	return mxnettest.ReadNpz(t, filepath.Join(reference, "formats.npz"))
 }
 
+var reference = filepath.Join("testdata", "reference")
+
 func TestParamsOfEveryVersionHoldWhatMXNetReadsInThem(t *testing.T) {
 	arrays := formats(t)
 	for _, version := range []string{"legacy", "v1", "v2", "v3"} {

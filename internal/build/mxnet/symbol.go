@@ -35,10 +35,11 @@ type Edge struct {
 	Output int
 }
 
-const variable = "null"
+// Variable is the operator of parameters and inputs, which have none.
+const Variable = "null"
 
-// maxEdges bounds the inputs of a node.
-const maxEdges = 1 << 12
+// MaxEdges bounds the inputs of a node.
+const MaxEdges = 1 << 12
 
 // symbolFile is the JSON of a graph. Parameters of operators were called param
 // until 0.8 (where attr was what users set), attr until 0.12 and attrs from then
@@ -63,7 +64,7 @@ type symbolFile struct {
 type fileEdge []int
 
 func (e fileEdge) edge(nodes int) (Edge, error) {
-	if len(e) < 2 || len(e) > 3 || e[0] < 0 || e[0] >= nodes || e[1] < 0 || e[1] >= maxEdges {
+	if len(e) < 2 || len(e) > 3 || e[0] < 0 || e[0] >= nodes || e[1] < 0 || e[1] >= MaxEdges {
 		return Edge{}, fmt.Errorf("%v names no output of a node before it", []int(e))
 	}
 	return Edge{Node: e[0], Output: e[1]}, nil
@@ -97,7 +98,7 @@ func parseSymbol(content []byte) (*Symbol, error) {
 		if len(from.Subgraphs) > 0 {
 			return nil, fmt.Errorf("node %q: operator %s has graphs inside, which are not supported", node.Name, node.Op)
 		}
-		if len(from.Inputs) > maxEdges {
+		if len(from.Inputs) > MaxEdges {
 			return nil, fmt.Errorf("node %q has %d inputs", node.Name, len(from.Inputs))
 		}
 		// The earlier spelling counts where two give the same name, as in MXNet.
@@ -147,7 +148,7 @@ func (s *Symbol) addStatistics(node *Node) {
 			name = node.Name + "_" + name
 		}
 		node.Inputs = append(node.Inputs, Edge{Node: len(s.Nodes)})
-		s.Nodes = append(s.Nodes, Node{Op: variable, Name: name, Attrs: make(map[string]string)})
+		s.Nodes = append(s.Nodes, Node{Op: Variable, Name: name, Attrs: make(map[string]string)})
 	}
 }
 

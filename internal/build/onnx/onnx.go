@@ -9,12 +9,11 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/google/renameio/v2"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/brainseg/brainseg/internal/boundedfile"
 	"github.com/brainseg/brainseg/internal/build/onnx/onnxpb"
 )
 
@@ -42,7 +41,10 @@ var (
 
 // Read reads the model at path and checks it.
 func Read(path string) (*onnxpb.ModelProto, error) {
-	content, err := readFile(path)
+	content, err := boundedfile.Read(path, MaxBytes)
+	if errors.Is(err, boundedfile.ErrUnfit) {
+		err = fmt.Errorf("%w: %w", ErrFormat, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read an ONNX model: %w", err)
 	}
@@ -51,29 +53,6 @@ func Read(path string) (*onnxpb.ModelProto, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return model, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if info.Size() == 0 || info.Size() > MaxBytes {
-		return nil, fmt.Errorf("%w: %s has %d bytes and must have 1 to %d", ErrFormat, path, info.Size(), MaxBytes)
-	}
-	content := make([]byte, info.Size())
-	if _, err := io.ReadFull(file, content); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return content, nil
 }
 
 // Parse reads a model from memory and checks it. The model shares no memory with

@@ -25,6 +25,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
+	"github.com/brainseg/brainseg/internal/recipe"
 )
 
 // Errors by which a caller decides; those of access are awsaccess'.
@@ -215,21 +216,21 @@ func (u *publisher) publish(ctx context.Context, version string) (*Result, error
 	if err != nil {
 		return nil, fmt.Errorf("publish %s: %w", u.p.Component, err)
 	}
-	recipe, err := modelpackage.ParseRecipe(content)
+	r, err := recipe.Parse(content)
 	if err == nil {
-		err = recipe.SetVersion(version)
+		err = r.SetVersion(version)
 	}
 	for _, z := range u.zips {
 		uri := "s3://" + u.options.Bucket + "/" + folder + z.name
 		result.Artifacts = append(result.Artifacts, uri)
 		if err == nil {
-			err = recipe.SetArtifact(uri)
+			err = r.SetArtifact(uri)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("publish %s: %w", u.p.Component, err)
 	}
-	result.Recipe = string(recipe.Bytes())
+	result.Recipe = string(r.Bytes())
 	if u.options.DryRun {
 		return result, nil
 	}
@@ -247,7 +248,7 @@ func (u *publisher) publish(ctx context.Context, version string) (*Result, error
 	}
 	if err == nil {
 		u.options.Progress("creating " + u.p.Component + " " + version)
-		err = u.create(ctx, recipe.Bytes())
+		err = u.create(ctx, r.Bytes())
 	}
 	switch {
 	case errors.Is(err, errExists) && there && version == u.options.Begun:

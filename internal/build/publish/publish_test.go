@@ -83,7 +83,7 @@ func (c *cloud) put(t *testing.T, key, content string) {
 }
 
 func (c *cloud) options() Options {
-	return Options{Bucket: c.bucket, Region: awstest.Region, Poll: time.Millisecond, Wait: 10 * time.Second}
+	return Options{Bucket: c.bucket, Region: awstest.Region, Poll: time.Millisecond, Wait: time.Minute}
 }
 
 func testPackage(t *testing.T) *modelpackage.Package {

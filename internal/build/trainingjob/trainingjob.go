@@ -20,6 +20,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // Errors by which a caller decides; those of access are awsaccess'.
@@ -36,29 +37,6 @@ var (
 	ErrNoArtifact = errors.New("the training job left no model artifact")
 )
 
-// Job is a training job that has completed. Its JSON form goes into a model's
-// provenance.
-type Job struct {
-	Name string `json:"name"`
-	ARN  string `json:"arn"`
-	// Artifact is the s3:// URI of model.tar.gz.
-	Artifact string `json:"artifact"`
-	// Image is the URI of the training image, or the algorithm's name.
-	Image string `json:"image,omitempty"`
-	// Hyperparameters, but "redacted" for those whose name says that they are
-	// secret: provenance goes with the model to every device.
-	Hyperparameters map[string]string `json:"hyperparameters,omitempty"`
-	// Channels are the s3:// URIs of the input by the channel's name.
-	Channels map[string]string `json:"channels,omitempty"`
-	// Instances is their number and type: "1 x ml.c5.xlarge".
-	Instances string `json:"instances,omitempty"`
-	// Started and Ended bound the training itself, in UTC.
-	Started *time.Time `json:"started,omitempty"`
-	Ended   *time.Time `json:"ended,omitempty"`
-	// Metrics are the last values of those that the job reports.
-	Metrics map[string]float64 `json:"metrics,omitempty"`
-}
-
 // API is the part of SageMaker's client that this package uses.
 type API interface {
 	DescribeTrainingJob(context.Context, *sagemaker.DescribeTrainingJobInput, ...func(*sagemaker.Options)) (*sagemaker.DescribeTrainingJobOutput, error)
@@ -67,7 +45,7 @@ type API interface {
 
 // Describe returns the completed job of that name. An error wraps one of this
 // package's, or awsaccess'.
-func Describe(ctx context.Context, api API, name string) (*Job, error) {
+func Describe(ctx context.Context, api API, name string) (*model.TrainingJob, error) {
 	doing := "describe training job " + name
 	out, err := api.DescribeTrainingJob(ctx, &sagemaker.DescribeTrainingJobInput{TrainingJobName: &name})
 	if missing(err) {
@@ -137,8 +115,8 @@ func check(out *sagemaker.DescribeTrainingJobOutput) error {
 	return nil
 }
 
-func job(out *sagemaker.DescribeTrainingJobOutput) *Job {
-	j := &Job{
+func job(out *sagemaker.DescribeTrainingJobOutput) *model.TrainingJob {
+	j := &model.TrainingJob{
 		Name:            aws.ToString(out.TrainingJobName),
 		ARN:             aws.ToString(out.TrainingJobArn),
 		Artifact:        aws.ToString(out.ModelArtifacts.S3ModelArtifacts),

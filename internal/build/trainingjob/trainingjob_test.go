@@ -13,6 +13,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // client returns one by the environment that does not repeat calls.
@@ -60,7 +61,7 @@ func TestACompletedJobTellsWhereItsArtifactIsAndHowItWasMade(t *testing.T) {
 		t.Errorf("started %v, ended %v", got.Started, got.Ended)
 	}
 	got.Started, got.Ended = nil, nil
-	want := &Job{
+	want := &model.TrainingJob{
 		Name: "completed", ARN: "arn:aws:sagemaker:eu-west-1:123456789012:training-job/completed",
 		Artifact: "s3://models/jobs/completed/output/model.tar.gz", Image: "image:1", Instances: "2 x ml.c5.xlarge",
 		Hyperparameters: map[string]string{"network": "enet", "epochs": "12", "hub_token": "redacted"},

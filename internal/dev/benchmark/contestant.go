@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // contestant is a program that segments slices.
@@ -36,12 +36,12 @@ type runner interface {
 }
 
 // contestants lists them, the floor first and the component last.
-func contestants(ctx context.Context, s settings, m *segmentation.Manifest) ([]contestant, error) {
+func contestants(ctx context.Context, s settings, m *model.Manifest) ([]contestant, error) {
 	n := m.Normalisation
 	if m.Input.Name != "image" || m.Input.Type != "uint8" || n.Input != "window" || m.Output.Name != "mask" || m.Output.Type != "uint8" {
 		return nil, errUnsupportedModel
 	}
-	model := filepath.Join(s.model, m.File)
+	network := filepath.Join(s.model, m.File)
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	rule := []string{strconv.Itoa(m.Input.SizeMultiple), number(n.Low), number(n.High), strconv.Itoa(n.IgnoreBelowOrEqual)}
 	self, err := os.Executable()
@@ -50,14 +50,14 @@ func contestants(ctx context.Context, s settings, m *segmentation.Manifest) ([]c
 	}
 	python := filepath.Join(s.build, "venv", "bin", "python")
 	plain := filepath.Join(s.build, "plain.onnx")
-	export := exec.CommandContext(ctx, python, filepath.Join(s.python, "plain_export.py"), model, plain, strconv.Itoa(len(m.Classes)))
+	export := exec.CommandContext(ctx, python, filepath.Join(s.python, "plain_export.py"), network, plain, strconv.Itoa(len(m.Classes)))
 	if output, err := export.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("make the plain export: %w\n%s", err, output)
 	}
 	list := []contestant{
-		&child{title: "C API and libpng", command: append([]string{filepath.Join(s.build, "c"), model}, rule...)},
+		&child{title: "C API and libpng", command: append([]string{filepath.Join(s.build, "c"), network}, rule...)},
 		&child{title: "Go, in process", command: []string{self, goContestantCommand, s.model, s.library, s.work}},
-		&child{title: "Node, sharp", command: append([]string{"node", filepath.Join(s.node, "contestant.mjs"), model}, rule...)},
+		&child{title: "Node, sharp", command: append([]string{"node", filepath.Join(s.node, "contestant.mjs"), network}, rule...)},
 		&flask{python: python, script: filepath.Join(s.python, "server.py"), model: plain, rule: rule},
 	}
 	if _, err := os.Stat(s.component); err != nil {

@@ -2,81 +2,77 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"os"
 	"strings"
 	"time"
 
-	"github.com/brainseg/brainseg/internal/device/store"
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 // goContestantCommand makes this program a contestant: the component's own
-// packages, called directly. Next to the component it shows what IPC costs.
+// engine, called directly. Next to the component it shows what IPC costs.
 const goContestantCommand = "go-contestant"
 
 func goContestant(args []string) error {
 	if len(args) != 3 {
 		return fmt.Errorf("usage: %s MODEL LIBRARY FOLDER", goContestantCommand)
 	}
-	images, err := store.New(store.Options{InputRoots: args[2:], OutputRoot: args[2]})
-	if err != nil {
-		return err
-	}
-	defer images.Close()
 	model, err := segmentation.Open(args[0], segmentation.Options{Library: args[1]})
 	if err != nil {
 		return err
 	}
-	defer model.Close()
+	cfg := config.Default()
+	cfg.Images.Roots, cfg.Output.Root = args[2:], args[2]
 	ctx := context.Background()
-	var (
-		picture *image.Gray
-		mask    []uint8
-		encoded bytes.Buffer
-	)
-	// A run is all of Segment: padding, window and checks too, which the other
-	// contestants do outside of theirs.
-	run := func() error { return model.Segment(ctx, picture, mask) }
-	segment := func(in, out string) error {
-		data, err := images.Read(ctx, store.Reference{Location: in})
-		if err != nil {
-			return err
-		}
-		if picture, _, err = imaging.Decode(data, imaging.Limits{}); err != nil {
-			return err
-		}
-		width, height := picture.Rect.Dx(), picture.Rect.Dy()
-		if cap(mask) < width*height {
-			mask = make([]uint8, width*height)
-		}
-		mask = mask[:width*height]
-		if err := run(); err != nil {
-			return err
-		}
-		encoded.Reset()
-		if err := imaging.EncodeMask(&encoded, mask, width, height); err != nil {
-			return err
-		}
-		_, err = images.Write(ctx, out, encoded.Bytes())
+	// The engine closes the model.
+	e, err := engine.Open(ctx, cfg, engine.Deps{OpenModel: func(context.Context, config.Config, *zap.Logger) (engine.Model, error) { return model, nil }})
+	if err != nil {
 		return err
 	}
+	defer e.Close(ctx)
+	answers := make(chan request.Result, 1)
+	segment := func(in, out string) error {
+		r := request.Request{ID: "benchmark", Image: request.Image{Path: in}, Output: request.Output{To: out, Overwrite: true}}
+		e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, r, func(o engine.Outcome) { answers <- o.Result })
+		if result := <-answers; result.Error != nil {
+			return errors.New(result.Error.Message)
+		}
+		return nil
+	}
+	// A run is all of Segment: padding, window and checks too, which the other
+	// contestants do outside of theirs.
+	var (
+		last    string // the slice that was segmented last
+		picture *image.Gray
+		mask    []uint8
+	)
+	run := func() error { return model.Segment(ctx, picture, mask) }
 	for commands := bufio.NewScanner(os.Stdin); commands.Scan(); {
 		fields := strings.Fields(commands.Text())
 		n, work := 1, run
 		switch {
 		case len(fields) == 3 && fields[0] == "slice":
+			last = fields[1]
 			work = func() error { return segment(fields[1], fields[2]) }
-		case len(fields) == 2 && fields[0] == "run" && picture != nil:
-			if _, err := fmt.Sscan(fields[1], &n); err != nil {
-				return err
+		case len(fields) == 2 && fields[0] == "run" && last != "":
+			if _, err = fmt.Sscan(fields[1], &n); err == nil {
+				picture, mask, err = readSlice(last)
 			}
 		default:
-			return fmt.Errorf("unknown command %q", commands.Text())
+			err = fmt.Errorf("unknown command %q", commands.Text())
+		}
+		if err != nil {
+			return err
 		}
 		var answer strings.Builder
 		for range n {
@@ -89,4 +85,17 @@ func goContestant(args []string) error {
 		fmt.Println(strings.TrimSpace(answer.String()))
 	}
 	return nil
+}
+
+// readSlice decodes a slice and makes room for its mask.
+func readSlice(path string) (*image.Gray, []uint8, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	picture, _, err := imaging.Decode(data, imaging.Limits{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return picture, make([]uint8, picture.Rect.Dx()*picture.Rect.Dy()), nil
 }

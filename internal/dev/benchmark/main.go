@@ -19,7 +19,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // settings are the flags.
@@ -91,11 +91,7 @@ func benchmark(ctx context.Context, s settings) error {
 	defer os.RemoveAll(work)
 	s.work = work
 
-	document, err := os.ReadFile(filepath.Join(s.model, segmentation.ManifestName))
-	if err != nil {
-		return err
-	}
-	manifest, err := segmentation.ParseManifest(document)
+	manifest, err := model.ReadManifest(s.model)
 	if err != nil {
 		return err
 	}

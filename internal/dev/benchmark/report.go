@@ -7,13 +7,13 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // print writes the table, and below it the ratios that the project promises.
-func (all results) print(w io.Writer, m *segmentation.Manifest, stream []slice) {
+func (all results) print(w io.Writer, m *model.Manifest, stream []slice) {
 	fmt.Fprintf(w, "\nModel %s %s, %d slices (%d x %d to %d x %d), %s/%s, one thread, all contestants taking turns\n\n",
 		m.Name, m.Version, len(stream), stream[0].width, stream[0].height, stream[len(stream)-1].width, stream[len(stream)-1].height,
 		runtime.GOOS, runtime.GOARCH)
@@ -42,13 +42,13 @@ func (all results) print(w io.Writer, m *segmentation.Manifest, stream []slice) 
 	}
 	fmt.Fprintln(t)
 	line("Go run / C run, p50", ratio(median(goInProcess.runs), median(floor.runs)), 1.05, "%.3f")
-	line("component / C, p50 of a slice", ratio(median(own.stream), median(floor.stream)), 1.20, "%.3f")
-	line("component / C, CPU of a slice", ratio(own.cpu, floor.cpu), 1.25, "%.3f")
-	line("component / Node, p50 of a slice", ratio(median(own.stream), median(node.stream)), 0.90, "%.3f")
-	line("component / Python with Flask, p50 of a slice", ratio(median(own.stream), median(python.stream)), 0.60, "%.3f")
+	line("component / C, p50 of a slice", ratio(median(own.stream), median(floor.stream)), 1.08, "%.3f")
+	line("component / C, CPU of a slice", ratio(own.cpu, floor.cpu), 1.08, "%.3f")
+	line("component / Node, p50 of a slice", ratio(median(own.stream), median(node.stream)), 0.85, "%.3f")
+	line("component / Python with Flask, p50 of a slice", ratio(median(own.stream), median(python.stream)), 0.74, "%.3f")
 	fmt.Fprintf(t, "for comparison: C / Python with Flask\t%.3f\n", ratio(median(floor.stream), median(python.stream)))
 	line("component's time outside of inference, %", 100*own.outsideShare, 20, "%.1f")
-	line("component's peak memory, MB", float64(own.peak)/1e6, 80, "%.1f")
+	line("component's peak memory, MB", float64(own.peak)/1e6, 70, "%.1f")
 	line("component's start to RUNNING, self-test included, ms", ms(own.running), 400, "%.0f")
 	t.Flush()
 }

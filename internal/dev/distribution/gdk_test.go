@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/dev/awstest"
-	"github.com/brainseg/brainseg/internal/dev/recipe"
+	"github.com/brainseg/brainseg/internal/recipe"
 )
 
 // The Greengrass Development Kit publishes what lies in these folders and

@@ -24,7 +24,7 @@ type module struct {
 }
 
 // licenceFile matches the names under which licences and notices are kept.
-var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)([.-].*)?$`)
+var licenceFile = regexp.MustCompile(`(?i)^((un)?licen[cs]e|copying|notice|patents)([.-].*)?$`)
 
 // collectLicences joins the licences of everything in an archive: the project's
 // own where the repository has one, Go's, those of every module that is compiled

@@ -45,7 +45,7 @@ type connection struct {
 func newConnection(n *Nucleus, conn net.Conn) *connection {
 	timer := &frameTimer{conn: conn, timeout: n.limits.frameTimeout}
 	return &connection{
-		n: n, conn: conn, timer: timer, frames: frame.NewReader(timer, n.limits.frameIn),
+		n: n, conn: conn, timer: timer, frames: frame.NewReader(timer, min(n.limits.frameIn, strangerFrame)),
 		streams: make(map[int32]*subscription),
 		wake:    make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -91,6 +91,8 @@ func (c *connection) serve() {
 	defer c.n.wg.Done()
 	defer c.release()
 	greeted := false
+	patience := time.AfterFunc(c.n.strangerTime, func() { c.conn.Close() })
+	defer patience.Stop()
 	for {
 		c.timer.next(c.frames.Buffered())
 		f, err := c.frames.Read()
@@ -105,8 +107,11 @@ func (c *connection) serve() {
 		case c.n.profile == Lite && len(f.Foreign) > 0:
 			// lite's decoder knows int32 and string only and gives up on the rest.
 		case !greeted:
-			goOn = c.greet(f)
-			greeted = goOn
+			if goOn = c.greet(f); goOn {
+				patience.Stop()
+				c.frames.SetLimit(c.n.limits.frameIn)
+				greeted = true
+			}
 		default:
 			goOn = c.handle(f)
 		}
@@ -130,6 +135,9 @@ func (c *connection) release() {
 	signal(c.wake)
 	<-c.done
 	c.n.mu.Lock()
+	if c.component == "" {
+		c.n.strangers--
+	}
 	delete(c.n.connections, c)
 	c.n.mu.Unlock()
 }
@@ -156,6 +164,7 @@ func (c *connection) greet(f *frame.Frame) bool {
 		c.component, ok = "", false
 	}
 	if ok {
+		c.n.strangers--
 		c.send(&frame.Frame{Type: frame.ConnectAck, Flags: frame.ConnectionAccepted})
 		c.n.log.Debug("component connected", zap.String("component", c.component))
 		return true

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// maxIoTCorePayload is the largest message that AWS IoT Core takes, in bytes.
-const maxIoTCorePayload = 128 << 10
+	"github.com/brainseg/brainseg/ggipc"
+)
 
 // cloudBuffer is how many messages wait for a reader of SubscribeCloud.
 const cloudBuffer = 4096
@@ -175,7 +174,7 @@ func publishToIoTCore(r *request) (map[string]any, error) {
 			}
 		}
 	}
-	unusable := strings.ContainsAny(topic, "+#") || !withinIoTCoreLimits(topic) || len(payload) > maxIoTCorePayload
+	unusable := strings.ContainsAny(topic, "+#") || !withinIoTCoreLimits(topic) || len(payload) > ggipc.MaxIoTCorePayload
 	switch {
 	case unusable && r.n.profile == Classic:
 		return nil, r.invalid("Topic or payload is not accepted by AWS IoT Core")

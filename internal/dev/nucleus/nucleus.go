@@ -87,6 +87,7 @@ type Options struct {
 type Nucleus struct {
 	profile       Profile
 	limits        limits
+	strangerTime  time.Duration
 	thingName     string
 	region        string
 	updateTimeout time.Duration
@@ -103,6 +104,7 @@ type Nucleus struct {
 	components  map[string]*component // guarded by mu
 	tokens      map[string]string     // guarded by mu; token to component
 	connections map[*connection]bool  // guarded by mu
+	strangers   int                   // guarded by mu; connections without a component
 	topics      []*subscription       // guarded by mu; local topics
 	iotCore     []*subscription       // guarded by mu
 	configs     []*subscription       // guarded by mu
@@ -123,7 +125,7 @@ type component struct {
 // New makes a nucleus that does not listen yet.
 func New(o Options) (*Nucleus, error) {
 	n := &Nucleus{
-		profile: o.Profile, limits: o.Profile.limits(), thingName: o.ThingName, region: o.Region,
+		profile: o.Profile, limits: o.Profile.limits(), strangerTime: strangerTime, thingName: o.ThingName, region: o.Region,
 		updateTimeout: o.UpdateTimeout, spoolBytes: o.SpoolBytes, keepRich: o.KeepRichSubscriptions, log: o.Logger, path: o.SocketPath,
 		components: make(map[string]*component), tokens: make(map[string]string), connections: make(map[*connection]bool),
 		cloud: cloud{online: true},
@@ -268,7 +270,7 @@ func (n *Nucleus) accept(listener net.Listener) {
 			continue
 		}
 		n.mu.Lock()
-		full := n.limits.connections > 0 && len(n.connections) >= n.limits.connections
+		full := n.strangers >= strangers || n.limits.connections > 0 && len(n.connections) >= n.limits.connections
 		if n.listener != listener || full {
 			n.mu.Unlock()
 			conn.Close()
@@ -276,6 +278,7 @@ func (n *Nucleus) accept(listener net.Listener) {
 		}
 		c := newConnection(n, conn)
 		n.connections[c] = true
+		n.strangers++
 		n.wg.Add(2)
 		n.mu.Unlock()
 		go c.serve()

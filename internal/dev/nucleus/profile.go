@@ -37,6 +37,14 @@ func ParseProfile(name string) (Profile, error) {
 	return 0, fmt.Errorf("nucleus profile %q is unknown: use classic or lite", name)
 }
 
+// Bounds of clients that have shown no token yet, of both profiles. The real
+// servers are laxer: a client of the classic nucleus may announce frames of 24 MB.
+const (
+	strangerFrame = 64 << 10         // largest frame taken, bytes
+	strangers     = 128              // connections at the same time
+	strangerTime  = 10 * time.Second // to show a token
+)
+
 // limits are the bounds that the real servers hold.
 type limits struct {
 	frameIn       int           // largest frame taken, bytes
@@ -56,6 +64,3 @@ func (p Profile) limits() limits {
 	}
 	return limits{frameIn: frame.MaxSize, frameOut: frame.MaxSize, queue: 8 << 20}
 }
-
-// maxTopicLite is the longest local topic or filter of nucleus lite, in bytes.
-const maxTopicLite = 256

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
+
+	"github.com/brainseg/brainseg/ggipc"
 )
 
 // subscription is a stream on which events are sent.
@@ -51,7 +53,7 @@ func publishToTopic(r *request) (map[string]any, error) {
 	if !present {
 		return nil, r.invalid("Publish topic must not be null")
 	}
-	if r.n.profile == Lite && len(topic) > maxTopicLite {
+	if r.n.profile == Lite && len(topic) > ggipc.MaxTopic {
 		return nil, r.invalid("")
 	}
 	if err := r.authorizeUnder(Classic, pubsubService, topic); err != nil {
@@ -173,7 +175,7 @@ func subscribeToTopic(r *request) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if topic == "" || r.n.profile == Lite && len(topic) > maxTopicLite {
+	if topic == "" || r.n.profile == Lite && len(topic) > ggipc.MaxTopic {
 		return nil, r.invalid("Subscribe topic must not be empty")
 	}
 	mode, stated := "", false

@@ -178,8 +178,10 @@ func TestLiteBoundsConnectionsAndSubscriptions(t *testing.T) {
 	}
 	dial(t, n).closed()
 	clients[0].conn.Close()
-	for n.connectionCount() == 50 {
-		time.Sleep(time.Millisecond)
+	for end := time.Now().Add(patience); n.connectionCount() == 50; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the connection of a client that left is still there")
+		}
 	}
 	connect(t, n, "com.example.B")
 }

@@ -208,7 +208,7 @@ func replay(t *testing.T, n *Nucleus, steps []step) {
 			c.conn.Close()
 			c.closed = true
 		case s.Closed && !c.closed:
-			c.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			c.conn.SetReadDeadline(time.Now().Add(patience))
 			f, err := c.frames.Read()
 			if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("line %d, connection %d: got %+v, %v, want the end of the connection", i+1, s.Connection, f, err)
@@ -231,7 +231,7 @@ func replay(t *testing.T, n *Nucleus, steps []step) {
 			if want.Terminates() && len(want.Headers) == 0 {
 				n.EndSubscriptions("com.example.A")
 			}
-			c.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			c.conn.SetReadDeadline(time.Now().Add(patience))
 			got, err := c.frames.Read()
 			if err != nil {
 				t.Fatalf("line %d, connection %d: %v, want %+v", i+1, s.Connection, err, want)

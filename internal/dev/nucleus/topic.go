@@ -1,6 +1,10 @@
 package nucleus
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/brainseg/brainseg/ggipc"
+)
 
 // matchMQTT reports whether an MQTT filter covers a topic: + stands for one
 // level, a final # for the rest, including none.
@@ -70,5 +74,5 @@ func validFilter(filter string) bool {
 // withinIoTCoreLimits reports whether AWS IoT Core takes a topic of that length
 // and depth.
 func withinIoTCoreLimits(topic string) bool {
-	return topic != "" && len(topic) <= 256 && strings.Count(topic, "/") <= 7
+	return topic != "" && len(topic) <= ggipc.MaxTopic && strings.Count(topic, "/") <= 7
 }

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/output"
 )
 
 // Exit codes of the program.
@@ -48,6 +49,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}
+	results := output.NewStream(stdout)
 	root := &cobra.Command{
 		Use:           "brainseg",
 		Short:         "Segment brain tissue in MRI slices, as a Greengrass component or straight to files",
@@ -58,13 +60,16 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Args:          arguments(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(componentCommand(), localCommand(), segmentCommand(), requestCommand())
+	root.AddCommand(componentCommand(), localCommand(), segmentCommand(), requestCommand(), volumeCommand())
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(results)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = results.Err()
+	}
 	var usage usageError
 	var exit exitError
 	switch {
@@ -73,13 +78,13 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &exit):
 		return exit.code
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "brainseg: %v\nSee brainseg --help.\n", err)
+		fmt.Fprintf(stderr, "brainseg: %s\nSee brainseg --help.\n", output.Printable(err.Error()))
 		return ExitUsage
 	case errors.Is(err, ggipc.ErrTokenRefused):
-		fmt.Fprintf(stderr, "brainseg: %v\n", err)
+		fmt.Fprintf(stderr, "brainseg: %s\n", output.Printable(err.Error()))
 		return ExitTokenRefused
 	}
-	fmt.Fprintf(stderr, "brainseg: %v\n", err)
+	fmt.Fprintf(stderr, "brainseg: %s\n", output.Printable(err.Error()))
 	return ExitFailed
 }
 

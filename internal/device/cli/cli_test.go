@@ -6,8 +6,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -25,9 +27,26 @@ func TestMain(m *testing.M) {
 	}})
 }
 
+// await is the command "await FILE TEXT": it waits until a process in the
+// background has written text to file.
+func await(s *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		s.Fatalf("usage: await FILE TEXT")
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		content, err := os.ReadFile(s.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(content), args[1]) {
+			return
+		}
+		if time.Now().After(end) {
+			s.Fatalf("%s does not say %q:\n%s", args[0], args[1], content)
+		}
+	}
+}
+
 // TestScripts runs testdata/script/*.txt. In them $MODEL is the small model
 // threshold, $SHIPPED the shipped one, $SAMPLES the sample slices, and $PYTHON
-// has AWS' own client.
+// has AWS' own client, $SCANS odd scans.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
 	if err != nil {
@@ -47,10 +66,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PYTHON", filepath.Join(root, ".venv", "bin", "python"))
 			e.Setenv("EXAMPLES", filepath.Join(root, "docs", "examples"))
 			e.Setenv("PICTURES", filepath.Join(root, "internal", "imaging", "testdata"))
+			e.Setenv("SCANS", filepath.Join(root, "internal", "volume", "testdata", "scans", "inputs"))
 			// The socket of a local nucleus has at most 107 bytes.
 			e.Setenv("TMPDIR", os.TempDir())
 			return nil
 		},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"await": await},
 		RequireExplicitExec: true,
 	})
 }

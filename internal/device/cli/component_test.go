@@ -97,7 +97,7 @@ func startComponent(t *testing.T, n *nucleus.Nucleus) *process {
 	t.Cleanup(func() { p.Process.Kill() })
 	select {
 	case <-ready:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		p.Process.Kill()
 		p.Wait()
 		t.Fatalf("the component is not ready:\n%s", p.log.String())
@@ -107,7 +107,7 @@ func startComponent(t *testing.T, n *nucleus.Nucleus) *process {
 
 func (p *process) end(t *testing.T) int {
 	t.Helper()
-	stop := time.AfterFunc(20*time.Second, func() { p.Process.Kill() })
+	stop := time.AfterFunc(time.Minute, func() { p.Process.Kill() })
 	defer stop.Stop()
 	err := p.Wait()
 	var exit *exec.ExitError
@@ -139,7 +139,7 @@ func TestTheComponentProcessServesADefaultDeployment(t *testing.T) {
 				if r.Error != nil || r.Mask.Path != filepath.Join(p.Dir, "masks", "secret-id.png") || r.Thing == "" {
 					t.Errorf("result: %+v, mask %+v, error %+v", r, r.Mask, r.Error)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("no result")
 			}
 			p.Process.Signal(syscall.SIGTERM)

@@ -19,8 +19,10 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/greengrass"
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/output"
 )
 
 // clientName is the component that may send requests on the local nucleus.
@@ -89,7 +91,7 @@ func (f localFlags) configuration(component string) (map[string]any, error) {
 		"http":   map[string]any{"address": f.http},
 		"log":    map[string]any{"level": level.String()},
 	}
-	c["accessControl"] = accessControl(component, []string{topicResult, topicStatus}, []string{topicRequest})
+	c["accessControl"] = accessControl(component, []string{config.ResultTopic, config.StatusTopic}, []string{config.RequestTopic})
 	return c, nil
 }
 
@@ -105,7 +107,7 @@ func accessControl(component string, publish, subscribe []string) map[string]any
 			component + ":pubsub:2": policy("SubscribeToTopic", subscribe),
 		},
 		"aws.greengrass.ipc.mqttproxy": map[string]any{
-			component + ":mqttproxy:1": policy("PublishToIoTCore", []string{topicStatus}),
+			component + ":mqttproxy:1": policy("PublishToIoTCore", []string{config.StatusTopic}),
 		},
 	}
 }
@@ -130,7 +132,7 @@ func local(ctx context.Context, f localFlags, command []string, stdout, stderr i
 	n, err := nucleus.New(nucleus.Options{Profile: profile, SocketPath: f.socket, Components: []nucleus.Component{
 		{Name: greengrass.ComponentName, Configuration: configuration},
 		{Name: clientName, Configuration: map[string]any{
-			"accessControl": accessControl(clientName, []string{topicRequest}, []string{topicResult, topicStatus}),
+			"accessControl": accessControl(clientName, []string{config.RequestTopic}, []string{config.ResultTopic, config.StatusTopic}),
 		}},
 	}})
 	if err != nil {
@@ -190,7 +192,7 @@ func printStatus(ctx context.Context, n *nucleus.Nucleus, w io.Writer) (ready <-
 	}
 	took := make(chan struct{})
 	tell := sync.OnceFunc(func() { close(took) })
-	_, err = client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicStatus}, func(_ context.Context, m ggipc.TopicMessage) {
+	_, err = client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.StatusTopic}, func(_ context.Context, m ggipc.TopicMessage) {
 		if printStatusLine(w, m.Bytes()) == request.StateReady {
 			tell()
 		}
@@ -212,7 +214,7 @@ func printStatusLine(w io.Writer, document []byte) request.State {
 }
 
 func printHelp(w io.Writer, n *nucleus.Nucleus, f localFlags) {
-	fmt.Fprintf(w, "\nRequests go to topic %s,\nresults come on      %s,\nstatus messages on   %s.\n", topicRequest, topicResult, topicStatus)
+	fmt.Fprintf(w, "\nRequests go to topic %s,\nresults come on      %s,\nstatus messages on   %s.\n", config.RequestTopic, config.ResultTopic, config.StatusTopic)
 	fmt.Fprintf(w, "\nIn another terminal, be a component that sends one:\n\n  export %s=%s\n  export %s=%s\n  brainseg request IMAGE.png\n",
 		ggipc.EnvSocketPath, n.SocketPath(), ggipc.EnvAuthToken, n.Token(clientName))
 	if f.http != "" {
@@ -227,6 +229,9 @@ func runAs(ctx context.Context, env, command []string, stdout, stderr io.Writer)
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
 	c.Env = append(os.Environ(), env...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, stdout, stderr
+	if file := output.File(stdout); file != nil {
+		c.Stdout = file // a terminal stays one
+	}
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 5 * time.Second
 	err := c.Run()

@@ -21,15 +21,10 @@ import (
 	"golang.org/x/term"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/imaging"
-)
-
-// The topics of the component where its configuration names no others.
-const (
-	topicRequest = "inference/brain_segmentation/request"
-	topicResult  = "inference/brain_segmentation/result"
-	topicStatus  = "inference/brain_segmentation"
+	"github.com/brainseg/brainseg/internal/output"
 )
 
 type requestFlags struct {
@@ -90,7 +85,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	defer client.Close()
 	statuses := make(chan []byte, 64)
 	results := make(chan request.Result, 1)
-	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicStatus}, func(ctx context.Context, m ggipc.TopicMessage) {
+	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.StatusTopic}, func(ctx context.Context, m ggipc.TopicMessage) {
 		select {
 		case statuses <- m.Bytes():
 		case <-ctx.Done():
@@ -98,7 +93,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	}); err != nil {
 		return err
 	}
-	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topicResult}, func(ctx context.Context, m ggipc.TopicMessage) {
+	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.ResultTopic}, func(ctx context.Context, m ggipc.TopicMessage) {
 		var r request.Result
 		if json.Unmarshal(m.Bytes(), &r) == nil && r.ID == id {
 			select {
@@ -109,7 +104,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	}); err != nil {
 		return err
 	}
-	if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: topicRequest, Binary: document}); err != nil {
+	if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: config.RequestTopic, Binary: document}); err != nil {
 		return err
 	}
 	for {
@@ -120,7 +115,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 			drain(statuses, stdout)
 			return showResult(stdout, image, r)
 		case <-ctx.Done():
-			return fmt.Errorf("no result on topic %s within %s: is the component running, and may this one subscribe?", topicResult, f.timeout)
+			return fmt.Errorf("no result on topic %s within %s: is the component running, and may this one subscribe?", config.ResultTopic, f.timeout)
 		}
 	}
 }
@@ -164,7 +159,7 @@ func showResult(w io.Writer, image string, r request.Result) error {
 		*request.File
 	}{{"mask", r.Mask}, {"overlay", r.Overlay}} {
 		if file.File != nil {
-			fmt.Fprintf(w, "%-8s %s%s\n", file.name, relative(file.Path), file.URI)
+			fmt.Fprintf(w, "%-8s %s%s\n", file.name, output.Name(relative(file.Path)), output.Name(file.URI))
 		}
 	}
 	if r.Timings != nil {
@@ -177,8 +172,8 @@ func showResult(w io.Writer, image string, r request.Result) error {
 }
 
 func colourTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" {
+	file := output.File(w)
+	if file == nil || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" {
 		return false
 	}
 	return os.Getenv("COLORTERM") != "" || strings.Contains(os.Getenv("TERM"), "color") || strings.Contains(os.Getenv("TERM"), "kitty")

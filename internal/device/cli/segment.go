@@ -11,14 +11,13 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/store"
-	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/output"
+	"github.com/brainseg/brainseg/internal/progress"
 )
 
 type segmentFlags struct {
@@ -32,9 +31,10 @@ type segmentFlags struct {
 func segmentCommand() *cobra.Command {
 	var f segmentFlags
 	cmd := &cobra.Command{
-		Use:     "segment --out DIR IMAGE...",
-		Short:   "Segment images straight to files, without Greengrass",
-		Long:    "Segment PNG and JPEG slices. The mask of IMAGE goes to DIR/<name>.png, its pixel values are the classes.\nThe exit code is 0 only if every image was segmented.",
+		Use:   "segment --out DIR IMAGE...",
+		Short: "Segment images straight to files, without Greengrass",
+		Long: "Segment PNG and JPEG slices. The mask of IMAGE goes to DIR/<name>.png, its pixel values are the classes.\n" +
+			"Earlier masks are replaced, and no other files.\nThe exit code is 0 only if every image was segmented.",
 		Example: "  brainseg segment --out out --overlay artifacts/samples/whole-head/*.png",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, images []string) error {
@@ -52,107 +52,50 @@ func segmentCommand() *cobra.Command {
 	return cmd
 }
 
-// task is one image and the name of its mask.
-type task struct{ image, mask string }
-
-// tasks names the masks, and refuses what would overwrite an image or a mask of
-// the same run.
-func tasks(out string, images []string) ([]task, error) {
-	var list []task
-	taken := make(map[string]string)
-	for _, image := range images {
-		base := filepath.Base(image)
-		mask := strings.TrimSuffix(base, filepath.Ext(base)) + ".png"
-		if other, ok := taken[mask]; ok {
-			return nil, usageError{fmt.Errorf("%s and %s would both be written to %s", other, image, filepath.Join(out, mask))}
-		}
-		taken[mask] = image
-		list = append(list, task{image, mask})
-	}
-	for _, image := range images {
-		source, err := os.Stat(image)
-		if err != nil {
-			continue // told when its turn comes
-		}
-		for mask := range taken {
-			if target, err := os.Stat(filepath.Join(out, mask)); err == nil && os.SameFile(source, target) {
-				return nil, usageError{fmt.Errorf("%s would be overwritten by a mask; choose another --out", image)}
-			}
-		}
-	}
-	return list, nil
-}
-
 func segment(ctx context.Context, f segmentFlags, images []string, stdout, stderr io.Writer) error {
-	list, err := tasks(f.out, images)
+	p, err := newPlan(f.out, images, f.overlay, os.Stat)
 	if err != nil {
 		return err
 	}
-	model, err := segmentation.Open(f.model, segmentation.Options{Library: f.library})
-	if err != nil {
-		return fmt.Errorf("open the model: %w", err)
-	}
-	defer model.Close()
-
-	// What the user named may be read: each image's own folder is a root.
-	var roots []string
-	seen := make(map[string]bool)
-	for i, t := range list {
-		if resolved, err := filepath.EvalSymlinks(t.image); err == nil {
-			if absolute, err := filepath.Abs(resolved); err == nil {
-				list[i].image = absolute
-				if dir := filepath.Dir(absolute); !seen[dir] {
-					seen[dir] = true
-					roots = append(roots, dir)
-				}
-			}
-		}
-	}
-	files, err := store.New(store.Options{InputRoots: roots, OutputRoot: f.out})
-	if err != nil {
-		return fmt.Errorf("open the folders: %w", err)
-	}
-	defer files.Close()
-	workers := max(f.workers, 1)
-	svc, err := engine.New(engine.Options{Model: model, Store: files, Workers: workers, Queue: 2 * workers})
+	cfg := config.Default()
+	cfg.Model = config.Model{Path: f.model, Library: f.library}
+	cfg.Images.Roots, cfg.Output.Root = p.roots, f.out
+	cfg.Service.Workers = max(f.workers, 1)
+	cfg.Service.Queue = 2 * cfg.Service.Workers
+	e, err := engine.Open(ctx, cfg, engine.Deps{})
 	if err != nil {
 		return err
 	}
-	defer svc.Close(context.WithoutCancel(ctx))
+	defer e.Close(context.WithoutCancel(ctx))
 
-	var bar *progressbar.ProgressBar
-	if file, ok := stderr.(*os.File); ok && len(list) > 1 && term.IsTerminal(int(file.Fd())) {
-		bar = progressbar.NewOptions(len(list), progressbar.OptionSetWriter(file), progressbar.OptionSetDescription("segmenting"),
-			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
-	}
+	display := progress.New(stdout, stderr)
+	stdout, stderr = display.Out(), display.Messages()
+	bar := display.Begin()
+	defer bar.End()
+	bar.Count("segmenting", 0, len(p.tasks))
 	done, failed := 0, 0
-	for r := range inOrder(ctx, svc, list, f.overlay, workers) {
-		if bar != nil {
-			bar.Clear()
-		}
+	for r := range inOrder(ctx, e, p.tasks, f.overlay, cfg.Service.Workers) {
 		if r.Error != nil {
 			failed++
-			fmt.Fprintf(stderr, "brainseg: %s: %s\n", images[done], r.Error.Message)
+			fmt.Fprintf(stderr, "brainseg: %s: %s\n", output.Name(images[done]), r.Error.Message)
 		} else {
 			fmt.Fprintln(stdout, summary(r))
 		}
 		done++
-		if bar != nil {
-			bar.Add(1)
-		}
+		bar.Count("segmenting", done, len(p.tasks))
 	}
 	switch {
-	case done < len(list):
-		return fmt.Errorf("interrupted after %d of %d images", done, len(list))
+	case done < len(p.tasks):
+		return fmt.Errorf("interrupted after %d of %d images", done, len(p.tasks))
 	case failed > 0:
-		return fmt.Errorf("%d of %d images failed", failed, len(list))
+		return fmt.Errorf("%d of %d images failed", failed, len(p.tasks))
 	}
 	return nil
 }
 
 // inOrder has the tasks worked on, as many as there are workers at the same
 // time, and yields their results in order. It ends early when ctx does.
-func inOrder(ctx context.Context, svc *engine.Service, list []task, overlay bool, workers int) iter.Seq[request.Result] {
+func inOrder(ctx context.Context, e *engine.Engine, list []task, overlay bool, workers int) iter.Seq[request.Result] {
 	return func(yield func(request.Result) bool) {
 		var waiting []chan request.Result // of the tasks in work, the oldest first
 		for len(list) > 0 || len(waiting) > 0 {
@@ -161,10 +104,14 @@ func inOrder(ctx context.Context, svc *engine.Service, list []task, overlay bool
 			}
 			for len(list) > 0 && len(waiting) <= workers {
 				results := make(chan request.Result, 1)
-				svc.Submit(request.Request{
-					ID: list[0].mask, Image: request.Image{Path: list[0].image},
-					Output: request.Output{To: list[0].mask, Overlay: overlay},
-				}, func(o engine.Outcome) { results <- o.Result })
+				if t := list[0]; t.problem != nil {
+					results <- request.Failed(t.mask, request.NewError(request.CodeImageNotFound, t.problem.Error(), nil))
+				} else {
+					e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, request.Request{
+						ID: t.mask, Image: request.Image{Path: t.image},
+						Output: request.Output{To: t.mask, Overlay: overlay},
+					}, func(o engine.Outcome) { results <- o.Result })
+				}
 				list, waiting = list[1:], append(waiting, results)
 			}
 			result := <-waiting[0]
@@ -179,13 +126,16 @@ func inOrder(ctx context.Context, svc *engine.Service, list []task, overlay bool
 // summary is a line about a mask: where it is, and the tissues' shares.
 func summary(r request.Result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %dx%d", relative(r.Mask.Path), r.Image.Width, r.Image.Height)
+	fmt.Fprintf(&b, "%s  %dx%d", output.Name(relative(r.Mask.Path)), r.Image.Width, r.Image.Height)
 	for _, t := range r.Tissues {
 		if t.Value != 0 {
 			fmt.Fprintf(&b, "  %s %.1f %%", t.Name, 100*t.Share)
 		}
 	}
 	fmt.Fprintf(&b, "  %.1f ms", r.Timings.Total)
+	if len(r.Image.Flags) > 0 {
+		fmt.Fprintf(&b, "  (look at it: %s)", strings.Join(r.Image.Flags, ", "))
+	}
 	return b.String()
 }
 

@@ -35,6 +35,13 @@ type Config struct {
 	Log     Log
 }
 
+// The topics where the configuration names no others.
+const (
+	RequestTopic = "inference/brain_segmentation/request"
+	ResultTopic  = "inference/brain_segmentation/result"
+	StatusTopic  = "inference/brain_segmentation"
+)
+
 // Topics are the names of the topics.
 type Topics struct {
 	Request string // key topics.request; local publish/subscribe
@@ -60,7 +67,9 @@ type Images struct {
 
 // Output says where results go.
 type Output struct {
-	Root string // key output.root; folder for masks and overlays
+	Root        string        // key output.root; folder for masks and overlays
+	RetainAge   time.Duration // key output.retainDays; 0 keeps them for ever
+	RetainBytes int64         // key output.retainBytes; of all together, 0 is no limit
 }
 
 // S3 configures access to S3. It is off while Buckets is empty.
@@ -111,9 +120,9 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 
 	c = Config{
 		Topics: Topics{
-			Request: r.topic("topics.request", "inference/brain_segmentation/request"),
-			Result:  r.topic("topics.result", "inference/brain_segmentation/result"),
-			Status:  r.topic("topics.status", "inference/brain_segmentation"),
+			Request: r.topic("topics.request", RequestTopic),
+			Result:  r.topic("topics.result", ResultTopic),
+			Status:  r.topic("topics.status", StatusTopic),
 		},
 		Model: Model{
 			Path:    r.text("model.path", "../io.brainseg.BrainSegmentation.Model/current"),
@@ -124,7 +133,11 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			MaxBytes:  r.integer("images.maxBytes", 16<<20, 1<<10, 1<<30),
 			MaxPixels: r.integer("images.maxPixels", 2048*2048, 1, 1<<26),
 		},
-		Output: Output{Root: r.text("output.root", "masks")},
+		Output: Output{
+			Root:        r.text("output.root", "masks"),
+			RetainAge:   time.Duration(r.integer("output.retainDays", 0, 0, 36_500)) * 24 * time.Hour,
+			RetainBytes: r.integer("output.retainBytes", 0, 0, 1<<50),
+		},
 		S3: S3{
 			Buckets:   r.texts("s3.buckets", nil),
 			Region:    r.text("s3.region", ""),
@@ -158,6 +171,15 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 		return Config{}, nil, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(r.errs...))
 	}
 	return c, r.unknown(), nil
+}
+
+// Default is the configuration of a deployment that sets nothing.
+func Default() Config {
+	c, _, err := Parse([]byte("{}"))
+	if err != nil {
+		panic(err) // the defaults are constants
+	}
+	return c
 }
 
 // checkLoopback refuses an address that others could reach: the endpoint has no

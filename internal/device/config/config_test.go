@@ -38,6 +38,7 @@ func TestParseTakesDefaultsAndWhatEitherNucleusMakesOfScalars(t *testing.T) {
 			c.Service.Workers, c.Images.MaxPixels, c.S3.PathStyle, c.S3.Buckets, c.S3.Timeout, c.Log.Level = 2, 1000, true, []string{"a", "b"}, 5*time.Second, zapcore.DebugLevel
 		}, nil},
 		{"a list of one as a string", `{"images":{"roots":"/data"}}`, func(c *Config) { c.Images.Roots = []string{"/data"} }, nil},
+		{"retention", `{"output":{"retainDays":30,"retainBytes":"1e9"}}`, func(c *Config) { c.Output.RetainAge, c.Output.RetainBytes = 30*24*time.Hour, 1_000_000_000 }, nil},
 		{"unknown keys", `{"zoo":1,"model":{"colour":"red","path":"m"}}`, func(c *Config) { c.Model.Path = "m" }, []string{"model.colour", "zoo"}},
 		{"endpoint on loopback", `{"http":{"address":"[::1]:5000"}}`, func(c *Config) { c.HTTP.Address = "[::1]:5000" }, nil},
 	}
@@ -71,6 +72,7 @@ func TestParseNamesTheKeyTheValueAndWhatIsAllowed(t *testing.T) {
 		{"wildcard in a topic", `{"topics":{"request":"a/#"}}`, `topics.request is "a/#": it must be a topic`},
 		{"one topic twice", `{"topics":{"request":"a","result":"a"}}`, "the three topics must differ"},
 		{"list of numbers", `{"images":{"roots":[1]}}`, "images.roots is [1]: it must be a list of strings"},
+		{"retention below nothing", `{"output":{"retainDays":-1}}`, "output.retainDays is -1: it must be a whole number from 0 to 36500"},
 		{"level", `{"log":{"level":"loud"}}`, `log.level is "loud": it must be debug, info, warn or error`},
 		{"address that others reach", `{"http":{"address":"0.0.0.0:5000"}}`, `http.address is "0.0.0.0:5000": only loopback`},
 		{"address of all interfaces", `{"http":{"address":":5000"}}`, `only loopback`},

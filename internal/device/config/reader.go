@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap/zapcore"
+
+	"github.com/brainseg/brainseg/ggipc"
 )
 
 // reader takes values out of a document by dotted key and collects what is wrong
@@ -123,8 +125,8 @@ func (r *reader) texts(key string, otherwise []string) []string {
 // topic reads a topic name: MQTT wildcards have no place in one.
 func (r *reader) topic(key, otherwise string) string {
 	s := r.text(key, otherwise)
-	if s == "" || len(s) > 256 || strings.ContainsAny(s, "+#*?\x00") || strings.HasPrefix(s, "$") {
-		r.fail(key, s, "it must be a topic of 1 to 256 bytes without wildcards")
+	if s == "" || len(s) > ggipc.MaxTopic || strings.ContainsAny(s, "+#*?\x00") || strings.HasPrefix(s, "$") {
+		r.fail(key, s, fmt.Sprintf("it must be a topic of 1 to %d bytes without wildcards", ggipc.MaxTopic))
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
@@ -32,6 +33,8 @@ var readKinds = []kind{
 
 var writeKinds = []kind{
 	{store.ErrReference, request.CodeInvalidRequest},
+	{store.ErrIsSource, request.CodeOutputIsInput},
+	{store.ErrExists, request.CodeOutputExists},
 	{store.ErrOutsideRoots, request.CodeOutputNotAllowed},
 	{store.ErrNotRegular, request.CodeOutputNotAllowed},
 	{store.ErrDenied, request.CodeOutputNotAllowed},
@@ -46,6 +49,7 @@ var writeKinds = []kind{
 var decodeKinds = []kind{
 	{imaging.ErrTooManyBytes, request.CodeImageTooLarge},
 	{imaging.ErrTooManyPixels, request.CodeImageTooLarge},
+	{imaging.ErrTooMuchWork, request.CodeImageTooLarge},
 	{imaging.ErrEmpty, request.CodeImageUnreadable},
 	{imaging.ErrFormat, request.CodeImageUnreadable},
 	{imaging.ErrUnsupported, request.CodeImageUnreadable},
@@ -69,8 +73,19 @@ func translate(err error, kinds []kind) error {
 
 func readError(err error) error    { return translate(err, readKinds) }
 func writeError(err error) error   { return translate(err, writeKinds) }
-func decodeError(err error) error  { return translate(err, decodeKinds) }
 func segmentError(err error) error { return translate(err, segmentKinds) }
+
+// decodeError tells the requester all that package imaging says: how the image is
+// built, nothing that it shows. Others are told the kind.
+func decodeError(err error) error {
+	for _, k := range decodeKinds {
+		if errors.Is(err, k.sentinel) {
+			text := strings.TrimPrefix(err.Error(), "decode image: ")
+			return request.NewError(k.code, text, err).WithSummary(k.sentinel.Error())
+		}
+	}
+	return err
+}
 
 // message is what a requester is told: an store.Error's text is made for
 // that; of other errors only the sentinel is told.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"image/color"
 	"strings"
 	"time"
@@ -13,12 +12,13 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 // worker owns the buffers that one request after the other uses.
 type worker struct {
-	s       *Service
+	e       *Engine
 	classes []uint8      // the mask, a class a pixel
 	mask    bytes.Buffer // the mask as PNG
 	overlay bytes.Buffer
@@ -27,53 +27,49 @@ type worker struct {
 // keepPixels is the largest mask whose buffers are kept for the next request.
 const keepPixels = 1 << 20
 
-// process does the work. Its errors are *request.Error wherever the requester
-// can do something about them.
-func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
-	s, r := w.s, j.request
+// trim lets go of the buffers of a large image.
+func (w *worker) trim() {
+	if cap(w.classes) > keepPixels {
+		w.classes, w.mask, w.overlay = nil, bytes.Buffer{}, bytes.Buffer{}
+	}
+}
+
+// process does the work on a job whose image was fetched. Its errors are
+// *request.Error wherever the requester can do something about them.
+func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
+	s, r := j.setup, j.Request
 	lap := time.Now()
-	t := request.Timings{Queue: milliseconds(lap.Sub(j.accepted))}
+	t := request.Timings{Queue: milliseconds(lap.Sub(j.Accepted) - j.fetch), Read: milliseconds(j.fetch)}
 	measure := func(d *float64) {
 		now := time.Now()
 		*d += milliseconds(now.Sub(lap))
 		lap = now
 	}
 
-	location := r.Image.Path
-	if r.Image.S3 != "" {
-		location = r.Image.S3
-	}
-	data, err := s.opts.Store.Read(ctx, store.Reference{Location: location, Inline: r.Image.Inline})
-	if err != nil {
-		return Outcome{}, readError(err)
-	}
-	measure(&t.Read)
-
-	slice, _, err := imaging.Decode(data, s.opts.Limits)
+	slice, info, err := imaging.Decode(j.data, s.limits)
+	j.data = nil
 	if err != nil {
 		return Outcome{}, decodeError(err)
 	}
 	measure(&t.Decode)
 
 	width, height := slice.Rect.Dx(), slice.Rect.Dy()
-	if cap(w.classes) < width*height || cap(w.classes) > keepPixels {
+	if cap(w.classes) < width*height {
 		w.classes = make([]uint8, width*height)
-		w.mask, w.overlay = bytes.Buffer{}, bytes.Buffer{}
 	}
 	w.classes = w.classes[:width*height]
-	if err := s.opts.Model.Segment(ctx, slice, w.classes); err != nil {
+	if err := s.model.it.Segment(ctx, slice, w.classes); err != nil {
 		return Outcome{}, segmentError(err)
 	}
 	measure(&t.Inference)
 
-	manifest := s.opts.Model.Manifest()
 	w.mask.Reset()
 	if err := imaging.EncodeMask(&w.mask, w.classes, width, height); err != nil {
 		return Outcome{}, fmt.Errorf("encode the mask: %w", err)
 	}
 	if r.Output.Overlay {
 		w.overlay.Reset()
-		if err := imaging.EncodeOverlay(&w.overlay, slice, w.classes, palette(manifest), imaging.OverlayOptions{}); err != nil {
+		if err := imaging.EncodeOverlay(&w.overlay, slice, w.classes, s.palette, imaging.OverlayOptions{}); err != nil {
 			return Outcome{}, fmt.Errorf("encode the overlay: %w", err)
 		}
 	}
@@ -81,11 +77,14 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 
 	result := request.Result{
 		ID: r.ID, Status: request.StatusSucceeded, Complete: true,
-		Tissues: tissues(manifest, w.classes),
+		Tissues: tissues(s.model.it.Manifest(), w.classes),
 		Image:   &request.Dimensions{Width: width, Height: height},
 	}
+	for _, flag := range info.Flags {
+		result.Image.Flags = append(result.Image.Flags, string(flag))
+	}
 	if !r.Output.Discard {
-		if err := w.write(ctx, r, &result); err != nil {
+		if err := w.write(ctx, s.store.it, r, &result); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -93,25 +92,21 @@ func (w *worker) process(ctx context.Context, j job) (Outcome, error) {
 		result.Mask.Base64 = bytes.Clone(w.mask.Bytes())
 	}
 	measure(&t.Write)
-	t.Total = milliseconds(time.Since(j.accepted))
+	t.Total = milliseconds(time.Since(j.Accepted))
 	result.Timings = &t
-	s.sign(&result)
+	w.e.sign(&result, s.identity)
 	return Outcome{Result: result, Mask: w.mask.Bytes()}, nil
 }
 
 // write stores mask and overlay and notes them in the result.
-func (w *worker) write(ctx context.Context, r request.Request, result *request.Result) error {
-	to := r.Output.To
-	switch {
-	case r.Seed:
-		bucket, key, _ := strings.Cut(strings.TrimPrefix(r.Image.S3, "s3://"), "/")
-		result.Bucket, result.Prefix = bucket, store.MaskKey(key)
-		to = "s3://" + bucket + "/" + result.Prefix
-	case to == "":
-		to = fileName(r.ID) + ".png"
+func (w *worker) write(ctx context.Context, images Store, r request.Request, result *request.Result) error {
+	maskTo, overlayTo := r.Destinations()
+	if r.Classic2018 {
+		result.Bucket, result.Prefix, _ = strings.Cut(strings.TrimPrefix(maskTo, "s3://"), "/")
 	}
+	options := store.WriteOptions{Source: reference(r), Overwrite: r.Output.Overwrite}
 	write := func(to string, b []byte) (*request.File, error) {
-		written, err := w.s.opts.Store.Write(ctx, to, b)
+		written, err := images.Write(ctx, to, b, options)
 		if err != nil {
 			return nil, writeError(err)
 		}
@@ -124,17 +119,26 @@ func (w *worker) write(ctx context.Context, r request.Request, result *request.R
 		return f, nil
 	}
 	var err error
-	if result.Mask, err = write(to, w.mask.Bytes()); err != nil {
+	if result.Mask, err = write(maskTo, w.mask.Bytes()); err != nil {
 		return err
 	}
 	if r.Output.Overlay {
-		result.Overlay, err = write(strings.TrimSuffix(to, ".png")+".overlay.png", w.overlay.Bytes())
+		result.Overlay, err = write(overlayTo, w.overlay.Bytes())
 	}
 	return err
 }
 
+// reference says where the image of r is in the store; it is empty for one that
+// came inline.
+func reference(r request.Request) store.Reference {
+	if r.Image.S3 != "" {
+		return store.Reference{Location: r.Image.S3}
+	}
+	return store.Reference{Location: r.Image.Path}
+}
+
 // tissues counts the classes of a mask.
-func tissues(m *segmentation.Manifest, mask []uint8) []request.Tissue {
+func tissues(m *model.Manifest, mask []uint8) []request.Tissue {
 	counts := segmentation.Counts(mask)
 	inside := len(mask) - counts[0]
 	list := make([]request.Tissue, 0, len(m.Classes))
@@ -148,7 +152,7 @@ func tissues(m *segmentation.Manifest, mask []uint8) []request.Tissue {
 	return list
 }
 
-func palette(m *segmentation.Manifest) imaging.Palette {
+func palette(m *model.Manifest) imaging.Palette {
 	p := make(imaging.Palette, len(m.Classes))
 	for _, class := range m.Classes {
 		if class.Value != 0 {
@@ -156,24 +160,6 @@ func palette(m *segmentation.Manifest) imaging.Palette {
 		}
 	}
 	return p
-}
-
-// fileName makes a file name of an id. One that had to be changed gets a hash of
-// the id, so that two ids never share a name.
-func fileName(id string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r) {
-			return r
-		}
-		return '_'
-	}, id)
-	clean = strings.TrimLeft(clean, ".")
-	if clean == id {
-		return clean
-	}
-	h := fnv.New64a()
-	h.Write([]byte(id))
-	return fmt.Sprintf("%s-%016x", clean, h.Sum64())
 }
 
 func milliseconds(d time.Duration) float64 {

@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
@@ -112,11 +114,13 @@ func TestRequestsThatComeWhileTheConfigurationChangesAreAnsweredOnce(t *testing.
 			{"images": map[string]any{"roots": []any{"/nowhere"}}}, // refused, so there are two gaps
 		}
 		sent := 0
-		for _, change := range changes {
+		for i, change := range changes {
 			d.configure(change)
 			for again := false; !again; time.Sleep(2 * time.Millisecond) {
-				sent++
-				d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"}}`, sent))
+				if most := 450 * (i + 1); sent < most { // as the queue holds, however long it takes
+					sent++
+					d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"}}`, sent))
+				}
 				for len(d.statuses) > 0 && !again {
 					again = (<-d.statuses).Message == "Ready."
 				}
@@ -136,15 +140,35 @@ func TestRequestsThatComeWhileTheConfigurationChangesAreAnsweredOnce(t *testing.
 }
 
 func TestResultsThatNobodyTakesDoNotKeepTheComponentFromEnding(t *testing.T) {
-	o := newOutbox("result", 1, true, func(ctx context.Context, _ []byte) error {
-		<-ctx.Done() // as long as the connection is lost
-		return ctx.Err()
-	}, zap.NewNop())
-	go o.giveUpAfter(10 * time.Millisecond)
-	for range 10 {
-		o.put([]byte("{}")) // would wait for ever
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.WarnLevel)
+		o := newOutbox("result", func(ctx context.Context, _ message) error {
+			<-ctx.Done() // as long as the connection is lost
+			return ctx.Err()
+		}, zap.New(core))
+		for range 10 {
+			o.put(message{document: []byte("{}")})
+		}
+		synctest.Wait() // the first is being sent
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		o.close(ctx)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("the outbox closed after %v", took)
+		}
+		if lost := lostMessages(logs); lost != 10 {
+			t.Errorf("the log tells of %d lost messages", lost)
+		}
+	})
+}
+
+// lostMessages adds up what the log tells of.
+func lostMessages(logs *observer.ObservedLogs) (n uint64) {
+	for _, entry := range logs.FilterMessage("messages are lost").All() {
+		n += entry.ContextMap()["messages"].(uint64)
 	}
-	o.close()
+	return n
 }
 
 func TestALogLevelChangesUnderWay(t *testing.T) {
@@ -189,12 +213,8 @@ func TestADeviceThatIsOfflineDoesNotWaitForTheCloud(t *testing.T) {
 	d.nucleus.SetOnline(false)
 	d.launch()
 	d.awaitStatus("Ready.")
-	start := time.Now()
 	d.configure(map[string]any{"service": map[string]any{"queue": "7"}})
 	d.awaitStatus("Ready.")
-	if took := time.Since(start); took > closeTime {
-		t.Errorf("the new configuration is in effect after %v", took)
-	}
 	d.nucleus.SetOnline(true)
 	for before := 0; ; before++ { // what was kept from before the change comes first
 		if m := next(t, d.cloud); strings.Contains(string(m.Payload), "Configuration changed.") {
@@ -205,9 +225,35 @@ func TestADeviceThatIsOfflineDoesNotWaitForTheCloud(t *testing.T) {
 		}
 	}
 	d.nucleus.SetOnline(false)
-	start = time.Now()
 	d.stop()
-	if err := d.wait(); err != nil || time.Since(start) > closeTime {
-		t.Errorf("the component ended with %v after %v", err, time.Since(start))
+	if err := d.wait(); err != nil {
+		t.Errorf("the component ended with %v", err)
+	}
+}
+
+func TestWhileTheComponentEndsALostConnectionIsWaitedForAndARefusalIsNot(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault error
+		want  time.Duration
+	}{
+		{"a lost connection", ggipc.ErrConnectionLost, time.Second},
+		{"a device that is offline", &ggipc.Error{Code: ggipc.CodeServiceError}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutbox("message", func(context.Context, message) error { return tt.fault }, zap.NewNop())
+				o.put(message{document: []byte("{}")})
+				o.put(message{document: []byte("{}")})
+				time.Sleep(time.Minute) // of the test's own clock: the first was tried many times
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				start := time.Now()
+				o.close(ctx)
+				if took := time.Since(start); took != tt.want {
+					t.Errorf("the outbox closed after %v, want %v", took, tt.want)
+				}
+			})
+		})
 	}
 }

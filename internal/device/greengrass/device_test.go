@@ -28,7 +28,7 @@ const (
 	requestTopic = "inference/brain_segmentation/request"
 	resultTopic  = "inference/brain_segmentation/result"
 	statusTopic  = "inference/brain_segmentation"
-	patience     = 20 * time.Second
+	patience     = time.Minute
 )
 
 // device is a local nucleus with our component, and a client that watches it.

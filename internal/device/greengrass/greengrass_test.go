@@ -102,19 +102,22 @@ func TestWhatWasAcceptedIsAnsweredBeforeTheComponentEnds(t *testing.T) {
 	if err := d.wait(); err != nil {
 		t.Fatal(err)
 	}
-	received := 0
-	for {
-		select {
-		case s := <-d.statuses:
-			if s.Message == request.MessageImageReceived {
-				received++
-			}
-			continue
-		case <-time.After(200 * time.Millisecond):
+	// What comes last on each topic tells that all else has come.
+	for topic, last := range map[string]string{statusTopic: `{"message":"last"}`, resultTopic: `{"id":"last"}`} {
+		if err := d.nucleus.Publish(topic, []byte(last)); err != nil {
+			t.Fatal(err)
 		}
-		break
 	}
-	if answered := 1 + len(d.results); answered < received {
+	received, answered := 0, 1
+	for s := next(t, d.statuses); s.Message != "last"; s = next(t, d.statuses) {
+		if s.Message == request.MessageImageReceived {
+			received++
+		}
+	}
+	for r := next(t, d.results); r.ID != "last"; r = next(t, d.results) {
+		answered++
+	}
+	if answered < received {
 		t.Errorf("%d requests were received and %d answered", received, answered)
 	}
 }
@@ -130,6 +133,13 @@ func TestAComponentThatCannotStartSaysWhy(t *testing.T) {
 	}
 	file.Write([]byte("x"))
 	file.Close()
+	wrong := t.TempDir()
+	if err := os.CopyFS(wrong, os.DirFS(modelDir(t))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(wrong, "selftest.png"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name    string
 		change  map[string]any
@@ -139,7 +149,8 @@ func TestAComponentThatCannotStartSaysWhy(t *testing.T) {
 		{"no model", map[string]any{"model": map[string]any{"path": "/nowhere"}}, "/nowhere/manifest.json", "Error: the model's manifest is not valid."},
 		{"another checksum", map[string]any{"model": map[string]any{"path": broken}}, "checksum", "Error: the model file does not have the checksum that its manifest gives."},
 		{"no library", map[string]any{"model": map[string]any{"path": modelDir(t), "library": "/nowhere/lib.so"}}, "/nowhere/lib.so", "Error: ONNX Runtime cannot be used."},
-		{"no image folder", map[string]any{"images": map[string]any{"roots": []any{"/nowhere"}}}, "/nowhere", "Error: the component cannot start; its log on the device says why."},
+		{"no image folder", map[string]any{"images": map[string]any{"roots": []any{"/nowhere"}}}, "/nowhere", "Error: a folder for images or masks cannot be used."},
+		{"a model that fails its self-test", map[string]any{"model": map[string]any{"path": wrong, "library": library(t)}}, "selftest.mask.png: no such file", "Error: the model failed its self-test."},
 		{"a wrong value", map[string]any{"service": map[string]any{"workers": "many"}}, "service.workers", ""},
 	}
 	for _, tt := range tests {

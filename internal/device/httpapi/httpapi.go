@@ -3,21 +3,17 @@
 // image/png. Errors are JSON with code and message.
 //
 // It has no access control, so it listens on loopback only. The work is package
-// service's, on the same path as that of requests from other components; nothing
-// is written to disk.
+// engine's, on the same path as that of requests from other components; nothing
+// is written to disk. Package greengrass calls it.
 package httpapi
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
@@ -26,91 +22,30 @@ import (
 // Field is the name of the form field that holds the image.
 const Field = "Body"
 
-// Options are the settings of a Server.
-type Options struct {
-	// Service does the work. Required.
-	Service *engine.Service
-	// MaxBytes is the largest image. Default 16 MiB.
-	MaxBytes int64
-	// Logger is the log. Default: none.
-	Logger *zap.Logger
-}
-
-// Server is a running endpoint.
-type Server struct {
-	http     *http.Server
-	listener net.Listener
-	done     chan struct{}
-}
-
-// Listen starts the endpoint on a loopback address such as 127.0.0.1:5000.
-func Listen(address string, opts Options) (*Server, error) {
-	if opts.MaxBytes <= 0 {
-		opts.MaxBytes = 16 << 20
-	}
-	if opts.Logger == nil {
-		opts.Logger = zap.NewNop()
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("start the HTTP endpoint: %w", err)
-	}
-	if ip := listener.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
-		listener.Close()
-		return nil, fmt.Errorf("start the HTTP endpoint on %s: only loopback addresses are allowed", address)
-	}
-	s := &Server{
-		listener: listener, done: make(chan struct{}),
-		http: &http.Server{
-			// No page of another origin may use a browser on this device to get in.
-			Handler: http.NewCrossOriginProtection().Handler(handler(opts)), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
-			IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(opts.Logger),
-		},
-	}
-	go func() {
-		defer close(s.done)
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			opts.Logger.Error("the HTTP endpoint ended", zap.Error(err))
-		}
-	}()
-	return s, nil
-}
-
-// Addr is the address on which the endpoint listens.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
-
-// Close stops listening and waits a little for requests in work.
-func (s *Server) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		s.http.Close()
-	}
-	<-s.done
-	return err
-}
-
-func handler(opts Options) http.Handler {
+// handler answers requests by means of the engine. maxBytes tells the largest
+// image that the configuration in effect allows.
+func handler(e *engine.Engine, maxBytes func() int64) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
-		image, err := readImage(w, r, opts.MaxBytes)
+		image, err := readImage(w, r, maxBytes())
 		if err != nil {
-			opts.Service.Refuse(err)
+			e.Refuse(err)
 			answerError(w, request.AsError(err))
 			return
 		}
 		answers := make(chan answer, 1)
-		opts.Service.Submit(request.Request{ID: "http", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, func(o engine.Outcome) {
-			answers <- newAnswer(o)
-		})
+		client, _, _ := net.SplitHostPort(r.RemoteAddr)
+		e.Submit(r.Context(), engine.Requester{Way: engine.WayHTTP, Client: client},
+			request.Request{ID: "http", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}},
+			func(o engine.Outcome) { answers <- newAnswer(o) })
 		select {
 		case a := <-answers:
 			a.write(w)
 		case <-r.Context().Done(): // the client went away; the worker finishes without it
 		}
 	})
-	return mux
+	// No page of another origin may use a browser on this device to get in.
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 // answer is an outcome that outlives the worker's buffers.

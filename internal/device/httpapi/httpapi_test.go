@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"image"
 	"image/color"
 	"image/png"
@@ -19,11 +20,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/store"
-	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,7 +32,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // endpoint is a running server over the model values: class = grey value / 32,
 // of three classes.
 type endpoint struct {
-	*Server
+	*Endpoint
+	engine *engine.Engine
 	url    string
 	client *http.Client
 
@@ -41,17 +43,14 @@ type endpoint struct {
 
 func start(t *testing.T) *endpoint {
 	t.Helper()
-	library := filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
-	model, err := segmentation.Open(filepath.Join("..", "..", "segmentation", "testdata", "models", "values"), segmentation.Options{Library: library})
-	if err != nil {
-		t.Fatal(err)
-	}
-	images, err := store.New(store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := config.Default()
+	cfg.Model.Path = filepath.Join("..", "..", "segmentation", "testdata", "models", "values")
+	cfg.Model.Library = filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
+	cfg.Images.Roots, cfg.Images.MaxBytes, cfg.Output.Root = nil, 1<<20, ""
+	cfg.HTTP.Address = "127.0.0.1:0"
 	e := &endpoint{client: &http.Client{Transport: &http.Transport{}}}
-	svc, err := engine.New(engine.Options{Model: model, Store: images, Status: func(s request.Status) {
+	var err error
+	e.engine, err = engine.Open(t.Context(), cfg, engine.Deps{Status: func(s request.Status) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.messages = append(e.messages, s.Message)
@@ -59,18 +58,17 @@ func start(t *testing.T) *endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Server, err = Listen("127.0.0.1:0", Options{Service: svc, MaxBytes: 1 << 20}); err != nil {
+	e.Endpoint = New(e.engine, zap.NewNop())
+	if err := e.engine.Attach(t.Context(), e.Endpoint); err != nil {
 		t.Fatal(err)
 	}
 	e.url = "http://" + e.Addr() + "/"
 	t.Cleanup(func() {
 		e.client.CloseIdleConnections()
-		if err := e.Close(); err != nil {
+		if err := e.Endpoint.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-		svc.Close(context.Background())
-		images.Close()
-		model.Close()
+		e.engine.Close(context.Background())
 	})
 	return e
 }
@@ -80,14 +78,13 @@ func start(t *testing.T) *endpoint {
 func (e *endpoint) until(t *testing.T, last string) []string {
 	t.Helper()
 	var list []string
-	for range 2000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		e.mu.Lock()
 		list = slices.Clone(e.messages)
 		e.mu.Unlock()
 		if len(list) > 0 && list[len(list)-1] == last {
 			return list
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	t.Fatalf("status messages: %q, want the last to be %q", list, last)
 	return nil
@@ -229,10 +226,17 @@ func TestAPageOfAnotherOriginIsRefused(t *testing.T) {
 }
 
 func TestOnlyLoopbackIsListenedOn(t *testing.T) {
+	e := start(t)
+	before := e.Addr()
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0"} {
-		if s, err := Listen(address, Options{}); err == nil {
-			s.Close()
-			t.Errorf("%s was accepted", address)
+		next := e.engine.Config()
+		next.HTTP.Address = address
+		var part *engine.PartError
+		if err := e.engine.Apply(t.Context(), next); !errors.As(err, &part) || part.Part != PartHTTP {
+			t.Errorf("%s: %v", address, err)
+		}
+		if e.Addr() != before {
+			t.Errorf("%s: listening on %s", address, e.Addr())
 		}
 	}
 }

@@ -14,8 +14,11 @@ const (
 	CodeImageTooLarge      Code = "image_too_large"     // more bytes or pixels than configured
 	CodeImageUnreadable    Code = "image_unreadable"    // neither PNG nor JPEG, or damaged
 	CodeOutputNotAllowed   Code = "output_not_allowed"  // outside the output folder or the configured buckets
+	CodeOutputIsInput      Code = "output_is_input"     // the mask would replace the image itself
+	CodeOutputExists       Code = "output_exists"       // a file that must not be replaced is there
 	CodeOutputFailed       Code = "output_failed"       // the mask could not be written
 	CodeStorageUnavailable Code = "storage_unavailable" // no network, no credentials, or the storage does not answer
+	CodeResultTooLarge     Code = "result_too_large"    // the work is done, but its result does not fit into a frame
 	CodeBusy               Code = "busy"                // the queue is full; try again later
 	CodeStopping           Code = "stopping"            // the component is being stopped; try again later
 	CodeInternal           Code = "internal"            // a fault of the component; its log says more
@@ -26,12 +29,30 @@ const (
 type Error struct {
 	Code    Code
 	Message string
+	summary string // in place of Message for everybody else, where that quotes the request
 	cause   error
+}
+
+// Summary is the sentence for those who did not send the request: it quotes
+// nothing of it.
+func (e *Error) Summary() string {
+	if e.summary != "" {
+		return e.summary
+	}
+	return e.Message
 }
 
 // NewError returns an Error; cause may be nil.
 func NewError(code Code, message string, cause error) *Error {
 	return &Error{Code: code, Message: message, cause: cause}
+}
+
+// WithSummary returns the error with a sentence for those who did not send the
+// request, where Message says more than they may know.
+func (e *Error) WithSummary(summary string) *Error {
+	with := *e
+	with.summary = summary
+	return &with
 }
 
 func (e *Error) Error() string {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -43,42 +44,61 @@ func validate(s *jsonschema.Schema, document []byte) error {
 var requests = []struct {
 	name     string
 	document string
-	want     Request
-	message  string // of the error, "" for a valid request
+	want     Request // of a request that is not valid, the id counts
+	message  string  // of the error, "" for a valid request
 }{
 	{"path", `{"id":"a","image":{"path":"x/y.png"}}`, Request{ID: "a", Image: Image{Path: "x/y.png"}}, ""},
 	{"s3", `{"id":"a","image":{"s3":"s3://b/k"}}`, Request{ID: "a", Image: Image{S3: "s3://b/k"}}, ""},
 	{"inline", `{"id":"a","image":{"base64":"aGVsbG8="}}`, Request{ID: "a", Image: Image{Inline: []byte("hello")}}, ""},
-	{"every output", `{"id":"ä","image":{"path":"x"},"output":{"to":"s3://b/m.png","overlay":true,"inline":true}}`,
-		Request{ID: "ä", Image: Image{Path: "x"}, Output: Output{To: "s3://b/m.png", Overlay: true, Inline: true}}, ""},
-	{"the seed's form", `{"bucket":"b","prefix":"in/a.png"}`, Request{Seed: true, Image: Image{S3: "s3://b/in/a.png"}}, ""},
-	{"the seed's form with an id", `{"id":"7","bucket":"b","prefix":"in/a.png","output":{"overlay":true}}`,
-		Request{ID: "7", Seed: true, Image: Image{S3: "s3://b/in/a.png"}, Output: Output{Overlay: true}}, ""},
+	{"every output", `{"id":"ä","image":{"path":"x"},"output":{"to":"s3://b/m.png","overlay":true,"inline":true,"overwrite":true}}`,
+		Request{ID: "ä", Image: Image{Path: "x"}, Output: Output{To: "s3://b/m.png", Overlay: true, Inline: true, Overwrite: true}}, ""},
+	{"no output", `{"id":"a","image":{"path":"x"},"output":{"overlay":false}}`, Request{ID: "a", Image: Image{Path: "x"}}, ""},
+	{"the form of 2018", `{"bucket":"b","prefix":"in/a.png"}`, Request{Classic2018: true, Image: Image{S3: "s3://b/in/a.png"}}, ""},
+	{"the form of 2018 with an id", `{"id":"7","bucket":"b","prefix":"in/a.png","output":{"overlay":true}}`,
+		Request{ID: "7", Classic2018: true, Image: Image{S3: "s3://b/in/a.png"}, Output: Output{Overlay: true}}, ""},
+	{"an id of 128 characters", `{"id":"` + strings.Repeat("🧠", 128) + `","image":{"path":"x"}}`, Request{ID: strings.Repeat("🧠", 128), Image: Image{Path: "x"}}, ""},
+	{"white space around", " \n{\"id\":\"a\",\"image\":{\"path\":\"x\"}}\r\n\t ", Request{ID: "a", Image: Image{Path: "x"}}, ""},
+	{"a member twice, of which the last counts", `{"id":"a","image":{"path":"x"},"image":{"s3":"s3://b/k"}}`, Request{ID: "a", Image: Image{S3: "s3://b/k"}}, ""},
 
 	{"nothing", ``, Request{}, "the request is not JSON"},
 	{"cut", `{"id":"a","ima`, Request{}, "the request is not JSON"},
 	{"no object", `[1]`, Request{}, "the request must be a JSON object"},
-	{"null", `null`, Request{}, "id is missing"},
+	{"null", `null`, Request{}, "the request must be a JSON object"},
 	{"two documents", `{"id":"a","image":{"path":"x"}} {}`, Request{ID: "a"}, "the request is not one JSON document"},
-	{"wrong type", `{"id":"a","image":"x.png"}`, Request{ID: "a"}, "image has the wrong type"},
-	{"number as id", `{"id":5,"image":{"path":"x"}}`, Request{}, "id has the wrong type"},
+	{"a brace too many", `{"id":"c1","image":{"path":"x"}}}`, Request{ID: "c1"}, "the request is not one JSON document"},
+	{"a bracket too many", `{"id":"c1","image":{"path":"x"}}]`, Request{ID: "c1"}, "the request is not one JSON document"},
+	{"wrong type", `{"id":"a","image":"x.png"}`, Request{ID: "a"}, "image has the wrong type: it must be an object"},
+	{"number as id", `{"id":5,"image":{"path":"x"}}`, Request{ID: "5"}, "id has the wrong type: it must be a string"},
+	{"large number as id", `{"id":12345678901234567890.50,"image":{"path":"x"}}`, Request{ID: "12345678901234567890.50"}, "id has the wrong type: it must be a string"},
+	{"null as id", `{"id":null,"image":{"path":"x"}}`, Request{}, "id has the wrong type: it must be a string"},
+	{"null as image", `{"id":"a","image":null}`, Request{ID: "a"}, "image has the wrong type: it must be an object"},
+	{"null as output", `{"id":"a","image":{"path":"x"},"output":null}`, Request{ID: "a"}, "output has the wrong type: it must be an object"},
+	{"null as flag", `{"id":"a","image":{"path":"x"},"output":{"overlay":null}}`, Request{ID: "a"}, "output.overlay has the wrong type: it must be true or false"},
+	{"null as second image", `{"id":"a","image":{"path":"x","s3":null}}`, Request{ID: "a"}, "image must have exactly one of path, s3 and base64"},
+	{"names in other case", `{"ID":"c3","IMAGE":{"PATH":"x"}}`, Request{}, "the request has an unknown member ID"},
+	{"a name in other case within", `{"id":"a","image":{"Path":"x"}}`, Request{ID: "a"}, "the request has an unknown member image.Path"},
 	{"unknown member", `{"id":"a","image":{"path":"x"},"overlay":true}`, Request{ID: "a"}, "the request has an unknown member overlay"},
-	{"unknown member that may say too much", `{"id":"a","Jane Doe 1970":1}`, Request{ID: "a"}, "the request has an unknown member"},
+	{"unknown member with a long name", `{"id":"a","` + strings.Repeat("x", 40) + `":1}`, Request{ID: "a"}, "the request has an unknown member whose name has 40 bytes"},
 	{"no id", `{"image":{"path":"x"}}`, Request{}, "id is missing"},
-	{"empty id", `{"id":"","image":{"path":"x"}}`, Request{}, "id must have 1 to 128 bytes of UTF-8 without control characters"},
-	{"long id", `{"id":"` + strings.Repeat("x", 129) + `","image":{"path":"x"}}`, Request{}, "id must have 1 to 128 bytes of UTF-8 without control characters"},
-	{"control characters in the id", `{"id":"a\nb","image":{"path":"x"}}`, Request{}, "id must have 1 to 128 bytes of UTF-8 without control characters"},
+	{"empty id", `{"id":"","image":{"path":"x"}}`, Request{}, "id is empty"},
+	{"long id", `{"id":"` + strings.Repeat("ü", 129) + `","image":{"path":"x"}}`, Request{}, "id is longer than 128 characters"},
+	{"control characters in the id", `{"id":"a\nb","image":{"path":"x"}}`, Request{}, "id holds control characters"},
 	{"no image", `{"id":"a"}`, Request{ID: "a"}, "image is missing"},
 	{"empty image", `{"id":"a","image":{}}`, Request{ID: "a"}, "image must have exactly one of path, s3 and base64"},
 	{"two images", `{"id":"a","image":{"path":"x","s3":"s3://b/k"}}`, Request{ID: "a"}, "image must have exactly one of path, s3 and base64"},
 	{"empty path", `{"id":"a","image":{"path":""}}`, Request{ID: "a"}, "image.path is empty"},
-	{"long path", `{"id":"a","image":{"path":"` + strings.Repeat("x", 1025) + `"}}`, Request{ID: "a", Image: Image{Path: strings.Repeat("x", 1025)}}, "image.path is longer than 1024 bytes"},
-	{"other scheme", `{"id":"a","image":{"s3":"http://b/k"}}`, Request{ID: "a", Image: Image{S3: "http://b/k"}}, "image.s3 must begin with s3://"},
-	{"empty base64", `{"id":"a","image":{"base64":""}}`, Request{ID: "a", Image: Image{Inline: []byte{}}}, "image.base64 is empty"},
-	{"broken base64", `{"id":"a","image":{"base64":"%%%%"}}`, Request{ID: "a", Image: Image{Inline: []byte{}}}, "image.base64 is not standard base64"},
-	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a", Output: Output{To: "m.jpg"}}, "output.to must end in .png"},
+	{"long path", `{"id":"a","image":{"path":"` + strings.Repeat("x", 1025) + `"}}`, Request{ID: "a"}, "image.path is longer than 1024 characters"},
+	{"control characters in the path", `{"id":"a","image":{"path":"a\u0000b"}}`, Request{ID: "a"}, "image.path holds control characters"},
+	{"other scheme", `{"id":"a","image":{"s3":"http://b/k"}}`, Request{ID: "a"}, "image.s3 must begin with s3://"},
+	{"empty base64", `{"id":"a","image":{"base64":""}}`, Request{ID: "a"}, "image.base64 is empty"},
+	{"broken base64", `{"id":"a","image":{"base64":"%%%%"}}`, Request{ID: "a"}, "image.base64 is not standard base64"},
+	{"base64 without its padding", `{"id":"a","image":{"base64":"aGVsbG8"}}`, Request{ID: "a"}, "image.base64 is not standard base64"},
+	{"base64 in lines", `{"id":"a","image":{"base64":"aGVs\nbG8="}}`, Request{ID: "a"}, "image.base64 is not standard base64: it has line breaks"},
+	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a"}, "output.to must end in .png, and not in .overlay.png, which names overlays"},
+	{"output that is named as an overlay", `{"id":"a","image":{"path":"x"},"output":{"to":"m.overlay.png"}}`, Request{ID: "a"}, "output.to must end in .png, and not in .overlay.png, which names overlays"},
 	{"bucket alone", `{"bucket":"b"}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to"},
-	{"the seed's form beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
+	{"empty bucket", `{"bucket":"","prefix":"k"}`, Request{}, "bucket is empty"},
+	{"the form of 2018 beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
 }
 
 func TestParseReadsRequestsAndNamesWhatIsWrong(t *testing.T) {
@@ -108,9 +128,6 @@ func TestParseReadsRequestsAndNamesWhatIsWrong(t *testing.T) {
 func TestSchemaAndParseAgreeOnWhatIsARequest(t *testing.T) {
 	s := schema(t, schemas.Request)
 	for _, tt := range requests {
-		if tt.name == "broken base64" { // JSON Schema does not assert an encoding
-			continue
-		}
 		t.Run(tt.name, func(t *testing.T) {
 			if err := validate(s, []byte(tt.document)); (err == nil) != (tt.message == "") {
 				t.Errorf("schema says %v, Parse says %q", err, tt.message)
@@ -183,8 +200,67 @@ func TestResultLeavesOutWhatDoesNotFit(t *testing.T) {
 	if err := validate(schema(t, schemas.Result), document); err != nil {
 		t.Errorf("shortened result: %v", err)
 	}
-	if _, err := full.Encode(10); err == nil {
-		t.Error("a limit of 10 bytes was met")
+}
+
+func TestAnAnswerIsAlwaysSent(t *testing.T) {
+	long := fullResult()
+	long.Prefix = strings.Repeat("&", MaxReference)
+	long.Bucket, long.Mask.Path, long.Mask.URI = strings.Repeat("b", 255), "", "s3://"+long.Bucket+"/"+long.Prefix
+	long.Overlay = nil
+	document, err := long.Encode(3000)
+	if err != nil || !bytes.Contains(document, []byte(long.Mask.URI)) {
+		t.Errorf("an ampersand takes more than a byte: %v, %.200s", err, document)
+	}
+	results := schema(t, schemas.Result)
+	for _, id := range []string{"a", strings.Repeat(`"`, MaxID), strings.Repeat("🧠", MaxID), strings.Repeat("\u2028", MaxID), strings.Repeat("<", MaxID)} {
+		succeeded, failed := long, Failed(id, NewError(CodeInvalidRequest, strings.Repeat("x", 1000), nil))
+		succeeded.ID, failed.Time = id, long.Time
+		for _, r := range []Result{succeeded, failed} {
+			document, err := r.Encode(MinResult)
+			if err != nil || len(document) > MinResult {
+				t.Errorf("id %.8q: %d bytes, %v", id, len(document), err)
+				continue
+			}
+			if err := validate(results, document); err != nil {
+				t.Errorf("id %.8q: %v", id, err)
+			}
+			var got Result
+			if err := json.Unmarshal(document, &got); err != nil || got.ID != id || got.Error == nil || got.Complete {
+				t.Errorf("id %.8q: %+v, %v", id, got, err)
+			}
+		}
+	}
+}
+
+func TestEachAttemptToSendAnAnswerIsNumbered(t *testing.T) {
+	r := fullResult()
+	r.Thing = `"attempt":7}`
+	document, err := r.Encode(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, attempt := range []int{1, 2, 1_000_000} {
+		document := WithAttempt(document, attempt)
+		var got Result
+		if err := json.Unmarshal(document, &got); err != nil || got.Attempt != attempt || got.Thing != r.Thing {
+			t.Errorf("attempt %d: %s, %v", attempt, document, err)
+		}
+		if err := validate(schema(t, schemas.Result), document); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestNothingOfARequestIsInItsSummary(t *testing.T) {
+	for _, document := range []string{`{"id":"a","JohnSmith19700101":1}`, `{"id":"a","image":{"JohnSmith19700101":1}}`, `{"id":"a","image":{"path":"x"},"output":{"JohnSmith19700101":1}}`} {
+		_, err := Parse([]byte(document))
+		e := AsError(err)
+		if !strings.Contains(e.Message, "JohnSmith19700101") {
+			t.Errorf("the requester is not told: %q", e.Message)
+		}
+		if strings.Contains(e.Summary(), "JohnSmith") {
+			t.Errorf("everybody is told: %q", e.Summary())
+		}
 	}
 }
 
@@ -208,7 +284,7 @@ func FuzzParse(f *testing.F) {
 		if taken, bound := after.TotalAlloc-before.TotalAlloc, uint64(64<<10+32*len(document)); taken > bound {
 			t.Errorf("%d bytes of input made Parse allocate %d, more than %d", len(document), taken, bound)
 		}
-		if len(r.ID) > MaxID || len(r.Image.Inline) > len(document) {
+		if utf8.RuneCountInString(r.ID) > MaxID || len(r.Image.Inline) > len(document) {
 			t.Errorf("id of %d bytes, image of %d bytes from %d bytes", len(r.ID), len(r.Image.Inline), len(document))
 		}
 		if err != nil {
@@ -223,8 +299,22 @@ func FuzzParse(f *testing.F) {
 				set++
 			}
 		}
-		if set != 1 || (r.ID == "" && !r.Seed) || len(r.Image.Path) > MaxReference || len(r.Output.To) > MaxReference {
+		if set != 1 || (r.ID == "" && !r.Classic2018) || len(r.Image.Path) > 4*MaxReference || len(r.Output.To) > 4*MaxReference {
 			t.Errorf("accepted %+v", r)
+		}
+	})
+}
+
+// FuzzParseAndSchemaAgree holds the parser to the schema on any document.
+func FuzzParseAndSchemaAgree(f *testing.F) {
+	for _, tt := range requests {
+		f.Add([]byte(tt.document))
+	}
+	s := schema(f, schemas.Request)
+	f.Fuzz(func(t *testing.T, document []byte) {
+		_, parsed := Parse(document)
+		if valid := validate(s, document); (parsed == nil) != (valid == nil) {
+			t.Errorf("%q: Parse says %v, the schema says %v", document, parsed, valid)
 		}
 	})
 }

@@ -1,8 +1,10 @@
 package request
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -25,9 +27,12 @@ type Result struct {
 	Timings  *Timings    `json:"timings,omitempty"`
 	Thing    string      `json:"thing,omitempty"` // the core device's thing name
 	Time     time.Time   `json:"time"`
-	Bucket   string      `json:"bucket,omitempty"` // of the mask, in answers to the seed's form
+	Bucket   string      `json:"bucket,omitempty"` // of the mask, in answers to the form of 2018
 	Prefix   string      `json:"prefix,omitempty"` // key of the mask, likewise
 	Complete bool        `json:"complete"`         // false where members were left out to fit into a frame
+	// Attempt counts how often this very answer was sent, from 1; Encode and
+	// WithAttempt set it. A higher number may be a repetition.
+	Attempt int `json:"attempt"`
 }
 
 // Failure is an Error as it is published.
@@ -54,10 +59,12 @@ type Tissue struct {
 	Share  float64 `json:"share"` // of the pixels that are not background (class 0); 0 for background itself
 }
 
-// Dimensions of an image in pixels.
+// Dimensions of an image in pixels, and what is odd about it.
 type Dimensions struct {
 	Width  int `json:"width"`
 	Height int `json:"height"`
+	// Flags name what may have spoilt the mask, in the words of package imaging.
+	Flags []string `json:"flags,omitempty"`
 }
 
 // Model identifies the model that made a mask.
@@ -86,7 +93,8 @@ func Failed(id string, err error) Result {
 
 // Encode returns the result as JSON of at most limit bytes (no limit if 0).
 // Where it would be larger, members that can be had elsewhere are left out, the
-// inline mask first, and Complete is false.
+// inline mask first, and Complete is false. What is still too large becomes a
+// failure that says so: an answer there always is.
 func (r Result) Encode(limit int) ([]byte, error) {
 	omissions := []func(*Result){
 		func(*Result) {},
@@ -99,17 +107,53 @@ func (r Result) Encode(limit int) ([]byte, error) {
 		func(r *Result) { r.Tissues = nil },
 		func(r *Result) { r.Timings, r.Image, r.Thing = nil, nil, "" },
 		func(r *Result) { r.Overlay = nil },
+		func(r *Result) {
+			failure := Failure{Code: CodeResultTooLarge, Message: "the result does not fit into a frame"}
+			if r.Error != nil {
+				failure = Failure{Code: r.Error.Code, Message: "the answer does not fit into a frame"}
+			}
+			*r = Result{ID: r.ID, Status: StatusFailed, Error: &failure, Time: r.Time, Attempt: r.Attempt}
+		},
 	}
+	r.Attempt = max(r.Attempt, 1)
 	for i, omit := range omissions {
 		omit(&r)
 		r.Complete = r.Complete && i == 0
-		document, err := json.Marshal(r)
+		document, err := encode(r)
 		if err != nil {
 			return nil, fmt.Errorf("encode result: %w", err)
 		}
-		if limit <= 0 || len(document) <= limit {
+		if limit <= 0 || len(document)+attemptDigits <= limit {
 			return document, nil
 		}
 	}
-	return nil, fmt.Errorf("encode result: it does not fit into %d bytes", limit)
+	return nil, fmt.Errorf("encode result: not even a failure fits into %d bytes", limit)
+}
+
+// MinResult is the number of bytes into which Encode gets at least a failure.
+const MinResult = 1000
+
+// attemptDigits is what WithAttempt may add to a document.
+const attemptDigits = 9
+
+// WithAttempt returns a document of Encode with another number of the attempt.
+func WithAttempt(document []byte, attempt int) []byte {
+	const last = `"attempt":` // Attempt is the last member
+	i := bytes.LastIndex(document, []byte(last))
+	if i < 0 {
+		return document
+	}
+	return append(strconv.AppendInt(bytes.Clone(document[:i+len(last)]), int64(attempt), 10), '}')
+}
+
+// encode writes JSON as the parsers of other languages do: without the escapes
+// that HTML would need.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -30,9 +30,12 @@ func ErrorMessage(text string) string { return "Error: " + text + "." }
 type Status struct {
 	Message string    `json:"message"`
 	State   State     `json:"state"`
-	Request uint64    `json:"request,omitempty"` // counted from the start of the component
+	Request uint64    `json:"request,omitempty"` // counted from the start of the process
 	Code    Code      `json:"code,omitempty"`    // of an error
 	Time    time.Time `json:"time"`
 	Thing   string    `json:"thing,omitempty"` // the core device's thing name
 	Model   *Model    `json:"model,omitempty"`
 }
+
+// Encode returns the message as JSON.
+func (s Status) Encode() ([]byte, error) { return encode(s) }

@@ -13,7 +13,7 @@ func BenchmarkWrite(b *testing.B) {
 	}
 	data := make([]byte, 2500)
 	for b.Loop() {
-		if _, err := store.Write(b.Context(), "patient/m.png", data); err != nil {
+		if _, err := store.Write(b.Context(), "patient/m.png", data, WriteOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}

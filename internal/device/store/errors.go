@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // The kinds of *Error, for errors.Is.
@@ -35,6 +36,11 @@ var (
 	ErrTimeout = errors.New("timed out")
 	// ErrCancelled: the caller cancelled the context.
 	ErrCancelled = errors.New("cancelled")
+	// ErrIsSource: the destination is the image that the result was made from, by
+	// whatever name.
+	ErrIsSource = errors.New("the output would replace the image that it was made from")
+	// ErrExists: something that is no earlier output is at the destination.
+	ErrExists = errors.New("there is a file already")
 	// ErrStorage: the disk refused: full, read-only or failing.
 	ErrStorage = errors.New("the storage failed")
 )
@@ -102,4 +108,37 @@ func contextFailure(err error) failure {
 		return failure{kind: ErrTimeout, cause: err}
 	}
 	return failure{kind: ErrCancelled, cause: err}
+}
+
+// fileFailure gives an error of the file system its kind.
+func fileFailure(err error) error {
+	var known failure
+	if errors.As(err, &known) {
+		return err
+	}
+	if escapes(err) {
+		return failure{kind: ErrOutsideRoots, cause: err}
+	}
+	var number syscall.Errno
+	errors.As(err, &number)
+	f := failure{kind: ErrStorage, cause: err}
+	switch number {
+	case syscall.ENOENT, syscall.ENOTDIR:
+		f.kind = ErrNotFound
+	case syscall.EACCES, syscall.EPERM:
+		f.kind, f.hint = ErrDenied, "let the component's user have the file"
+	case syscall.EISDIR, syscall.EEXIST, syscall.ENXIO, syscall.ENODEV:
+		f.kind = ErrNotRegular
+	case syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EILSEQ:
+		f.kind, f.hint = ErrReference, "the name is too long or not allowed by the file system"
+	case syscall.ELOOP:
+		f.kind, f.hint = ErrNotFound, "too many symbolic links"
+	case syscall.ENOSPC, syscall.EDQUOT:
+		f.hint = "no space left on the device"
+	case syscall.EROFS:
+		f.hint = "the file system is read-only"
+	default:
+		f.hint = fmt.Sprintf("%s", number)
+	}
+	return f
 }

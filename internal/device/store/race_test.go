@@ -9,8 +9,39 @@ import (
 	"testing"
 )
 
+func TestAnAbsoluteLinkInsideARootIsFollowed(t *testing.T) {
+	top := t.TempDir()
+	for _, folder := range []string{"disk/images", "disk/masks"} {
+		if err := os.MkdirAll(filepath.Join(top, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The root itself is known by a link and by its real path.
+	link(t, filepath.Join(top, "disk"), filepath.Join(top, "data"))
+	if err := os.WriteFile(filepath.Join(top, "disk/images/a.png"), []byte("image"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	store, err := New(Options{InputRoots: []string{filepath.Join(top, "data/images")}, OutputRoot: filepath.Join(top, "data/masks")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"by-link.png": "data/images/a.png", "by-path.png": "disk/images/a.png"} {
+		link(t, filepath.Join(top, target), filepath.Join(top, "disk/images", name))
+		if got, err := store.Read(t.Context(), Reference{Location: name}); err != nil || string(got) != "image" {
+			t.Errorf("%s: read %q, error %v", name, got, err)
+		}
+	}
+	link(t, filepath.Join(top, "disk/masks"), filepath.Join(top, "disk/masks/here"))
+	if _, err := store.Write(t.Context(), "here/m.png", []byte("mask"), WriteOptions{}); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(top, "disk/masks/m.png")); err != nil || string(got) != "mask" {
+		t.Errorf("the mask is %q, error %v", got, err)
+	}
+}
+
 // A folder that turns into a link out of the root and back, over and over, must
-// never lead a read or a write there.
+// never lead a read or a write there; nor one that turns by an absolute link.
 func TestAFolderThatBecomesALinkDoesNotLeadOutside(t *testing.T) {
 	f := newFixture(t)
 	for _, root := range []string{f.first, f.output} {
@@ -30,7 +61,7 @@ func TestAFolderThatBecomesALinkDoesNotLeadOutside(t *testing.T) {
 		for i := 0; ctx.Err() == nil; i++ {
 			for _, root := range []string{f.first, f.output} {
 				temporary := filepath.Join(root, "next")
-				_ = os.Symlink([]string{"real", "evil2", "evil"}[i%3], temporary)
+				_ = os.Symlink([]string{"real", "evil2", "evil", filepath.Join(root, "real"), filepath.Join(root, "evil")}[i%5], temporary)
 				_ = os.Rename(temporary, filepath.Join(root, "turn"))
 			}
 		}
@@ -44,7 +75,7 @@ func TestAFolderThatBecomesALinkDoesNotLeadOutside(t *testing.T) {
 				t.Fatalf("read %q", data)
 			}
 		}
-		if _, err := f.Write(t.Context(), "turn/secret.png", []byte("mask")); err == nil {
+		if _, err := f.Write(t.Context(), "turn/secret.png", []byte("mask"), WriteOptions{}); err == nil {
 			writes++
 		}
 	}
@@ -64,7 +95,7 @@ func TestAFolderThatBecomesALinkDoesNotLeadOutside(t *testing.T) {
 func TestReadersSeeTheOldFileOrTheNewOne(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.InputRoots = []string{t.TempDir()}; o.OutputRoot = o.InputRoots[0] })
 	content := [][]byte{bytes.Repeat([]byte("a"), 50_000), bytes.Repeat([]byte("b"), 90_000)}
-	if _, err := f.Write(t.Context(), "m.png", content[0]); err != nil {
+	if _, err := f.Write(t.Context(), "m.png", content[0], WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +103,7 @@ func TestReadersSeeTheOldFileOrTheNewOne(t *testing.T) {
 	for i := range 2 {
 		writing.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := f.Write(t.Context(), "m.png", content[i]); err != nil {
+				if _, err := f.Write(t.Context(), "m.png", content[i], WriteOptions{}); err != nil {
 					t.Error(err)
 					return
 				}

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	transfer "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
@@ -79,7 +81,8 @@ func (o *objectStore) get(ctx context.Context, location string) ([]byte, error) 
 	return data, nil
 }
 
-// put writes the object at location; the server checks it against sum.
+// put writes the object at location; the server checks it against a SHA-256, which
+// of the whole is sum.
 func (o *objectStore) put(ctx context.Context, location string, data []byte, sum [sha256.Size]byte) error {
 	bucket, key, err := o.split(location)
 	if err != nil {
@@ -91,7 +94,19 @@ func (o *objectStore) put(ctx context.Context, location string, data []byte, sum
 	if err != nil {
 		return objectFailure(ctx, limited, err)
 	}
-	_, err = client.PutObject(limited, &s3.PutObjectInput{
+	if len(data) > partBytes {
+		err = putParts(limited, client, bucket, key, data)
+	} else {
+		err = putWhole(limited, client, bucket, key, data, sum)
+	}
+	if err != nil {
+		return objectFailure(ctx, limited, err)
+	}
+	return nil
+}
+
+func putWhole(ctx context.Context, client *s3.Client, bucket, key string, data []byte, sum [sha256.Size]byte) error {
+	_, err := client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket:            &bucket,
 		Key:               &key,
 		Body:              bytes.NewReader(data),
@@ -100,10 +115,27 @@ func (o *objectStore) put(ctx context.Context, location string, data []byte, sum
 		ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
 		ChecksumSHA256:    aws.String(base64.StdEncoding.EncodeToString(sum[:])),
 	})
-	if err != nil {
-		return objectFailure(ctx, limited, err)
-	}
-	return nil
+	return err
+}
+
+// partBytes is the largest object written in one request, and the size of the
+// parts of a larger one: what a bad connection makes the SDK send again.
+const partBytes = 8 << 20
+
+// putParts writes an object in parts, of which the server checks each against a
+// SHA-256. What was written of one that fails is removed.
+func putParts(ctx context.Context, client *s3.Client, bucket, key string, data []byte) error {
+	uploader := transfermanager.New(client, func(o *transfermanager.Options) {
+		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = partBytes, partBytes, 2
+	})
+	_, err := uploader.UploadObject(ctx, &transfermanager.UploadObjectInput{
+		Bucket:            &bucket,
+		Key:               &key,
+		Body:              bytes.NewReader(data),
+		ContentType:       aws.String(http.DetectContentType(data)),
+		ChecksumAlgorithm: transfer.ChecksumAlgorithmSha256,
+	})
+	return err
 }
 
 // split returns bucket and key of an allowed location.

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestAnObjectComesBackAsItWasWritten(t *testing.T) {
 	sum := sha256.Sum256(data)
 	for _, key := range []string{"m.png", "p 1/ü&?#%+=.png", "a/../b//c.png", "s3://odd"} {
 		location := "s3://scans/" + key
-		written, err := store.Write(t.Context(), location, data)
+		written, err := store.Write(t.Context(), location, data, WriteOptions{})
 		if err != nil {
 			t.Fatalf("%s: %v", key, err)
 		}
@@ -44,6 +45,51 @@ func TestAnObjectComesBackAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestALargeObjectIsWrittenInParts(t *testing.T) {
+	server := useS3(t, awstest.Device)
+	behind, err := url.Parse(server.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	largest, parts := int64(0), 0
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		mu.Lock()
+		defer mu.Unlock()
+		largest = max(largest, r.In.ContentLength)
+		if r.In.URL.Query().Has("partNumber") {
+			parts++
+		}
+		r.SetURL(behind)
+		r.Out.Host = r.In.Host
+	}})
+	t.Cleanup(proxy.Close)
+	store := s3Store(t, proxy.URL, func(o *Options) { o.MaxBytes = 64 << 20 })
+	data := make([]byte, 2*partBytes+12_345)
+	for i := range data {
+		data[i] = byte(i >> 8 * 7)
+	}
+	const location = "s3://scans/volume.nii.gz"
+	written, err := store.Write(t.Context(), location, data, WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := sha256.Sum256(data); written.SHA256 != hex.EncodeToString(sum[:]) || written.Bytes != int64(len(data)) {
+		t.Errorf("written: %+v", written)
+	}
+	got, err := store.Read(t.Context(), Reference{Location: location})
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("read %d bytes, error %v", len(got), err)
+	}
+	_, err = store.Write(t.Context(), "s3://private/volume.nii.gz", data, WriteOptions{})
+	checkPrivate(t, err, ErrDenied, "private", "volume")
+	mu.Lock()
+	defer mu.Unlock()
+	if parts != 3 || largest > partBytes+partBytes/8 {
+		t.Errorf("%d parts, the largest request of %d bytes", parts, largest)
+	}
+}
+
 func TestErrorsOfS3HaveTheirKindAndTellNoKey(t *testing.T) {
 	s := useS3(t, awstest.Device)
 	store := s3Store(t, s.Endpoint, func(o *Options) {
@@ -51,7 +97,7 @@ func TestErrorsOfS3HaveTheirKindAndTellNoKey(t *testing.T) {
 		o.S3.AllowedBuckets = []string{"scans", "private", "absent-bucket"}
 	})
 	for key, length := range map[string]int{"exact.png": 100, "long.png": 101, "empty.png": 0} {
-		if _, err := store.Write(t.Context(), "s3://scans/"+key, make([]byte, length)); err != nil {
+		if _, err := store.Write(t.Context(), "s3://scans/"+key, make([]byte, length), WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,9 +121,9 @@ func TestErrorsOfS3HaveTheirKindAndTellNoKey(t *testing.T) {
 		_, err := store.Read(t.Context(), Reference{Location: location})
 		checkPrivate(t, err, want, "slice", "missing.png", "private", "elsewhere", "longlong")
 	}
-	_, err := store.Write(t.Context(), "s3://private/slice.png", []byte("mask"))
+	_, err := store.Write(t.Context(), "s3://private/slice.png", []byte("mask"), WriteOptions{})
 	checkPrivate(t, err, ErrDenied, "private")
-	_, err = store.Write(t.Context(), "s3://elsewhere/slice.png", []byte("mask"))
+	_, err = store.Write(t.Context(), "s3://elsewhere/slice.png", []byte("mask"), WriteOptions{})
 	checkPrivate(t, err, ErrBucket, "elsewhere")
 }
 
@@ -130,7 +176,7 @@ func TestCredentialsOfTheContainerEndpointAreUsed(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", exchange.URL)
 	t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token of the component")
-	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/exchange.png", []byte("mask")); err != nil {
+	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/exchange.png", []byte("mask"), WriteOptions{}); err != nil {
 		var e *Error
 		errors.As(err, &e)
 		t.Fatal(e.Detail())
@@ -188,7 +234,7 @@ func through(t *testing.T, endpoint string, change func(w http.ResponseWriter, f
 func TestATroubledConnectionIsTold(t *testing.T) {
 	s := useS3(t, awstest.Device)
 	data := bytes.Repeat([]byte("slice "), 20_000)
-	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/slice.png", data); err != nil {
+	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/slice.png", data, WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	refused, err := net.Listen("tcp", "127.0.0.1:0")
@@ -252,20 +298,16 @@ func TestATroubledConnectionIsTold(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			store := s3Store(t, c.endpoint, func(o *Options) {
 				o.MaxBytes = 1 << 20
-				o.S3.Timeout = 10 * time.Second
+				o.S3.Timeout = time.Minute
 				if c.want == ErrTimeout {
 					o.S3.Timeout = 300 * time.Millisecond
 				}
 			})
-			start := time.Now()
 			got, err := store.Read(t.Context(), Reference{Location: "s3://scans/slice.png"})
 			if c.want != nil {
 				checkPrivate(t, err, c.want, "scans", "127.0.0.1")
 			} else if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("read %d bytes, error %v", len(got), err)
-			}
-			if took := time.Since(start); took > 15*time.Second {
-				t.Errorf("took %v", took)
 			}
 		})
 	}
@@ -277,7 +319,7 @@ func TestATroubledConnectionIsTold(t *testing.T) {
 	})
 	t.Run("a write without an answer", func(t *testing.T) {
 		store := s3Store(t, cases[2].endpoint, func(o *Options) { o.S3.Timeout = 300 * time.Millisecond })
-		_, err := store.Write(t.Context(), "s3://scans/mask.png", []byte("mask"))
+		_, err := store.Write(t.Context(), "s3://scans/mask.png", []byte("mask"), WriteOptions{})
 		checkPrivate(t, err, ErrTimeout, "scans")
 	})
 }

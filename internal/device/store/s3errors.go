@@ -3,10 +3,8 @@ package store
 import (
 	"context"
 	"errors"
-	"net/http"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/smithy-go"
+	"github.com/brainseg/brainseg/internal/awserror"
 )
 
 // objectFailure gives an error of the SDK its kind. ctx is the caller's, limited
@@ -22,42 +20,18 @@ func objectFailure(ctx, limited context.Context, err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		if f, ok := codeFailure(api.ErrorCode()); ok {
-			f.cause = err
-			return f
-		}
+	f := failure{kind: ErrUnavailable, cause: err}
+	switch awserror.KindOf(err) {
+	case awserror.NotFound:
+		f.kind = ErrNotFound
+	case awserror.Denied:
+		f.kind = ErrDenied
+	case awserror.Credentials, awserror.Expired:
+		f.kind, f.hint = ErrCredentials, "S3 does not accept them"
+	case awserror.Clock:
+		f.kind, f.hint = ErrCredentials, "set the device's clock"
+	case awserror.Region:
+		f.kind, f.hint = ErrCredentials, "the bucket may be in another region"
 	}
-	// A proxy or another server may answer with codes of its own, or none.
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
-		switch response.HTTPStatusCode() {
-		case http.StatusNotFound:
-			return failure{kind: ErrNotFound, cause: err}
-		case http.StatusForbidden, http.StatusUnauthorized:
-			return failure{kind: ErrDenied, cause: err}
-		case http.StatusMovedPermanently, http.StatusTemporaryRedirect:
-			return failure{kind: ErrCredentials, hint: regionHint, cause: err}
-		}
-	}
-	return failure{kind: ErrUnavailable, cause: err}
-}
-
-const regionHint = "the bucket may be in another region"
-
-func codeFailure(code string) (failure, bool) {
-	switch code {
-	case "NoSuchKey", "NoSuchBucket", "NotFound":
-		return failure{kind: ErrNotFound}, true
-	case "AccessDenied", "AllAccessDisabled", "InvalidObjectState":
-		return failure{kind: ErrDenied}, true
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
-		return failure{kind: ErrCredentials, hint: "S3 does not accept them"}, true
-	case "RequestTimeTooSkewed":
-		return failure{kind: ErrCredentials, hint: "set the device's clock"}, true
-	case "PermanentRedirect", "AuthorizationHeaderMalformed":
-		return failure{kind: ErrCredentials, hint: regionHint}, true
-	}
-	return failure{}, false
+	return f
 }

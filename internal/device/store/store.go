@@ -17,8 +17,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/brainseg/brainseg/internal/device/store/outputs"
 )
 
 // DefaultMaxBytes is the default of Options.MaxBytes.
@@ -35,6 +38,9 @@ type Options struct {
 	// OutputRoot is the folder below which results are written; it is made,
 	// mode 0750, where it is missing. Without it no file can be written.
 	OutputRoot string
+	// Retention says for how long results stay in the output root; by default
+	// for ever.
+	Retention outputs.Retention
 	// MaxBytes is the largest image read, in bytes; default 16 MiB.
 	MaxBytes int64
 	// S3 configures access to S3; off by default.
@@ -83,16 +89,18 @@ type Written struct {
 // Store reads and writes images. It is safe for use by several goroutines.
 type Store struct {
 	inputs   []folder
-	output   folder // zero where nothing may be written
+	output   outputFolder
+	sweeper  *outputs.Sweeper // nil where nothing may be written
 	maxBytes int64
 	objects  *objectStore
 }
 
-// New checks that the input roots exist and makes the output root. It connects
+// New checks that the input roots exist and makes the output root, where
+// temporary files that a killed process left are removed meanwhile. It connects
 // to nothing: the S3 client is built when the first s3:// reference comes. Its
 // errors name the configured folders.
 func New(options Options) (*Store, error) {
-	s := &Store{maxBytes: options.MaxBytes}
+	s := &Store{maxBytes: options.MaxBytes, output: outputFolder{sync: syncFolder}}
 	if s.maxBytes <= 0 {
 		s.maxBytes = DefaultMaxBytes
 	}
@@ -104,18 +112,28 @@ func New(options Options) (*Store, error) {
 		s.inputs = append(s.inputs, f)
 	}
 	if options.OutputRoot != "" {
-		f, err := makeFolder(options.OutputRoot)
-		if err != nil {
+		if err := s.output.open(options.OutputRoot); err != nil {
 			return nil, fmt.Errorf("output folder: %w; let the component's user write there, or change the configured folder", err)
 		}
-		s.output = f
+	}
+	if options.Retention.On() {
+		if err := outputs.CheckMarks(string(s.output.folder)); err != nil {
+			return nil, fmt.Errorf("output folder: retention: %w", err)
+		}
 	}
 	s.objects = newObjectStore(options.S3, s.maxBytes)
+	if options.OutputRoot != "" {
+		s.sweeper = outputs.Sweep(string(s.output.folder), options.Retention)
+	}
 	return s, nil
 }
 
-// Close lets go of idle connections. The Store must not be in use.
+// Close ends the work in the output folder and lets go of idle connections. The
+// Store must not be in use.
 func (s *Store) Close() error {
+	if s.sweeper != nil {
+		s.sweeper.Close()
+	}
 	s.objects.close()
 	return nil
 }
@@ -124,9 +142,12 @@ func (s *Store) Close() error {
 // Options.MaxBytes. Inline bytes are returned as they are, not copied.
 //
 // A file must be regular when it is opened and is read no further than the
-// limit, even while it grows. Symbolic links are followed inside a root if they
-// are relative; one that is absolute or leads out of the root is refused with
-// ErrOutsideRoots. ctx does not interrupt the read of a local file.
+// limit, even while it grows. Symbolic links, relative and absolute, are followed
+// inside a root; one that leads out of it is refused with ErrOutsideRoots.
+//
+// The end of ctx ends a read of a file between two of its parts. It cannot
+// interrupt one that waits for a file system that does not answer (NFS, FUSE):
+// a caller that must go on has to leave Read behind in a goroutine of its own.
 //
 // Errors are of type *Error; errors.Is tells the kind.
 func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
@@ -145,7 +166,7 @@ func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
 	case isObject(ref.Location):
 		data, err = s.objects.get(ctx, ref.Location)
 	default:
-		data, err = readFile(s.inputs, ref.Location, s.maxBytes)
+		data, err = readFile(ctx, s.inputs, ref.Location, s.maxBytes)
 	}
 	if err == nil && len(data) == 0 {
 		err = failure{kind: ErrEmpty}
@@ -156,15 +177,31 @@ func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
 	return data, nil
 }
 
+// WriteOptions say what a Write may replace. The zero value protects every file
+// that is no earlier output.
+type WriteOptions struct {
+	// Source is the image that the result was made from. It is never replaced,
+	// whatever names lead to it. Default: none, or inline.
+	Source Reference
+	// Overwrite replaces any other file that is at the destination, and does not
+	// ask whether it is an earlier output.
+	Overwrite bool
+}
+
 // Write stores data at destination: a path relative to the output root (or
 // absolute below it), or "s3://bucket/key". A file appears whole under its
 // name, mode 0640 less the umask, or not at all; folders are made as needed,
-// mode 0750; what was there before is replaced. A file is on the disk when
-// Write returns; its new name may be lost if the power fails in the seconds
-// after.
+// mode 0750. When Write returns, file and name are on the disk.
+//
+// The image named by options.Source is not replaced: ErrIsSource. Of other files
+// only those are replaced that Write made and nobody changed since, which an
+// extended attribute tells, unless options.Overwrite is set: ErrExists. A file
+// system without such attributes tells nothing, so nothing is replaced there. A
+// symbolic link at the destination is a file of its own, and not followed.
+// Objects of S3 other than the source are replaced; a bucket keeps versions.
 //
 // Errors are of type *Error; errors.Is tells the kind.
-func (s *Store) Write(ctx context.Context, destination string, data []byte) (Written, error) {
+func (s *Store) Write(ctx context.Context, destination string, data []byte, options WriteOptions) (Written, error) {
 	const op = "write result"
 	if err := ctx.Err(); err != nil {
 		return Written{}, s.failed(op, destination, contextFailure(err))
@@ -172,15 +209,30 @@ func (s *Store) Write(ctx context.Context, destination string, data []byte) (Wri
 	sum := sha256.Sum256(data)
 	location := destination
 	var err error
-	if isObject(destination) {
+	switch {
+	case !isObject(destination):
+		location, err = s.output.write(destination, data, func() fs.FileInfo { return s.identify(options.Source) }, options.Overwrite)
+	case options.Source.Inline == nil && options.Source.Location == destination:
+		err = failure{kind: ErrIsSource}
+	default:
 		err = s.objects.put(ctx, destination, data, sum)
-	} else {
-		location, err = writeFile(s.output, destination, data)
 	}
 	if err != nil {
 		return Written{}, s.failed(op, destination, err)
 	}
 	return Written{Location: location, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data))}, nil
+}
+
+// identify looks at the file that ref refers to; nil where it is none.
+func (s *Store) identify(ref Reference) fs.FileInfo {
+	if ref.Inline != nil || isObject(ref.Location) || checkPath(ref.Location) != nil {
+		return nil
+	}
+	info, err := statFile(s.inputs, ref.Location)
+	if err != nil {
+		return nil // gone: nothing is left to protect
+	}
+	return info
 }
 
 // failed turns what the inner functions return into the exported error.

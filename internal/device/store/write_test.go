@@ -22,7 +22,7 @@ func TestWriteReplacesAFileWholeWithItsModes(t *testing.T) {
 	sum := sha256.Sum256(data)
 	for _, destination := range []string{"m.png", "p1/day.2/m.png", f.output + "/abs/m.png", "./a/../m.png"} {
 		for _, content := range [][]byte{[]byte("a longer one that was there before"), data} {
-			got, err := f.Write(t.Context(), destination, content)
+			got, err := f.Write(t.Context(), destination, content, WriteOptions{})
 			if err != nil {
 				t.Fatalf("%s: %v", destination, err)
 			}
@@ -106,7 +106,7 @@ func TestWriteStaysBelowTheOutputRoot(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.destination, func(t *testing.T) {
-			_, err := f.Write(t.Context(), c.destination, []byte("mask"))
+			_, err := f.Write(t.Context(), c.destination, []byte("mask"), WriteOptions{})
 			checkPrivate(t, err, c.want, "m.png", f.output)
 		})
 	}
@@ -121,7 +121,9 @@ func TestWriteReplacesALinkInsteadOfFollowingIt(t *testing.T) {
 	f := newFixture(t)
 	victim := filepath.Join(f.outside, "secret.png")
 	link(t, victim, filepath.Join(f.output, "m.png"))
-	if _, err := f.Write(t.Context(), "m.png", []byte("mask")); err != nil {
+	_, err := f.Write(t.Context(), "m.png", []byte("mask"), WriteOptions{})
+	checkPrivate(t, err, ErrExists, "m.png")
+	if _, err := f.Write(t.Context(), "m.png", []byte("mask"), WriteOptions{Overwrite: true}); err != nil {
 		t.Fatal(err)
 	}
 	if kept, err := os.ReadFile(victim); err != nil || string(kept) != "secret" {
@@ -138,7 +140,7 @@ func TestAnOutputRootThatVanishedIsMadeAgain(t *testing.T) {
 	if err := os.RemoveAll(f.output); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(t.Context(), "m.png", []byte("mask")); err != nil {
+	if _, err := f.Write(t.Context(), "m.png", []byte("mask"), WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	checkMode(t, f.output, 0o750)

@@ -44,9 +44,7 @@ def write(name, nodes, constants, inputs, output, manifest):
         "sha256": hashlib.sha256(data).hexdigest(),
         **manifest,
     }
-    document["classes"] = [
-        {"value": v, "name": n, "colour": COLOURS[v]} for v, n in enumerate(document["classes"])
-    ]
+    document["classes"] = [{"value": v, "name": n, "colour": COLOURS[v]} for v, n in enumerate(document["classes"])]
     (folder / "manifest.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
@@ -79,8 +77,15 @@ write(
     [constant("zero", 0, np.int64), constant("one", 1, np.int64), constant("axes", [1], np.int64)],
     [tensor("image", UINT8, [1, 1, "h", "w"]), tensor("window", FLOAT, [2])],
     tensor("mask", UINT8, [1, "h", "w"]),
-    {"input": image("uint8", 8), "normalisation": WINDOW, "output": MASK, "classes": ["below", "inside", "above"],
-     "parameters": 0, "provenance": {"madeBy": "make_models.py"}, "licence": "that of this repository"},
+    {
+        "input": image("uint8", 8),
+        "normalisation": WINDOW,
+        "output": MASK,
+        "classes": ["below", "inside", "above"],
+        "parameters": 0,
+        "provenance": {"madeBy": "make_models.py"},
+        "licence": "that of this repository",
+    },
 )
 
 write(
@@ -93,8 +98,12 @@ write(
     [constant("centres", np.array([0, 80, 160, 240]).reshape(1, 4, 1, 1), np.float32)],
     [tensor("image", FLOAT, [1, 1, "h", "w"])],
     tensor("scores", FLOAT, [1, 4, "h", "w"]),
-    {"input": image("float32", 4), "normalisation": {"kind": "none"},
-     "output": {"name": "scores", "type": "float32", "layout": "NCHW"}, "classes": ["background", "a", "b", "c"]},
+    {
+        "input": image("float32", 4),
+        "normalisation": {"kind": "none"},
+        "output": {"name": "scores", "type": "float32", "layout": "NCHW"},
+        "classes": ["background", "a", "b", "c"],
+    },
 )
 
 write(

@@ -18,9 +18,9 @@ def window(pixels, low, high, ignore):
     n = len(kept)
     if n == 0:
         return [0, 255]
-    l = int(kept[math.floor(low * (n - 1))])
-    h = int(kept[math.floor(high * (n - 1))])
-    return [l, max(h, l + 1)]
+    low_value = int(kept[math.floor(low * (n - 1))])
+    high_value = int(kept[math.floor(high * (n - 1))])
+    return [low_value, max(high_value, low_value + 1)]
 
 
 def main():

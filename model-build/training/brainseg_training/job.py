@@ -81,15 +81,15 @@ def _sizes(value: str) -> tuple[int, ...]:
 def parser() -> argparse.ArgumentParser:
     """The hyperparameters. SageMaker passes each as --name value."""
     p = argparse.ArgumentParser(prog="train.py", description="Trains a tissue segmentation network.", allow_abbrev=False)
-    seed = p.add_argument_group("as in the 2018 sample")
-    seed.add_argument("--network", choices=list(artifact.NETWORKS), default="enet")
-    seed.add_argument(
+    classic2018 = p.add_argument_group("as in the 2018 sample")
+    classic2018.add_argument("--network", choices=list(artifact.NETWORKS), default="enet")
+    classic2018.add_argument(
         "--class_weights", type=_class_weights, default=(1.0, 1.0, 1.0, 1.0), help="weights of background, CSF, grey and white matter"
     )
-    seed.add_argument("--learning_rate", type=float, default=2e-3)
-    seed.add_argument("--batch_size", type=int, default=16, help="slices a step on each host")
-    seed.add_argument("--epochs", type=int, default=60, help="one epoch is 2000 slices, each drawn anew")
-    seed.add_argument("--num_classes", type=int, default=4, choices=(4,))
+    classic2018.add_argument("--learning_rate", type=float, default=2e-3)
+    classic2018.add_argument("--batch_size", type=int, default=16, help="slices a step on each host")
+    classic2018.add_argument("--epochs", type=int, default=60, help="one epoch is 2000 slices, each drawn anew")
+    classic2018.add_argument("--num_classes", type=int, default=4, choices=(4,))
     ours = p.add_argument_group("further")
     ours.add_argument("--steps", type=int, default=0, help="steps instead of epochs")
     ours.add_argument("--stop_at", type=int, default=0, help="stop after so many of the steps, for another training to start from there")

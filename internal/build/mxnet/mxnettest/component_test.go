@@ -11,9 +11,10 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/build/graphopt"
-	"github.com/brainseg/brainseg/internal/build/mxnet"
 	"github.com/brainseg/brainseg/internal/build/mxnet/mxnettest"
+	"github.com/brainseg/brainseg/internal/build/mxnet/toonnx"
 	"github.com/brainseg/brainseg/internal/build/onnx"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -21,12 +22,12 @@ type object = map[string]any
 
 // The component's own package runs what conversion and optimisation made, and its
 // masks are MXNet's.
-func TestTheComponentRunsTheSeedsNetworks(t *testing.T) {
+func TestTheComponentRunsTheNetworksOf2018(t *testing.T) {
 	library := filepath.Join("..", "..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
 	for _, network := range mxnettest.Networks(t, "..") {
 		for _, opts := range []graphopt.Options{{}, {KeepPRelu: true}, {Layout: true}} {
 			t.Run(network.Name, func(t *testing.T) {
-				converted, report, err := network.Model.ToONNX(mxnet.Options{})
+				converted, report, err := toonnx.Convert(network.Model, toonnx.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -53,7 +54,7 @@ func TestTheComponentRunsTheSeedsNetworks(t *testing.T) {
 					t.Fatal(err)
 				}
 				dir := t.TempDir()
-				for name, content := range map[string][]byte{"model.onnx": content, segmentation.ManifestName: manifest} {
+				for name, content := range map[string][]byte{"model.onnx": content, model.ManifestName: manifest} {
 					if err := os.WriteFile(filepath.Join(dir, name), content, 0o640); err != nil {
 						t.Fatal(err)
 					}

@@ -34,8 +34,8 @@ def percentile_window(pixels):
         return np.array([0, 255], np.float32)
     first, last = math.floor(low * (n - 1)), math.floor(high * (n - 1))
     ordered = np.partition(kept, (first, last))
-    l, h = int(ordered[first]), int(ordered[last])
-    return np.array([l, max(h, l + 1)], np.float32)
+    low_value, high_value = int(ordered[first]), int(ordered[last])
+    return np.array([low_value, max(high_value, low_value + 1)], np.float32)
 
 
 @app.post("/")

@@ -14,9 +14,10 @@ import pathlib
 import struct
 import tempfile
 
-import compatibility  # noqa: F401  (before mxnet)
 import mxnet as mx
 import numpy as np
+
+import compatibility  # noqa: F401  (before mxnet)
 
 HERE = pathlib.Path(__file__).parent
 TYPES = {"float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6}

@@ -14,10 +14,10 @@ import argparse
 import json
 import pathlib
 
-import networks
 import mxnet as mx
 import numpy as np
 
+import networks
 import phantoms
 import weights
 

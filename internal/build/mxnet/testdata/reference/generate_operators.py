@@ -8,11 +8,10 @@ import os
 import pathlib
 import tempfile
 
+import mxnet as mx
 import numpy as np
 
 import compatibility  # noqa: F401  (before mxnet)
-import mxnet as mx
-
 import operators
 
 HERE = pathlib.Path(__file__).parent
@@ -62,12 +61,8 @@ def main():
             known["label"] = (shapes["data"][0],) + tuple(shapes["data"][2:])
         argument_shapes, _, auxiliary_shapes = symbol.infer_shape(**known)
         inputs = {k: values(random, k, v) for k, v in shapes.items()}
-        arguments = {
-            k: mx.nd.array(values(random, k, v)) for k, v in zip(names, argument_shapes) if k not in shapes and k not in labels
-        }
-        auxiliary = {
-            k: mx.nd.array(values(random, k, v)) for k, v in zip(symbol.list_auxiliary_states(), auxiliary_shapes)
-        }
+        arguments = {k: mx.nd.array(values(random, k, v)) for k, v in zip(names, argument_shapes) if k not in shapes and k not in labels}
+        auxiliary = {k: mx.nd.array(values(random, k, v)) for k, v in zip(symbol.list_auxiliary_states(), auxiliary_shapes)}
         json, params = save(symbol, arguments, auxiliary)
         arrays[f"{name}/symbol"] = np.frombuffer(json, np.uint8)
         arrays[f"{name}/params"] = np.frombuffer(params, np.uint8)

@@ -5,9 +5,10 @@ behind a BlockGrad, grouped with the loss. Widths can be divided, for smaller
 files.
 """
 
-import compatibility  # noqa: F401  (before mxnet)
 import mxnet as mx
 import numpy as np
+
+import compatibility  # noqa: F401  (before mxnet)
 
 sym = mx.sym
 
@@ -75,9 +76,7 @@ class Enet:
 
     def conv(self, x, filters, kernel, name, stride=(1, 1), dilate=(1, 1), activate=True, bias=False):
         pad = tuple((k - 1) * d // 2 if s == 1 or k == 3 else 0 for k, d, s in zip(kernel, dilate, stride))
-        x = sym.Convolution(
-            x, kernel=kernel, stride=stride, dilate=dilate, pad=pad, num_filter=filters, no_bias=not bias, name=name
-        )
+        x = sym.Convolution(x, kernel=kernel, stride=stride, dilate=dilate, pad=pad, num_filter=filters, no_bias=not bias, name=name)
         return self.normalise(x, name, activate)
 
     def normalise(self, x, name, activate=True):

@@ -55,7 +55,9 @@ def convolutions():
         deconv_target_even=deconv(x, kernel=(4, 4), stride=(2, 2), target_shape=(16, 12), num_filter=3, name="c"),
         deconv_target_odd=deconv(x, kernel=(3, 3), stride=(2, 2), target_shape=(15, 12), num_filter=3, name="c"),
         deconv_target_stride1=deconv(x, kernel=(3, 3), target_shape=(8, 6), num_filter=3, name="c"),
-        deconv_target_over_pad=deconv(x, kernel=(3, 3), stride=(2, 2), pad=(0, 0), adj=(1, 1), target_shape=(16, 12), num_filter=2, name="c"),
+        deconv_target_over_pad=deconv(
+            x, kernel=(3, 3), stride=(2, 2), pad=(0, 0), adj=(1, 1), target_shape=(16, 12), num_filter=2, name="c"
+        ),
         deconv_groups=deconv(x, kernel=(3, 3), stride=(2, 2), num_filter=6, num_group=2, name="c"),
         deconv_dilated=deconv(x, kernel=(3, 3), dilate=(2, 2), pad=(1, 1), num_filter=2, name="c"),
     )
@@ -113,10 +115,16 @@ def poolings():
         for include in (True, False):
             yield (
                 f"pool_{convention}_avg_include_{include}",
-                pool(x, kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="avg", pooling_convention=convention, count_include_pad=include),
+                pool(
+                    x, kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="avg", pooling_convention=convention, count_include_pad=include
+                ),
                 {"data": (1, 2, 8, 10)},
             )
-        yield f"pool_{convention}_even", pool(x, kernel=(2, 2), stride=(2, 2), pool_type="max", pooling_convention=convention), {"data": (1, 2, 7, 8)}
+        yield (
+            f"pool_{convention}_even",
+            pool(x, kernel=(2, 2), stride=(2, 2), pool_type="max", pooling_convention=convention),
+            {"data": (1, 2, 7, 8)},
+        )
 
 
 def normalisations():
@@ -222,7 +230,20 @@ def arithmetic():
     yield "batch_dot_transposed", sym.batch_dot(x, y, transpose_a=True, transpose_b=True), {"data": (2, 4, 3), "other": (2, 5, 4)}
     for name in ("elemwise_add", "elemwise_sub", "elemwise_mul", "elemwise_div"):
         yield name, getattr(sym, name)(x, y), two
-    for name in ("add", "sub", "mul", "div", "maximum", "minimum", "equal", "not_equal", "greater", "greater_equal", "lesser", "lesser_equal"):
+    for name in (
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "maximum",
+        "minimum",
+        "equal",
+        "not_equal",
+        "greater",
+        "greater_equal",
+        "lesser",
+        "lesser_equal",
+    ):
         yield f"broadcast_{name}", getattr(sym, f"broadcast_{name}")(x, y), spread
     yield "broadcast_power", sym.broadcast_power(sym.abs(x), y), spread
     yield "operators_of_python", (x + y) * (x - y) / (y + 10), two
@@ -275,7 +296,20 @@ def reductions():
 def reshapes():
     x = data()
     for i, shape in enumerate(
-        [(0, -1), (-1, 4), (0, 0, -1), (6, 1, 20), (-2,), (0, -2), (-3, -2), (0, -3, 0), (-4, 1, 2, -2), (0, -4, -1, 2, -2), (0, 0, 15, 1), (-3, -3)]
+        [
+            (0, -1),
+            (-1, 4),
+            (0, 0, -1),
+            (6, 1, 20),
+            (-2,),
+            (0, -2),
+            (-3, -2),
+            (0, -3, 0),
+            (-4, 1, 2, -2),
+            (0, -4, -1, 2, -2),
+            (0, 0, 15, 1),
+            (-3, -3),
+        ]
     ):
         yield f"reshape_{i}", sym.Reshape(x, shape=shape), {"data": (2, 4, 3, 5)}
     yield from on(
@@ -325,7 +359,8 @@ def slices():
         pad_edge=sym.Pad(x, mode="edge", pad_width=(0, 0, 0, 0, 1, 2, 3, 0)),
         pad_reflect=sym.Pad(x, mode="reflect", pad_width=(0, 0, 0, 0, 1, 2, 3, 0)),
         pad_channels=sym.transpose(
-            sym.Pad(sym.transpose(x, axes=(0, 3, 2, 1)), mode="constant", pad_width=(0, 0, 0, 0, 0, 0, 0, 5), constant_value=0), axes=(0, 3, 2, 1)
+            sym.Pad(sym.transpose(x, axes=(0, 3, 2, 1)), mode="constant", pad_width=(0, 0, 0, 0, 0, 0, 0, 5), constant_value=0),
+            axes=(0, 3, 2, 1),
         ),
     )
     both = {"data": (1, 2, 7, 6), "other": (1, 3, 4, 3)}
@@ -365,6 +400,12 @@ def graphs():
     loss = sym.MakeLoss(sym.sum(scores * sym.transpose(sym.one_hot(label, depth=2), axes=(0, 3, 1, 2))), name="loss")
     yield "group_with_loss", sym.Group([sym.BlockGrad(scores, name="scores"), loss]), {"data": (1, 2, 3, 4)}
     shared = sym.var("shared")
-    twice = sym.Convolution(sym.Convolution(x, weight=shared, kernel=(3, 3), pad=(1, 1), num_filter=2, no_bias=True), weight=shared, kernel=(3, 3), num_filter=2, no_bias=True)
+    twice = sym.Convolution(
+        sym.Convolution(x, weight=shared, kernel=(3, 3), pad=(1, 1), num_filter=2, no_bias=True),
+        weight=shared,
+        kernel=(3, 3),
+        num_filter=2,
+        no_bias=True,
+    )
     yield "shared_weight", twice, {"data": (1, 2, 5, 5)}
     yield "two_heads", sym.Group([x * 2, x + 1]), {"data": (2, 3)}

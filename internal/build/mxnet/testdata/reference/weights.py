@@ -2,10 +2,10 @@
 
 import zlib
 
-import networks  # noqa: F401  (registers the custom operator)
 import mxnet as mx
 import numpy as np
 
+import networks  # noqa: F401  (registers the custom operator)
 import phantoms
 
 # The range of random values by the ending of a parameter's name; that of weights
@@ -71,7 +71,10 @@ def trained_weights(network, divide, steps, rate=3e-3, height=96, width=80, coun
     random = np.random.RandomState(seed)
     symbol = network(height, width, divide)
     executor = symbol.simple_bind(
-        mx.cpu(), data=(count, 1, height, width), label=(count, height, width), grad_req={k: "null" if k in ("data", "label") else "write" for k in symbol.list_arguments()}
+        mx.cpu(),
+        data=(count, 1, height, width),
+        label=(count, height, width),
+        grad_req={k: "null" if k in ("data", "label") else "write" for k in symbol.list_arguments()},
     )
     initialise = mx.init.Xavier(magnitude=2)
     for name, array in executor.arg_dict.items():

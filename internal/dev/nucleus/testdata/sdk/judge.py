@@ -18,7 +18,7 @@ from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 PROFILE = sys.argv[1]
 CLASSIC = PROFILE == "classic"
-WAIT = 10
+WAIT = 60
 
 checks = []
 
@@ -60,8 +60,11 @@ class Events:
         self.queue = queue.Queue()
         self.closed = concurrent.futures.Future()
         self.response, self.operation = subscribe(
-            on_stream_event=self.queue.put, on_stream_error=lambda e: True,
-            on_stream_closed=lambda: self.closed.set_result(None), **arguments)
+            on_stream_event=self.queue.put,
+            on_stream_error=lambda e: True,
+            on_stream_closed=lambda: self.closed.set_result(None),
+            **arguments,
+        )
 
     def next(self):
         return self.queue.get(timeout=WAIT)
@@ -133,7 +136,9 @@ def refuses_topics_that_no_policy_allows(client):
 
 @check
 def refuses_what_the_profile_refuses_in_a_topic(client):
-    publish = lambda topic: client.publish_to_topic(topic=topic, publish_message=binary(b"x"))
+    def publish(topic):
+        return client.publish_to_topic(topic=topic, publish_message=binary(b"x"))
+
     if CLASSIC:
         refused(model.InvalidArgumentsError, lambda: publish("judge/+"))
         publish("judge/" + 300 * "a")
@@ -165,8 +170,13 @@ def carries_a_megabyte_under_classic_and_hangs_up_under_lite(client):
 @check
 def loops_iot_core_back(client):
     events = Events(client.subscribe_to_iot_core, topic_name="judge/cloud/#", qos=model.QOS.AT_LEAST_ONCE)
-    client.publish_to_iot_core(topic_name="judge/cloud/a", qos=model.QOS.AT_LEAST_ONCE, payload=b"\x00\xff",
-                               response_topic="judge/answer", user_properties=[model.UserProperty(key="k", value="v")])
+    client.publish_to_iot_core(
+        topic_name="judge/cloud/a",
+        qos=model.QOS.AT_LEAST_ONCE,
+        payload=b"\x00\xff",
+        response_topic="judge/answer",
+        user_properties=[model.UserProperty(key="k", value="v")],
+    )
     message = events.next().message
     expect(("judge/cloud/a", b"\x00\xff"), (message.topic_name, message.payload))
     expect("judge/answer" if CLASSIC else None, message.response_topic)
@@ -182,7 +192,10 @@ def treats_a_lost_cloud_as_the_profile_does(client):
     acknowledged = Events(client.subscribe_to_topic, topic="judge/acknowledged")
     client.publish_to_iot_core(topic_name="judge/offline", qos="1", payload=b"")
     acknowledged.next()
-    publish = lambda qos, payload: client.publish_to_iot_core(topic_name="judge/cloud/offline", qos=qos, payload=payload)
+
+    def publish(qos, payload):
+        return client.publish_to_iot_core(topic_name="judge/cloud/offline", qos=qos, payload=payload)
+
     if CLASSIC:
         publish("1", b"sent while offline")
         refused(model.ServiceError, lambda: publish("0", b"lost"))
@@ -221,14 +234,24 @@ def updates_configuration_and_tells_subscribers(client):
     expect({"level": "debug", "kept": "yes"}, client.get_configuration(key_path=["live"]).value)
     client.publish_to_iot_core(topic_name="judge/merge", qos="1", payload=b"")
     expect(["live", "deployed"], events.next().configuration_update_event.key_path)
-    old = lambda: client.update_configuration(key_path=["live"], timestamp=datetime.datetime.fromtimestamp(1000, datetime.timezone.utc), value_to_merge={"level": "old"})
+
+    def old():
+        return client.update_configuration(
+            key_path=["live"], timestamp=datetime.datetime.fromtimestamp(1000, datetime.timezone.utc), value_to_merge={"level": "old"}
+        )
+
     if CLASSIC:
         refused(model.FailedUpdateConditionCheckError, old)
     else:
         old()
     expect({"level": "debug"}, client.get_configuration(key_path=["live", "level"]).value)
-    refused(model.InvalidArgumentsError, lambda: client.update_configuration(key_path=["accessControl"], timestamp=now(), value_to_merge={"a": {}}))
-    refused(model.InvalidArgumentsError, lambda: client.update_configuration(key_path=[], timestamp=now(), value_to_merge={"accessControl": {}}))
+    refused(
+        model.InvalidArgumentsError,
+        lambda: client.update_configuration(key_path=["accessControl"], timestamp=now(), value_to_merge={"a": {}}),
+    )
+    refused(
+        model.InvalidArgumentsError, lambda: client.update_configuration(key_path=[], timestamp=now(), value_to_merge={"accessControl": {}})
+    )
     refused(model.ResourceNotFoundError, lambda: client.subscribe_to_configuration_update(key_path=["missing"], on_stream_event=print))
     events.none()
     events.close()

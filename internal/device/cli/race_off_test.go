@@ -1,0 +1,6 @@
+//go:build !race
+
+package cli_test
+
+// raceDetector tells whether the program under test carries it.
+const raceDetector = false

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/scan"
+)
+
+type volumeFlags struct {
+	out      string
+	model    string
+	library  string
+	workers  int
+	describe bool
+	at       []string
+	json     bool
+	options  volume.Options
+}
+
+func volumeCommand() *cobra.Command {
+	var f volumeFlags
+	cmd := &cobra.Command{
+		Use:   "volume (--out DIR SCAN... | --describe SCAN)",
+		Short: "Segment whole scans, NIfTI or DICOM, or say what is read of one",
+		Long: "Segment each SCAN, a NIfTI file or a folder, zip or file of DICOM images, in three planes. DIR gets the labels on the scan's own grid\n" +
+			"(NAME" + labelsSuffix + "), what they mean, the tissues' volumes in ml (NAME" + figuresSuffix + ", and a line of " + tableName + "), and a page to look at\n" +
+			"(NAME" + reportSuffix + "). With --describe, say what was read of SCAN, without running the model. Nothing of the patient is told.\n" +
+			"A scan that cannot be read right is refused with the reason; the exit code is 2 where all were.",
+		Example: "  brainseg volume --out out head.nii.gz\n  brainseg volume --out out series/ other.zip\n  brainseg volume --describe --at=0,0,0 --json series/",
+		Args:    arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case f.describe && f.out != "":
+				return usageError{errors.New("--describe and --out exclude each other")}
+			case f.describe && len(args) > 1:
+				return usageError{errors.New("--describe takes one SCAN")}
+			case f.describe:
+				return f.run(cmd, args[0])
+			case f.out == "":
+				return usageError{errors.New("--out DIR is required, or --describe")}
+			case len(f.at) > 0 || f.json:
+				return usageError{errors.New("--at and --json go with --describe")}
+			}
+			return f.segmentScans(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&f.out, "out", "", "folder for the results")
+	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
+	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
+	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "slices in work at the same time")
+	cmd.Flags().BoolVar(&f.describe, "describe", false, "say what is read, and segment nothing")
+	cmd.Flags().StringArrayVar(&f.at, "at", nil, "also tell the value at X,Y,Z in mm to the right, front and top (can be repeated)")
+	cmd.Flags().BoolVar(&f.json, "json", false, "JSON instead of a table (the default where the output is no terminal)")
+	cmd.Flags().StringVar(&f.options.Assume, "assume", "", "orientation of a scan that records none: RAS")
+	cmd.Flags().StringVar(&f.options.Series, "series", "", "SeriesInstanceUID to read, where there are several")
+	cmd.Flags().IntVar(&f.options.Volume, "volume", 0, "which volume to read, from 1, where there are several")
+	return cmd
+}
+
+func (f *volumeFlags) run(cmd *cobra.Command, path string) error {
+	var places []volume.Vector
+	for _, at := range f.at {
+		p, err := parsePlace(at)
+		if err != nil {
+			return usageError{err}
+		}
+		places = append(places, p)
+	}
+	s, _, err := scan.Read(cmd.Context(), path, f.options)
+	var refusal *volume.Refusal
+	if errors.As(err, &refusal) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "brainseg: refused (%s): %v\n", refusal.Code, refusal)
+		return exitError{ExitUsage}
+	}
+	if err != nil {
+		return fmt.Errorf("read the scan: %w", err)
+	}
+	d := scan.Describe(s, places)
+	if f.json || !isTerminal(cmd.OutOrStdout()) {
+		encoder := json.NewEncoder(cmd.OutOrStdout())
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(d)
+	}
+	return d.Table(cmd.OutOrStdout())
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// parsePlace parses X,Y,Z.
+func parsePlace(s string) (volume.Vector, error) {
+	var p volume.Vector
+	parts := strings.Split(s, ",")
+	if len(parts) != len(p) {
+		return p, fmt.Errorf("--at %q: three numbers X,Y,Z are needed", s)
+	}
+	for i, part := range parts {
+		v, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
+		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+			return p, fmt.Errorf("--at %q: %q is no number", s, part)
+		}
+		p[i] = v
+	}
+	return p, nil
+}

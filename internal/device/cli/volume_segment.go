@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/brainseg/brainseg/internal/device/report"
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/progress"
+	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/nifti"
+	"github.com/brainseg/brainseg/internal/volume/scan"
+	"github.com/brainseg/brainseg/internal/volume/threeplane"
+)
+
+// The ends of the names of a scan's results.
+const (
+	labelsSuffix  = "_dseg.nii.gz"
+	bidsSuffix    = "_dseg.tsv"
+	snapSuffix    = "_dseg.label.txt"
+	reportSuffix  = "_report.html"
+	pictureSuffix = "_report.png"
+	figuresSuffix = "_volumes.json"
+	tableName     = "volumes.csv"
+)
+
+// scanName is what a scan's results are called: the name of its file or folder
+// without the ending.
+func scanName(path string) string {
+	name := filepath.Base(filepath.Clean(path))
+	for _, ending := range []string{".nii.gz", ".nii", ".hdr.gz", ".hdr", ".img.gz", ".img", ".zip", ".dcm"} {
+		if len(name) > len(ending) && strings.EqualFold(name[len(name)-len(ending):], ending) {
+			return name[:len(name)-len(ending)]
+		}
+	}
+	return name
+}
+
+// segmentScans segments scans one after the other. One that is refused or fails
+// does not keep the others from being done.
+func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+	names := make(map[string]string)
+	for _, path := range paths {
+		name := scanName(path)
+		if other, taken := names[name]; taken {
+			return usageError{fmt.Errorf("%s and %s would both be written to %s; use two folders", other, path, filepath.Join(f.out, name+labelsSuffix))}
+		}
+		names[name] = path
+	}
+	// A scan is a few large pieces of memory: collecting garbage often costs little,
+	// and keeps the peak near what is in use.
+	defer debug.SetGCPercent(debug.SetGCPercent(20))
+	network, err := segmentation.Open(f.model, segmentation.Options{Library: f.library})
+	if err != nil {
+		return fmt.Errorf("open the model: %w", err)
+	}
+	defer network.Close()
+	if err := os.MkdirAll(f.out, 0o750); err != nil {
+		return fmt.Errorf("make the folder for results: %w", err)
+	}
+	display := progress.New(stdout, stderr)
+	defer display.Close()
+	refused, failed := 0, 0
+	for i, path := range paths {
+		err := f.segmentScan(ctx, path, network, display)
+		var refusal *volume.Refusal
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return fmt.Errorf("interrupted after %d of %d scans", i, len(paths))
+		case errors.As(err, &refusal):
+			refused++
+			fmt.Fprintf(display.Messages(), "brainseg: %s: refused (%s): %v\n", path, refusal.Code, refusal)
+		default:
+			failed++
+			fmt.Fprintf(display.Messages(), "brainseg: %s: %v\n", path, err)
+		}
+	}
+	switch {
+	case refused == len(paths):
+		return exitError{ExitUsage}
+	case refused+failed > 0:
+		return fmt.Errorf("%d of %d scans were not segmented", refused+failed, len(paths))
+	}
+	return nil
+}
+
+// segmentScan segments one scan and writes all that there is of it. The labels
+// come last: where they are, the rest is.
+func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *segmentation.Model, display *progress.Display) error {
+	start := time.Now()
+	s, header, err := scan.Read(ctx, path, f.options)
+	if err != nil {
+		return err
+	}
+	name := scanName(path)
+	manifest := network.Manifest()
+	bar := display.Begin()
+	result, err := threeplane.Segment(ctx, &s.Volume, network, threeplane.Options{
+		Classes: len(manifest.Classes), Workers: f.workers, Progress: func(done, total int) { bar.Count("segmenting", done, total) },
+	})
+	bar.End()
+	if errors.Is(err, threeplane.ErrEmpty) {
+		return volume.Refuse(volume.CodeNoSignal, err.Error(), "look at the scan in a viewer")
+	}
+	if err != nil {
+		return err
+	}
+	in := report.Input{
+		Scan: &s.Volume, Labels: result.Labels, Classes: reportClasses(manifest),
+		Planes: result.Planes, Slices: result.Slices, Agreement: result.Agreement, Thick: result.Thick,
+		Model:    report.Model{Name: manifest.Name, Version: manifest.Version, SHA256: manifest.SHA256},
+		Warnings: s.Warnings, Seconds: time.Since(start).Seconds(),
+	}
+	r := report.Make(in)
+	for _, file := range []struct {
+		suffix string
+		write  func(io.Writer) error
+	}{
+		{bidsSuffix, func(w io.Writer) error { return report.WriteBIDS(w, in.Classes) }},
+		{snapSuffix, func(w io.Writer) error { return report.WriteITKSnap(w, in.Classes) }},
+		{reportSuffix, func(w io.Writer) error { return r.WritePage(w, name, in) }},
+		{pictureSuffix, func(w io.Writer) error { return report.WritePicture(w, in) }},
+		{figuresSuffix, func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			e.SetEscapeHTML(false)
+			e.SetIndent("", "  ")
+			return e.Encode(r)
+		}},
+		{labelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &result.Labels, header) }},
+	} {
+		if err := writeResult(filepath.Join(f.out, name+file.suffix), file.write); err != nil {
+			return err
+		}
+	}
+	if err := appendRow(filepath.Join(f.out, tableName), r, name); err != nil {
+		return err
+	}
+	return tell(display.Out(), r, relative(filepath.Join(f.out, name)))
+}
+
+// writeResult writes a file whole or not at all.
+func writeResult(path string, write func(io.Writer) error) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o640))
+	if err != nil {
+		return fmt.Errorf("write a result: %w", err)
+	}
+	defer file.Cleanup()
+	if err := write(file); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// appendRow adds a scan's line to the table of all, and the heading where the
+// table is new.
+func appendRow(path string, r report.Report, name string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("add to the table: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("add to the table: %w", err)
+	}
+	rows := [][]string{r.CSVRow(name)}
+	if info.Size() == 0 {
+		rows = append([][]string{r.CSVHeader()}, rows...)
+	}
+	if err := report.WriteCSV(file, rows...); err != nil {
+		return fmt.Errorf("add to %s: %w", path, err)
+	}
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("add to %s: %w", path, err)
+	}
+	return file.Close()
+}
+
+func reportClasses(manifest *model.Manifest) []report.Class {
+	var classes []report.Class
+	for _, c := range manifest.Classes {
+		classes = append(classes, report.Class{Value: c.Value, Name: c.Name, Colour: c.Colour})
+	}
+	return classes
+}
+
+// tell prints what a person wants to know first.
+func tell(w io.Writer, r report.Report, stem string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%15s %9s %8s\n", "tissue", "ml", "share")
+	for _, t := range r.Tissues {
+		fmt.Fprintf(&b, "%15s %9.1f %6.1f %%\n", t.Name, t.Millilitres, 100*t.Fraction)
+	}
+	fmt.Fprintf(&b, "%15s %9.1f\n\n", "brain", r.BrainMillilitres)
+	for _, flag := range r.Quality.Flags {
+		fmt.Fprintf(&b, "look      %s: %s\n", flag.Name, flag.Text)
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "note      %s\n", warning)
+	}
+	fmt.Fprintf(&b, "labels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
+		stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,37 @@
+package config
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDiffNamesEveryGroupThatChanged(t *testing.T) {
+	if c := Diff(Default(), Default()); c.Any() || c.Groups() != nil {
+		t.Errorf("two equal configurations differ in %v", c.Groups())
+	}
+	tests := map[string]string{
+		`{"topics":{"request":"a"}}`:            "Topics",
+		`{"model":{"path":"a"}}`:                "Model",
+		`{"images":{"roots":["a","b"]}}`:        "Images",
+		`{"output":{"root":"a"}}`:               "Output",
+		`{"s3":{"buckets":["a"]}}`:              "S3",
+		`{"service":{"workers":2}}`:             "Service",
+		`{"http":{"address":"localhost:5000"}}`: "HTTP",
+		`{"ipc":{"maxFrameBytes":5000}}`:        "IPC",
+		`{"log":{"level":"debug"}}`:             "Log",
+	}
+	if groups := reflect.TypeFor[Config]().NumField(); len(tests) != groups {
+		t.Errorf("%d of %d groups are tested", len(tests), groups)
+	}
+	for document, want := range tests {
+		next, _, err := Parse([]byte(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{want}, Diff(Default(), next).Groups()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", document, diff)
+		}
+	}
+}

@@ -1,0 +1,342 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/store"
+)
+
+// intake takes jobs from the queue, has their images fetched, and hands them to
+// the workers. Fetching has places of its own: an image that does not come keeps
+// one of those, never a worker.
+//
+// Jobs reach the workers in the order in which they were taken, as long as their
+// files come at once (within fileGrace); what takes longer is overtaken, and the
+// order is no longer kept until it has come.
+type intake struct {
+	e *Engine
+
+	mu       sync.Mutex
+	changed  *sync.Cond        // on mu: workers and the taker wait for it
+	taken    []*Job            // not yet with a worker, in order; guarded by mu
+	working  map[*Job]struct{} // with a worker; guarded by mu
+	fetching [2]int            // places in use, by kind of source; guarded by mu
+	lost     [2]int            // reads that were given up and have not come back; guarded by mu
+	aborted  bool              // nothing is fetched any more; guarded by mu
+	ended    bool              // nothing more comes from the queue; guarded by mu
+	workers  int               // that run; guarded by mu
+	wanted   int               // workers; guarded by mu
+}
+
+// Bounds of the fetching.
+const (
+	maxTaken    = 32              // jobs, fetched or not, that no worker has
+	maxFetching = 8               // reads at the same time, of each kind of source
+	maxLost     = 32              // reads given up that may hang in the system, of each kind
+	fileGrace   = 1 * time.Second // for which a file keeps its place in the order
+)
+
+// state is what the intake notes of a job; guarded by intake.mu until a worker
+// has it.
+type state struct {
+	done     func(Outcome)
+	answered bool          // guarded by intake.mu
+	received chan struct{} // closed when the status has told of the job
+	setup    *setup
+	phase    phase
+	source   source
+	fresh    bool // may keep its place in the order
+	began    time.Time
+	timer    *time.Timer // of the fetch
+	data     []byte      // the encoded image
+	err      error       // instead of it
+	fetch    time.Duration
+}
+
+type phase uint8
+
+const (
+	parked  phase = iota // waits for a place among the fetches
+	reading              // has one
+	fetched              // data or err is there
+)
+
+type source uint8
+
+const (
+	fromFile source = iota
+	fromObject
+	fromRequest
+)
+
+func newIntake(e *Engine) *intake {
+	in := &intake{e: e, working: make(map[*Job]struct{})}
+	in.changed = sync.NewCond(&in.mu)
+	return in
+}
+
+// run takes jobs until the queue has no more.
+func (in *intake) run() {
+	calledOff := make(chan struct{})
+	stop := context.AfterFunc(in.e.ctx, func() { defer close(calledOff); in.abort() })
+	defer func() {
+		if !stop() {
+			<-calledOff
+		}
+		in.mu.Lock()
+		in.ended = true
+		in.mu.Unlock()
+		in.changed.Broadcast()
+	}()
+	for {
+		in.mu.Lock()
+		for !in.room() {
+			in.changed.Wait()
+		}
+		in.mu.Unlock()
+		j, err := in.e.queue.Next(in.e.ctx)
+		if err != nil {
+			return
+		}
+		in.take(j)
+	}
+}
+
+// room reports whether another job should be taken: as many as there are workers
+// are fetched ahead, those aside that have to be waited for.
+func (in *intake) room() bool {
+	if in.aborted {
+		return true
+	}
+	ahead := 0
+	for _, j := range in.taken {
+		if j.fresh || j.phase == fetched {
+			ahead++
+		}
+	}
+	return ahead < in.wanted && len(in.taken) < maxTaken
+}
+
+func (in *intake) take(j *Job) {
+	j.setup = in.e.acquire()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.taken = append(in.taken, j)
+	image := &j.Request.Image
+	switch {
+	case image.Inline != nil:
+		j.source, j.phase, j.data = fromRequest, fetched, image.Inline
+		in.changed.Broadcast()
+		return
+	case image.S3 != "":
+		j.source = fromObject
+		limit := 2 * j.setup.cfg.S3.Timeout // the store's own limit, after some waiting for a place
+		j.timer = time.AfterFunc(limit, func() { in.giveUp(j) })
+	default:
+		j.source, j.fresh = fromFile, !in.lagging()
+		grace := in.e.deps.ReadTimeout
+		if j.fresh {
+			grace = min(fileGrace, grace)
+		}
+		j.timer = time.AfterFunc(grace, func() { in.lag(j) })
+	}
+	if in.aborted {
+		in.settle(j, nil, errStopping(nil), false)
+		return
+	}
+	in.launch()
+}
+
+// lagging reports whether a file system keeps somebody waiting: one grace a time
+// is enough. mu is held.
+func (in *intake) lagging() bool {
+	for _, j := range in.taken {
+		if j.source == fromFile && j.phase == reading && !j.fresh {
+			return true
+		}
+	}
+	return in.lost[fromFile] > 0
+}
+
+// launch starts the fetches for which there is a place. mu is held.
+func (in *intake) launch() {
+	for _, j := range in.taken {
+		switch {
+		case j.phase != parked:
+		case in.lost[j.source] >= maxLost:
+			in.settle(j, nil, errGivenUp, false)
+		case in.fetching[j.source] < maxFetching:
+			in.fetching[j.source]++
+			j.phase, j.began = reading, time.Now()
+			j.setup.refs.Add(1)
+			go in.fetch(j, j.setup)
+		}
+	}
+}
+
+// errGivenUp is the answer to a request whose image does not come.
+var errGivenUp = request.NewError(request.CodeStorageUnavailable, "read image: the storage does not answer", nil)
+
+// lag has a job lose its place in the order, and later the read given up.
+func (in *intake) lag(j *Job) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if j.phase == fetched {
+		return
+	}
+	if rest := in.e.deps.ReadTimeout - fileGrace; j.fresh && rest > 0 {
+		j.fresh = false
+		j.timer.Reset(rest)
+		in.changed.Broadcast()
+		return
+	}
+	in.settle(j, nil, errGivenUp, false)
+}
+
+func (in *intake) giveUp(j *Job) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.settle(j, nil, errGivenUp, false)
+}
+
+// abort settles whatever is not fetched.
+func (in *intake) abort() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.aborted = true
+	for _, j := range in.taken {
+		in.settle(j, nil, errStopping(nil), false)
+	}
+	in.changed.Broadcast()
+}
+
+// settle ends the fetch of a job that is not fetched yet, and reports whether it
+// did. back tells that the read has come back. mu is held.
+func (in *intake) settle(j *Job, data []byte, err error, back bool) bool {
+	if j.phase == fetched {
+		return false
+	}
+	if j.phase == reading {
+		in.fetching[j.source]--
+		j.fetch = time.Since(j.began)
+		if !back {
+			in.lost[j.source]++
+		}
+	}
+	j.timer.Stop()
+	j.phase, j.data, j.err = fetched, data, err
+	in.changed.Broadcast()
+	return true
+}
+
+// next waits for a job that can be worked on. It returns nil to a worker that is
+// no longer wanted.
+func (in *intake) next() *Job {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for {
+		if in.workers > in.wanted || in.ended && len(in.taken) == 0 {
+			in.workers--
+			return nil
+		}
+		if i := in.candidate(); i >= 0 {
+			j := in.taken[i]
+			in.taken = append(in.taken[:i], in.taken[i+1:]...)
+			in.working[j] = struct{}{}
+			in.changed.Broadcast()
+			return j
+		}
+		in.changed.Wait()
+	}
+}
+
+// candidate is the first job that is fetched, unless one before it may keep its
+// place; -1 for none.
+func (in *intake) candidate() int {
+	for i, j := range in.taken {
+		switch {
+		case j.phase == fetched:
+			return i
+		case j.fresh:
+			return -1
+		}
+	}
+	return -1
+}
+
+// employ sets how many workers are wanted and returns how many must be started.
+func (in *intake) employ(n int) (more int) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.wanted = n
+	more = max(0, n-in.workers)
+	in.workers += more
+	in.changed.Broadcast()
+	return more
+}
+
+// answer reports whether a job still is to be answered, once.
+func (in *intake) answer(j *Job) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.working, j)
+	first := !j.answered
+	j.answered = true
+	return first
+}
+
+// Stuck counts the reads that were given up and have not come back.
+func (e *Engine) Stuck() int {
+	e.intake.mu.Lock()
+	defer e.intake.mu.Unlock()
+	return e.intake.lost[fromFile] + e.intake.lost[fromObject]
+}
+
+// inWork lists the jobs that workers have.
+func (in *intake) inWork() (list []*Job) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for j := range in.working {
+		list = append(list, j)
+	}
+	return list
+}
+
+// fetch reads the image of a job. It may outlive the job, for a read from a file
+// system that does not answer comes back when that does; nobody waits for it.
+func (in *intake) fetch(j *Job, s *setup) {
+	defer s.release()
+	ref := reference(j.Request)
+	data, err := in.read(s, ref)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.settle(j, data, err, true) {
+		in.lost[j.source]--
+		if !in.aborted {
+			in.e.deps.Logger.Info("a read that was given up has come back", zap.Uint64("request", j.Number))
+		}
+	}
+	in.launch()
+}
+
+// read turns a panic of the storage into an error.
+func (in *intake) read(s *setup, ref store.Reference) (data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+			in.e.deps.Logger.Error("a read failed by a fault of the component", zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	data, err = s.store.it.Read(in.e.ctx, ref)
+	if err != nil {
+		return nil, readError(err)
+	}
+	return data, nil
+}

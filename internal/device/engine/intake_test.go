@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/store"
+)
+
+// dead is a store of which some images never come: those of a mount that hangs,
+// and those of a bucket that does not answer.
+type dead struct {
+	Store
+	hangs chan struct{} // closed when the mount comes back
+}
+
+func (s dead) Read(ctx context.Context, ref store.Reference) ([]byte, error) {
+	switch {
+	case strings.HasPrefix(ref.Location, "hung/"):
+		<-s.hangs // a read from a mount heeds no context
+	case strings.HasPrefix(ref.Location, "s3://dead/"):
+		<-ctx.Done()
+		return nil, &store.Error{Op: "read image", Kind: store.ErrCancelled}
+	}
+	return s.Store.Read(ctx, ref)
+}
+
+// withDead puts a dead store before the real one.
+func withDead(t *testing.T, readTimeout time.Duration) func(*config.Config, *Deps) {
+	hangs := make(chan struct{})
+	t.Cleanup(func() { close(hangs) })
+	return func(_ *config.Config, d *Deps) {
+		d.ReadTimeout = readTimeout
+		d.OpenStore = func(cfg config.Config) (Store, error) {
+			s, err := openStore(cfg)
+			return dead{s, hangs}, err
+		}
+	}
+}
+
+// callOff closes the engine without waiting for what does not come.
+func (b *bench) callOff() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	b.Close(ctx)
+}
+
+func path(name string) request.Request {
+	return request.Request{ID: "a", Image: request.Image{Path: name}}
+}
+
+func TestAnImageThatDoesNotComeTakesNoWorkersPlace(t *testing.T) {
+	b := start(t, withDead(t, time.Hour))
+	defer b.callOff()
+	write(t, b.in, "slice.png", ramp(t, 12, 5))
+	ignore := func(Outcome) {}
+	for i := range 10 {
+		b.Submit(t.Context(), anybody, request.Request{ID: "s3", Image: request.Image{S3: "s3://dead/" + strconv.Itoa(i)}}, ignore)
+	}
+	for i := range maxFetching - 1 {
+		b.Submit(t.Context(), anybody, path("hung/"+strconv.Itoa(i)), ignore)
+	}
+	for range 3 { // by the one worker
+		if r := b.ask(t, path("slice.png")); r.Error != nil {
+			t.Fatalf("error %+v", r.Error)
+		}
+	}
+}
+
+func TestAReadThatDoesNotComeBackIsGivenUpAndTheEndDoesNotWaitForIt(t *testing.T) {
+	b := start(t, withDead(t, 20*time.Millisecond))
+	write(t, b.in, "slice.png", ramp(t, 12, 5))
+	const n = 3 * maxFetching // so they are given up, or later ones would have no place
+	for i := range n {
+		if r := b.ask(t, path("hung/"+strconv.Itoa(i))); r.Error == nil || r.Error.Code != request.CodeStorageUnavailable {
+			t.Fatalf("result %+v", r)
+		}
+	}
+	if r := b.ask(t, path("slice.png")); r.Error != nil {
+		t.Errorf("a file that is there: %+v", r.Error)
+	}
+	if lost := b.Stuck(); lost != n {
+		t.Errorf("%d reads are counted, want %d", lost, n)
+	}
+	answers := make(chan request.Result, 1)
+	b.Submit(t.Context(), anybody, path("hung/last"), func(o Outcome) { answers <- o.Result })
+	b.callOff()
+	if r := <-answers; r.Error == nil {
+		t.Errorf("result %+v", r)
+	}
+}
+
+func TestAMountThatStaysDeadIsNotReadFromWithoutEnd(t *testing.T) {
+	b := start(t, withDead(t, time.Millisecond))
+	for i := range maxLost + 10 {
+		if r := b.ask(t, path("hung/"+strconv.Itoa(i))); r.Error == nil || r.Error.Code != request.CodeStorageUnavailable {
+			t.Fatalf("result %+v", r)
+		}
+	}
+	if lost := b.Stuck(); lost != maxLost {
+		t.Errorf("%d reads hang, want %d", lost, maxLost)
+	}
+}
+
+func TestRequestsOfOneRequesterAreAnsweredInOrder(t *testing.T) {
+	b := start(t, func(c *config.Config, _ *Deps) { c.Service.Queue = 1000 })
+	write(t, b.in, "slice.png", ramp(t, 12, 5))
+	inline := request.Image{Inline: ramp(t, 12, 5)}
+	answers := make(chan string, 100)
+	for i := range 100 {
+		image := request.Image{Path: "slice.png"}
+		if i%3 == 0 {
+			image = inline
+		}
+		b.Submit(t.Context(), anybody, request.Request{ID: strconv.Itoa(i), Image: image, Output: request.Output{Discard: true}}, func(o Outcome) { answers <- o.Result.ID })
+	}
+	for i := range 100 {
+		if id := <-answers; id != strconv.Itoa(i) {
+			t.Fatalf("answer %d is of request %s", i, id)
+		}
+	}
+}
+
+func TestRequestersTakeTurns(t *testing.T) {
+	hold, started := make(chan struct{}), make(chan struct{})
+	b := start(t)
+	image := request.Image{Inline: ramp(t, 4, 4)}
+	var order []string
+	answers := make(chan string, 100)
+	submit := func(from Requester, done func(Outcome)) {
+		b.Submit(t.Context(), from, request.Request{ID: from.Way + from.Client, Image: image, Output: request.Output{Discard: true}}, done)
+	}
+	note := func(o Outcome) { answers <- o.Result.ID }
+	submit(Requester{Way: "first"}, func(Outcome) { close(started); <-hold })
+	<-started
+	for range 20 {
+		submit(Requester{Way: WayHTTP, Client: "1"}, note)
+	}
+	for range 3 {
+		submit(Requester{Way: WayHTTP, Client: "2"}, note)
+		submit(Requester{Way: WayIPC}, note)
+	}
+	close(hold)
+	for range 26 {
+		order = append(order, <-answers)
+	}
+	// Two may have been taken before the others came.
+	for _, id := range []string{"ipc", "http2"} {
+		last := 0
+		for i, o := range order {
+			if o == id {
+				last = i
+			}
+		}
+		if count := len(order) - len(slices.DeleteFunc(slices.Clone(order), func(o string) bool { return o == id })); count != 3 || last > 12 {
+			t.Errorf("%s had %d turns, the last at %d: %v", id, count, last, order)
+		}
+	}
+}
+
+func TestAFullWayLeavesTheOthersTheirPlaces(t *testing.T) {
+	b := start(t, withDead(t, time.Hour), func(c *config.Config, _ *Deps) { c.Service.Queue = 5 })
+	defer b.callOff()
+	busy := make(chan request.Code, 100)
+	for i := range maxTaken + 20 {
+		b.Submit(t.Context(), Requester{Way: WayHTTP}, path(fmt.Sprintf("hung/%d", i)), func(o Outcome) {
+			if o.Result.Error != nil {
+				busy <- o.Result.Error.Code
+			}
+		})
+	}
+	if code := <-busy; code != request.CodeBusy {
+		t.Errorf("got %s", code)
+	}
+	if r := b.ask(t, request.Request{ID: "a", Image: request.Image{Inline: ramp(t, 4, 4)}}); r.Error != nil {
+		t.Errorf("another way in: %+v", r.Error)
+	}
+}

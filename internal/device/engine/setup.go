@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/selftest"
+	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/outputs"
+	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/segmentation"
+)
+
+// setup is one configuration and what was opened for it. It does not change.
+// Every request holds the one that it began with.
+type setup struct {
+	cfg      config.Config
+	model    *opened[Model]
+	store    *opened[Store]
+	limits   imaging.Limits
+	identity request.Model
+	palette  imaging.Palette
+
+	refs atomic.Int32 // the engine, and every request in work
+}
+
+// opened is a model or a store that several setups may share.
+type opened[T interface{ Close() error }] struct {
+	it   T
+	refs atomic.Int32 // setups
+}
+
+func open[T interface{ Close() error }](it T) *opened[T] { return &opened[T]{it: it} }
+
+func (o *opened[T]) share() *opened[T] {
+	o.refs.Add(1)
+	return o
+}
+
+func (o *opened[T]) release() {
+	if o.refs.Add(-1) == 0 {
+		_ = o.it.Close() // there is nobody left to tell
+	}
+}
+
+// newSetup opens what cfg needs and before, which may be nil, does not have.
+func newSetup(ctx context.Context, cfg config.Config, before *setup, deps Deps) (*setup, error) {
+	s := &setup{cfg: cfg, limits: imaging.Limits{MaxBytes: cfg.Images.MaxBytes, MaxPixels: cfg.Images.MaxPixels}}
+	s.refs.Store(1)
+	if before != nil && sameModel(before.cfg, cfg) {
+		s.model = before.model
+	} else {
+		m, err := deps.OpenModel(ctx, cfg, deps.Logger)
+		if err != nil {
+			return nil, &PartError{Part: PartModel, Summary: modelSummary(err), Err: err}
+		}
+		s.model = open(m)
+	}
+	s.model.share()
+	if before != nil && sameStore(before.cfg, cfg) {
+		s.store = before.store
+	} else {
+		images, err := deps.OpenStore(cfg)
+		if err != nil {
+			s.model.release()
+			return nil, &PartError{Part: PartStore, Summary: "a folder for images or masks cannot be used", Err: err}
+		}
+		s.store = open(images)
+	}
+	s.store.share()
+	m := s.model.it.Manifest()
+	s.identity = request.Model{Name: m.Name, Version: m.Version, SHA256: m.SHA256}
+	s.palette = palette(m)
+	return s, nil
+}
+
+func (s *setup) release() {
+	if s.refs.Add(-1) == 0 {
+		s.model.release()
+		s.store.release()
+	}
+}
+
+func sameModel(a, b config.Config) bool {
+	return a.Model == b.Model && a.Service.Threads == b.Service.Threads && a.Images.MaxPixels == b.Images.MaxPixels
+}
+
+func sameStore(a, b config.Config) bool {
+	a.Images.MaxPixels = b.Images.MaxPixels // is nothing to the store
+	c := config.Diff(a, b)
+	return !c.Images && !c.Output && !c.S3
+}
+
+// openModel opens the model and lets it pass its self-test.
+func openModel(ctx context.Context, cfg config.Config, logger *zap.Logger) (Model, error) {
+	m, err := segmentation.Open(cfg.Model.Path, segmentation.Options{
+		Library: cfg.Model.Library, Threads: cfg.Service.Threads, MaxPixels: cfg.Images.MaxPixels,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the model: %w", err)
+	}
+	if err := selftest.Run(ctx, m, cfg.Model.Path, logger); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// openStore opens the folders. Input folders below the component's own working
+// directory, such as the default one, are made where they are missing; others
+// belong to somebody else.
+func openStore(cfg config.Config) (Store, error) {
+	for _, root := range cfg.Images.Roots {
+		if filepath.IsLocal(root) {
+			if err := os.MkdirAll(root, 0o750); err != nil {
+				return nil, fmt.Errorf("make the image folder: %w", err)
+			}
+		}
+	}
+	images, err := store.New(store.Options{
+		InputRoots: cfg.Images.Roots, OutputRoot: cfg.Output.Root, MaxBytes: cfg.Images.MaxBytes,
+		Retention: outputs.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes},
+		S3: store.S3Options{
+			AllowedBuckets: cfg.S3.Buckets, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
+			PathStyle: cfg.S3.PathStyle, Timeout: cfg.S3.Timeout,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the image folders: %w", err)
+	}
+	return images, nil
+}
+
+// The parts that a PartError may name, beside those of the parts attached.
+const (
+	PartModel = "model"
+	PartStore = "store"
+)
+
+// PartError says which part of a configuration cannot be used.
+type PartError struct {
+	// Part is PartModel, PartStore, or what an attached Part calls itself.
+	Part string
+	// Summary says it in one sentence without paths, for those who watch from afar.
+	Summary string
+	// Err is the whole story, for the log on the device.
+	Err error
+}
+
+func (e *PartError) Error() string { return e.Err.Error() }
+
+func (e *PartError) Unwrap() error { return e.Err }
+
+func modelSummary(err error) string {
+	for _, sentinel := range []error{model.ErrManifest, model.ErrChecksum, segmentation.ErrRuntime, model.ErrNetwork, selftest.ErrFailed} {
+		if errors.Is(err, sentinel) {
+			return sentinel.Error()
+		}
+	}
+	return "the model cannot be used"
+}

@@ -1,0 +1,116 @@
+package greengrass
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+// requests is the subscription to the request topic, as a part of the engine:
+// the next topic is subscribed to before the last one is left.
+type requests struct {
+	component *component
+
+	mu     sync.Mutex
+	topics config.Topics       // guarded by mu
+	taking *ggipc.Subscription // guarded by mu; nil before the first
+}
+
+// Requests that wait to be looked at, in number and in bytes.
+const (
+	waitingRequests = 16_384
+	waitingBytes    = 4 << 20
+)
+
+// PartTopics is what the topics are called in an *engine.PartError.
+const PartTopics = "topics"
+
+func (r *requests) subscription() *ggipc.Subscription {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.taking
+}
+
+// Prepare subscribes to the request topic of next, where that is another one.
+func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Change, error) {
+	if ggipc.MaxMessage(next.IPC.MaxFrame, next.Topics.Result) < request.MinResult {
+		err := fmt.Errorf("ipc.maxFrameBytes is %d: with so long a name of topics.result no result would fit into a frame; raise it, or shorten the name", next.IPC.MaxFrame)
+		return engine.Change{}, &engine.PartError{Part: PartTopics, Summary: "frames are too small for results", Err: err}
+	}
+	r.mu.Lock()
+	old, replacement := r.taking, r.taking
+	same := r.topics.Request == next.Topics.Request
+	r.mu.Unlock()
+	queueBytes := max(waitingBytes, 2*int64(next.IPC.MaxFrame)) // an image in a request may fill a frame
+	if old == nil || !same {
+		var err error
+		replacement, err = r.component.client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: next.Topics.Request}, r.take)
+		if err != nil {
+			err = fmt.Errorf("subscribe to requests on topic %s: %w (see accessControl in the component's recipe)", next.Topics.Request, err)
+			return engine.Change{}, &engine.PartError{Part: PartTopics, Summary: "the request topic cannot be subscribed to", Err: err}
+		}
+	}
+	return engine.Change{
+		Commit: func() {
+			r.component.client.SetMaxFrame(next.IPC.MaxFrame)
+			r.component.out.configure(next)
+			replacement.SetQueueBytes(queueBytes)
+			r.mu.Lock()
+			r.topics, r.taking = next.Topics, replacement
+			r.mu.Unlock()
+			if old != nil && old != replacement {
+				old.Close()
+			}
+		},
+		Abort: func() {
+			if replacement != old {
+				replacement.Close()
+			}
+		},
+	}, nil
+}
+
+// take hands a request to the engine.
+func (r *requests) take(ctx context.Context, m ggipc.TopicMessage) {
+	c := r.component
+	c.engine.SubmitDocument(ctx, engine.Requester{Way: engine.WayIPC}, m.Bytes(), func(o engine.Outcome) { c.out.result(o.Result) })
+}
+
+// updateRecheck is how long a deployment waits before it asks again whether the
+// component may be updated while it works.
+const updateRecheck = 15 * time.Second
+
+// watchUpdates answers announced updates: go ahead, or later while requests are
+// in work. Nucleus lite announces none.
+func (c *component) watchUpdates(ctx context.Context) error {
+	_, err := c.client.SubscribeToComponentUpdates(ctx, func(ctx context.Context, u ggipc.ComponentUpdate) {
+		if !u.Pre {
+			return
+		}
+		answer := ggipc.DeferComponentUpdateRequest{DeploymentID: u.DeploymentID}
+		if c.engine.Busy() {
+			answer.Message, answer.RecheckAfter = "requests are in work", updateRecheck
+		}
+		if err := c.client.DeferComponentUpdate(ctx, answer); err != nil {
+			c.opts.Logger.Warn("answer to an announced update failed", zap.Error(err))
+		}
+	})
+	if ggipc.Unsupported(err) {
+		return nil
+	}
+	var refusal *ggipc.Error
+	if errors.As(err, &refusal) {
+		c.opts.Logger.Warn("updates are not announced to this component", zap.Error(err))
+		return nil
+	}
+	return err
+}

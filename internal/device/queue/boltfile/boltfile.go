@@ -1,0 +1,194 @@
+// Package boltfile is a bbolt database that may be damaged and a disk that may
+// fail. bbolt maps its file into memory and trusts it; here a file is read and
+// checked before bbolt gets it, what is damaged is set aside and kept, and a fault
+// of the disk is an error, never the end of the process.
+//
+// It knows nothing of what a database holds. Every value must be sealed. Package
+// queue calls it.
+package boltfile
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// File is a database in a file. One goroutine at a time opens, updates and closes
+// it; any number of others view it. Beside it stand the files that are made and
+// set aside, under its name with .new and .damaged-1 and so on.
+type File struct {
+	// Path is that of the file. Required.
+	Path string
+	// Initial puts into a new file what every file has. It runs twice. Required.
+	Initial func(*bolt.Tx) error
+	// Damaged is told of a damaged file and the name under which it is kept.
+	// Required.
+	Damaged func(setAside string, cause error)
+	// Commit stands for (*bolt.Tx).Commit in tests of a disk that fails.
+	Commit func(*bolt.Tx) error
+
+	fault   atomic.Bool  // met in db, which is not usable any more
+	touched atomic.Int64 // transactions since the mapping was released
+
+	mu sync.RWMutex
+	db *bolt.DB // guarded by mu; nil while the file cannot be used
+}
+
+func (f *File) folder() string { return filepath.Dir(f.Path) }
+
+func (f *File) temporary() string { return f.Path + ".new" }
+
+// Open opens the file, again if it is open, and makes it where there is none, or
+// where it is damaged and was set aside: then fresh is set. Before that, load is
+// called with the file to check it, by Check, and to take from it what it likes;
+// an error that wraps ErrDamaged says that it cannot be used. With copied the file
+// is written anew and synced, so that what load has seen is on the disk even if a
+// sync has failed before.
+func (f *File) Open(copied bool, load func(file io.ReaderAt, size int64) error) (fresh bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_ = f.release() // what it has not written is lost in any case
+	if err := os.Remove(f.temporary()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	err = f.verify(load)
+	if err == nil && copied {
+		err = f.copy()
+	}
+	var db *bolt.DB
+	if err == nil {
+		db, err = openBolt(f.Path)
+	}
+	if unusable(err, copied) {
+		if err = f.setAside(err); err == nil {
+			err = fs.ErrNotExist
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		fresh = true
+		if err = f.create(); err == nil {
+			db, err = openBolt(f.Path)
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	f.db = db
+	f.releaseMapping()
+	return fresh, nil
+}
+
+// verify syncs the file, so that what a killed process has left is on the disk
+// before it is confirmed again, and has it read.
+func (f *File) verify(load func(io.ReaderAt, int64) error) error {
+	info, err := os.Lstat(f.Path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return Damaged("it is not a regular file")
+	}
+	file, err := os.OpenFile(f.Path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := SyncFolder(f.folder()); err != nil {
+		return err
+	}
+	return load(file, info.Size())
+}
+
+// create makes an empty file beside its place and moves it there, so that a power
+// cut leaves none that looks damaged.
+func (f *File) create() error {
+	db, err := openBolt(f.temporary())
+	if err != nil {
+		return err
+	}
+	// Twice, so that neither meta page names the free list of bbolt's beginning.
+	for range 2 {
+		if err == nil {
+			err = db.Update(f.Initial)
+		}
+	}
+	if closeErr := db.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = f.moveIn()
+	}
+	return err
+}
+
+func (f *File) moveIn() error {
+	if err := os.Rename(f.temporary(), f.Path); err != nil {
+		return err
+	}
+	return SyncFolder(f.folder())
+}
+
+// copy writes the file anew.
+func (f *File) copy() error {
+	from, err := os.Open(f.Path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(f.temporary(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	if err == nil {
+		err = to.Sync()
+	}
+	if closeErr := to.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = f.moveIn()
+	}
+	if err != nil {
+		os.Remove(f.temporary())
+	}
+	return err
+}
+
+// Close closes the file.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.release()
+}
+
+// release is Close with mu held. A fault may have left bbolt's locks taken for
+// good, so then the file is not closed but left behind: opening it again makes a
+// copy, which has locks of its own.
+func (f *File) release() error {
+	db := f.db
+	f.db = nil
+	if db == nil || f.fault.Swap(false) {
+		return nil
+	}
+	return db.Close()
+}
+
+// SyncFolder syncs the names in a folder.
+func SyncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}

@@ -1,0 +1,34 @@
+package boltfile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// unusable tells whether a new file must take the place of one that met err. What
+// another process holds, or may not be read, is not damaged. A disk that does not
+// read keeps nobody from starting, but later it may read again.
+func unusable(err error, again bool) bool {
+	return errors.Is(err, ErrDamaged) || errors.Is(err, errFault) || !again && errors.Is(err, unix.EIO)
+}
+
+// setAside gives the file a name of its own, which is never used again.
+func (f *File) setAside(cause error) error {
+	for i := 1; ; i++ {
+		path := fmt.Sprintf("%s.damaged-%d", f.Path, i)
+		if _, err := os.Lstat(path); err == nil {
+			continue
+		}
+		if err := os.Rename(f.Path, path); err != nil {
+			return err
+		}
+		if err := SyncFolder(f.folder()); err != nil {
+			return err
+		}
+		f.Damaged(path, cause)
+		return nil
+	}
+}

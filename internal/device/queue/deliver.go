@@ -1,0 +1,194 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+)
+
+// Delivery is an answer on its way to a destination.
+type Delivery struct {
+	// Number is the answer's, in the order of Finish.
+	Number uint64
+	// Request is the request's number, and ID its id.
+	Request uint64
+	ID      string
+	// Answer is what Finish got, byte for byte.
+	Answer []byte
+	// Attempt grows with every time that the answer is handed out. 1 is certainly
+	// the first time; above it the answer may have arrived before.
+	Attempt int
+}
+
+// deliveryBytes bounds the answers that Deliveries hands out at once, the first
+// aside.
+const deliveryBytes = 1 << 20
+
+// Deliveries waits for answers that have not been delivered to a destination, and
+// returns the oldest of them, in the order of Finish, at most limit. They are
+// handed out again, with the next attempt, until Delivered; so one goroutine for
+// each destination should send what it gets in turn and note what arrived.
+func (q *Queue) Deliveries(ctx context.Context, destination string, limit int) ([]Delivery, error) {
+	for {
+		q.mu.Lock()
+		closed, ready, changed := q.closed, q.pending[destination] > 0 && !q.faulty, q.changed
+		q.mu.Unlock()
+		switch {
+		case closed:
+			return nil, fmt.Errorf("take deliveries: %w", ErrClosed)
+		case ready:
+			list, err := q.readDeliveries(destination, limit)
+			if err != nil {
+				_ = q.distrust(err) // the file is looked at, and what it still has comes then
+				continue
+			}
+			if len(list) > 0 {
+				return list, q.countAttempts(ctx, destination, list)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("take deliveries: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// readDeliveries leaves in Attempt that of a first time in this process.
+func (q *Queue) readDeliveries(destination string, limit int) (list []Delivery, err error) {
+	q.mu.Lock()
+	epoch, synced := q.epoch, q.synced
+	q.mu.Unlock()
+	err = q.file.View(func(tx *bolt.Tx) error {
+		answers := tx.Bucket(bucketAnswers)
+		prefix := append([]byte(destination), 0)
+		c := tx.Bucket(bucketDeliveries).Cursor()
+		size := 0
+		for key, sealed := c.Seek(prefix); bytes.HasPrefix(key, prefix) && len(list) < limit && size < deliveryBytes; key, sealed = c.Next() {
+			value, err := boltfile.Unseal(key, sealed)
+			if err != nil {
+				return err
+			}
+			var d delivery
+			if err := d.decode(value); err != nil {
+				return err
+			}
+			number := binary.BigEndian.Uint64(key[len(prefix):])
+			if number > synced { // a transaction can be read before it is synced
+				return nil
+			}
+			var h answerHead
+			document, err := getAnswer(answers, number, &h)
+			if err != nil {
+				return err
+			}
+			if document == nil {
+				return errRecord
+			}
+			size += len(document)
+			list = append(list, Delivery{
+				Number: number, Request: h.request, ID: h.id, Answer: document, Attempt: int(d.tries+epoch-d.epoch) + 1,
+			})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// countAttempts sets the attempts. Only one that is not the first of this process
+// must be stored before it is made: a start of the process counts as one.
+func (q *Queue) countAttempts(ctx context.Context, destination string, list []Delivery) error {
+	q.mu.Lock()
+	handed := q.handed[destination]
+	if handed == nil {
+		handed = map[uint64]uint32{}
+		q.handed[destination] = handed
+	}
+	again := map[uint64]uint32{}
+	for i := range list {
+		d := &list[i]
+		if before, ok := handed[d.Number]; ok {
+			d.Attempt = int(before) + 1
+			again[d.Number] = before
+		}
+		handed[d.Number] = uint32(d.Attempt)
+	}
+	if len(again) == 0 || q.closed {
+		q.mu.Unlock()
+		return nil
+	}
+	epoch := q.epoch
+	o := &operation{done: func(err error) error { return err }}
+	o.write = func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketDeliveries)
+		for number, before := range again {
+			key := deliveryKey(destination, number)
+			if b.Get(key) == nil {
+				continue
+			}
+			if err := b.Put(key, boltfile.Seal(key, delivery{epoch: epoch, tries: before}.encode())); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	q.submit(o)
+	q.mu.Unlock()
+	if err := o.wait(ctx); err != nil && !errors.Is(err, ErrStorage) { // which must not keep an answer back
+		return fmt.Errorf("take deliveries: %w", err)
+	}
+	return nil
+}
+
+// Delivered notes that answers have arrived at a destination, or that they are
+// given up. Numbers that are not on their way there mean nothing.
+func (q *Queue) Delivered(ctx context.Context, destination string, numbers ...uint64) error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return fmt.Errorf("note a delivery: %w", ErrClosed)
+	}
+	removed := 0
+	o := &operation{}
+	o.write = func(tx *bolt.Tx) error {
+		removed = 0
+		b := tx.Bucket(bucketDeliveries)
+		for _, number := range numbers {
+			key := deliveryKey(destination, number)
+			if b.Get(key) == nil {
+				continue
+			}
+			removed++
+			if err := b.Delete(key); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	o.done = func(err error) error {
+		if err != nil {
+			return err
+		}
+		if q.pending[destination] -= removed; q.pending[destination] <= 0 {
+			delete(q.pending, destination)
+		}
+		q.counts.Delivered += uint64(removed)
+		for _, number := range numbers {
+			delete(q.handed[destination], number)
+			q.answers.from = min(q.answers.from, number)
+		}
+		return nil
+	}
+	q.submit(o)
+	q.mu.Unlock()
+	if err := o.wait(ctx); err != nil {
+		return fmt.Errorf("note a delivery: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package queue
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+)
+
+const (
+	// forgetRecords bounds the answers that one transaction looks at.
+	forgetRecords = 512
+	// forgetEvery is how often answers that are too old are looked for; those for
+	// whose room there is need are found at once.
+	forgetEvery = time.Minute
+)
+
+// forgotten is an answer that goes.
+type forgotten struct {
+	number   uint64
+	document uint32
+	key      idKey
+}
+
+// forget removes answers that are too old, or for whose room there is need, the
+// oldest first; none that must still be delivered. It reports whether there is
+// more to do. The committer calls it.
+func (q *Queue) forget() (more bool) {
+	q.mu.Lock()
+	number, size, from := len(q.answers.byID), q.answers.bytes, q.answers.from
+	// In one go to a little below the bound, so that each answer does not cost a
+	// transaction of its own.
+	excess, excessBytes := 0, int64(0)
+	if number > q.opts.MaxAnswers || size > q.opts.MaxAnswerBytes {
+		excess, excessBytes = number-q.opts.MaxAnswers*15/16, size-q.opts.MaxAnswerBytes/16*15
+	}
+	destinations := make([]string, 0, len(q.pending))
+	for d := range q.pending {
+		destinations = append(destinations, d)
+	}
+	faulty := q.faulty
+	q.mu.Unlock()
+	now := q.clock.now()
+	if excess <= 0 && excessBytes <= 0 {
+		if number == 0 || now < q.forgetNext {
+			return false
+		}
+		q.forgetNext = now + int64(min(forgetEvery, q.opts.Retain/16))
+	}
+	if faulty {
+		return false
+	}
+	var list []forgotten
+	err := q.file.View(func(tx *bolt.Tx) error {
+		deliveries := tx.Bucket(bucketDeliveries)
+		c := tx.Bucket(bucketAnswers).Cursor()
+		seen := 0
+		for key, sealed := c.Seek(recordKey(from, 0)); key != nil; key, sealed = c.Seek(recordKey(from, 0)) {
+			payload, err := boltfile.Unseal(key, sealed)
+			if err != nil {
+				return err
+			}
+			var h answerHead
+			if _, err := h.decode(payload); err != nil {
+				return err
+			}
+			old := now-h.finished >= int64(q.opts.Retain)
+			if !old && excess <= 0 && excessBytes <= 0 {
+				return nil
+			}
+			if seen++; seen > forgetRecords {
+				more = true
+				return nil
+			}
+			number := binary.BigEndian.Uint64(key)
+			from = number + 1
+			if !slices.ContainsFunc(destinations, func(d string) bool { return deliveries.Get(deliveryKey(d, number)) != nil }) {
+				excess--
+				excessBytes -= int64(h.document)
+				list = append(list, forgotten{number, h.document, keyOf(h.id)})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		_ = q.distrust(err)
+		return false
+	}
+	return q.remove(list, from) && more
+}
+
+// remove removes answers and notes that there are none below from that could be.
+func (q *Queue) remove(list []forgotten, from uint64) bool {
+	if len(list) > 0 {
+		fate, err := q.file.Update(func(tx *bolt.Tx) error {
+			for _, f := range list {
+				if err := deleteRecord(tx.Bucket(bucketAnswers), f.number, f.document); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			q.mu.Lock()
+			q.faulty = q.faulty || fate == boltfile.Unknown
+			q.mu.Unlock()
+			return false
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.answers.from = from
+	for _, f := range list {
+		q.answers.bytes -= int64(f.document)
+		if q.answers.byID[f.key] == f.number {
+			delete(q.answers.byID, f.key)
+		}
+	}
+	q.counts.Forgotten += uint64(len(list))
+	return true
+}

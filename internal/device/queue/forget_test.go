@@ -1,0 +1,189 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// awaitAnswers waits until a queue keeps n answers.
+func awaitAnswers(t testing.TB, q *Queue, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); q.Stats().Answers != n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d answers are kept, not %d", q.Stats().Answers, n)
+		}
+	}
+}
+
+func answerTo(t testing.TB, q *Queue, id string, destinations ...string) {
+	t.Helper()
+	accept(t, q, request(id))
+	finish(t, q, id, "answer to "+id, destinations...)
+}
+
+func at(q *Queue, now time.Time) Options {
+	opts := q.opts
+	opts.now = func() time.Time { return now }
+	return opts
+}
+
+func TestAnswersAreForgottenWhenTheyAreOldAndDelivered(t *testing.T) {
+	q := open(t, Options{Retain: time.Hour})
+	for i := range 10 {
+		answerTo(t, q, fmt.Sprint(i), "ipc")
+	}
+	delivered(t, q, "ipc", 1, 2, 3, 5)
+	shut(t, q)
+	q = open(t, at(q, time.Now().Add(59*time.Minute)))
+	answerTo(t, q, "younger")
+	if n := q.Stats().Answers; n != 11 {
+		t.Errorf("after 59 minutes %d are kept", n)
+	}
+	shut(t, q)
+	q = open(t, at(q, time.Now().Add(61*time.Minute)))
+	q.nudge()
+	awaitAnswers(t, q, 7)
+	if r := accept(t, q, request("younger")); string(r.Answer) != "answer to younger" {
+		t.Errorf("the younger one: %+v", r)
+	}
+	if r := accept(t, q, request("0")); r.Duplicate {
+		t.Errorf("a forgotten one: %+v", r)
+	}
+	// One that is delivered later is forgotten then.
+	delivered(t, q, "ipc", 4, 6, 7, 8, 9, 10)
+	shut(t, q)
+	q = open(t, at(q, time.Now().Add(62*time.Minute)))
+	q.nudge()
+	awaitAnswers(t, q, 1)
+}
+
+func TestAnswersMakeRoomForNewOnes(t *testing.T) {
+	for name, opts := range map[string]Options{"number": {MaxAnswers: 32}, "bytes": {MaxAnswerBytes: 400, MaxAnswers: 1000}} {
+		q := open(t, opts)
+		for i := range 100 {
+			answerTo(t, q, fmt.Sprintf("%02d", i))
+		}
+		s := q.Stats()
+		for deadline := time.Now().Add(patience); s.Answers > 32 || s.AnswerBytes > 400; s = q.Stats() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d answers of %d bytes are kept", name, s.Answers, s.AnswerBytes)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if s.Answers < 25 {
+			t.Errorf("%s: only %d answers are kept", name, s.Answers)
+		}
+		if r := accept(t, q, request("99")); string(r.Answer) != "answer to 99" {
+			t.Errorf("%s: the last one: %+v", name, r)
+		}
+		if r := accept(t, q, request("00")); r.Duplicate {
+			t.Errorf("%s: the first one: %+v", name, r)
+		}
+		q = again(t, q, false)
+		if n := q.Stats().Answers; n > s.Answers || n < 25 { // some may have gone since
+			t.Errorf("%s: %d are kept after a restart, and %d before", name, n, s.Answers)
+		}
+	}
+}
+
+func TestAnswersMakeRoomUnderConstantLoadToo(t *testing.T) {
+	q := open(t, Options{MaxAnswers: 64})
+	var requesters sync.WaitGroup
+	for i := range 16 {
+		requesters.Go(func() {
+			for j := range 50 {
+				answerTo(t, q, fmt.Sprintf("%d-%d", i, j))
+				if n := q.Stats().Answers; n > 64+2*16 {
+					t.Errorf("%d answers are kept", n)
+				}
+			}
+		})
+	}
+	requesters.Wait()
+}
+
+func TestAnswersThatMustBeDeliveredAreKeptAndRequestsMustWait(t *testing.T) {
+	q := open(t, Options{MaxAnswers: 32})
+	for i := range 31 {
+		answerTo(t, q, fmt.Sprint(i), "ipc")
+	}
+	accept(t, q, request("last"))
+	if _, err := q.Accept(t.Context(), request("more")); err == nil {
+		t.Fatal("there is room for one more")
+	}
+	finish(t, q, "last", "answer", "ipc")
+	for i := range uint64(4) {
+		delivered(t, q, "ipc", i+1)
+	}
+	answerTo(t, q, "more", "ipc")
+	awaitAnswers(t, q, 30)
+	if n := q.Stats().Pending["ipc"]; n != 29 {
+		t.Errorf("%d answers are to be delivered", n)
+	}
+}
+
+func TestAnswersThatMustBeDeliveredAreBoundedInBytesToo(t *testing.T) {
+	q := open(t, Options{MaxAnswerBytes: 10_000})
+	stored := 0
+	for ; stored < 100; stored++ {
+		r := request(fmt.Sprint(stored))
+		if _, err := q.Accept(t.Context(), r); errors.Is(err, ErrBusy) {
+			break
+		}
+		finish(t, q, r.ID, strings.Repeat("x", 1000), "ipc")
+	}
+	if stored != 11 { // of 1000 bytes each, which is a little more than 10,000
+		t.Errorf("%d answers are kept", stored)
+	}
+	delivered(t, q, "ipc", 1, 2, 3)
+	eventuallyAccepted(t, q, "more")
+}
+
+// eventuallyAccepted waits until there is a place.
+func eventuallyAccepted(t testing.TB, q *Queue, id string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		_, err := q.Accept(t.Context(), request(id))
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, ErrBusy) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAClockThatIsSetBackAYearChangesNeitherOrderNorAge(t *testing.T) {
+	q := open(t, Options{Retain: time.Hour})
+	answerTo(t, q, "1", "ipc")
+	accept(t, q, request("waiting"))
+	shut(t, q)
+	yearAgo := time.Now().AddDate(-1, 0, 0)
+	q = open(t, at(q, yearAgo))
+	answerTo(t, q, "2", "ipc")
+	accept(t, q, request("later"))
+	if d := deliveries(t, q, "ipc", 10); len(d) != 2 || d[0].ID != "1" || d[1].ID != "2" {
+		t.Errorf("deliveries %+v", d)
+	}
+	for _, id := range []string{"waiting", "later"} {
+		if w := next(t, q); w.ID != id {
+			t.Errorf("%s is handed out, not %s", w.ID, id)
+		}
+	}
+	delivered(t, q, "ipc", 1, 2)
+	shut(t, q)
+	q = open(t, at(q, yearAgo.Add(time.Minute)))
+	q.nudge()
+	if r := accept(t, q, request("1")); string(r.Answer) != "answer to 1" {
+		t.Errorf("%+v", r)
+	}
+	shut(t, q)
+	// The right time comes back: what is old goes, once.
+	q = open(t, at(q, time.Now().Add(2*time.Hour)))
+	q.nudge()
+	awaitAnswers(t, q, 0)
+}

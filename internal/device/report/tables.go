@@ -1,0 +1,84 @@
+package report
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// WriteBIDS writes what the labels mean as BIDS has it for *_dseg.tsv: index,
+// name, abbreviation and colour, tab-separated.
+func WriteBIDS(w io.Writer, classes []Class) error {
+	lines := []string{"index\tname\tabbreviation\tcolor"}
+	for _, c := range classes {
+		lines = append(lines, fmt.Sprintf("%d\t%s\t%s\t%s", c.Value, c.Name, abbreviation(c.Name), c.Colour))
+	}
+	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
+	return err
+}
+
+// abbreviation is that of BIDS' common labels, or the name.
+func abbreviation(name string) string {
+	switch name {
+	case "background":
+		return "BG"
+	case "csf":
+		return "CSF"
+	case "grey-matter":
+		return "GM"
+	case "white-matter":
+		return "WM"
+	}
+	return name
+}
+
+// WriteITKSnap writes what the labels mean as a label description file of
+// ITK-SNAP: index, red, green, blue, opacity, visibility, mesh visibility, name.
+func WriteITKSnap(w io.Writer, classes []Class) error {
+	var b strings.Builder
+	b.WriteString("# ITK-SnAP Label Description File\n")
+	for _, c := range classes {
+		rgb, _ := strconv.ParseUint(strings.TrimPrefix(c.Colour, "#"), 16, 32)
+		visible := 1
+		if c.Value == 0 {
+			visible = 0
+		}
+		fmt.Fprintf(&b, "%5d %5d %4d %4d %8d %2d %2d    %q\n", c.Value, rgb>>16&0xff, rgb>>8&0xff, rgb&0xff, visible, visible, visible, c.Name)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// CSVHeader is the first line of a table of scans; CSVRow the line of one.
+func (r Report) CSVHeader() []string {
+	row := []string{"scan"}
+	for _, t := range r.Tissues {
+		row = append(row, t.Name+"_ml")
+	}
+	return append(row, "brain_ml", "agreement", "flags", "model", "model_version")
+}
+
+// CSVRow is the scan's line under CSVHeader. name is what the caller calls the scan.
+func (r Report) CSVRow(name string) []string {
+	row := []string{name}
+	for _, t := range r.Tissues {
+		row = append(row, strconv.FormatFloat(t.Millilitres, 'f', 2, 64))
+	}
+	var flags []string
+	for _, f := range r.Quality.Flags {
+		flags = append(flags, f.Name)
+	}
+	return append(row, strconv.FormatFloat(r.BrainMillilitres, 'f', 2, 64),
+		strconv.FormatFloat(r.Quality.Agreement, 'f', 4, 64), strings.Join(flags, " "), r.Model.Name, r.Model.Version)
+}
+
+// WriteCSV writes rows as RFC 4180 has it, with line feeds only.
+func WriteCSV(w io.Writer, rows ...[]string) error {
+	c := csv.NewWriter(w)
+	if err := c.WriteAll(rows); err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package segmentation
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func TestTilesCoverASliceOnceAndFitIntoTheirMemory(t *testing.T) {
+	for _, size := range [][2]int{{769, 768}, {1024, 1024}, {2048, 2048}, {8192, 512}, {512, 8192}, {100_000, 7}, {1, 1_000_000}, {3001, 777}} {
+		for _, multiple := range []int{1, 8, 20, 256} {
+			width, height := size[0], size[1]
+			rest := width * height
+			var last image.Rectangle
+			for part := range tiles(width, height, multiple) {
+				in, out := part.inner, part.outer
+				rest -= in.Dx() * in.Dy()
+				if in.Empty() || !in.In(out) || !out.In(image.Rect(0, 0, width, height)) || in.Overlaps(last) {
+					t.Fatalf("%v, multiple %d: %v in %v after %v", size, multiple, in, out, last)
+				}
+				last = in
+				if out.Min.X%multiple != 0 || out.Min.Y%multiple != 0 {
+					t.Fatalf("%v, multiple %d: %v does not begin at a multiple", size, multiple, out)
+				}
+				halos := []int{in.Min.X - out.Min.X, in.Min.Y - out.Min.Y, out.Max.X - in.Max.X, out.Max.Y - in.Max.Y}
+				edges := []bool{out.Min.X == 0, out.Min.Y == 0, out.Max.X == width, out.Max.Y == height}
+				for side, halo := range halos {
+					if halo < tileHalo && !edges[side] {
+						t.Fatalf("%v, multiple %d: %v in %v sees too little", size, multiple, in, out)
+					}
+				}
+				up := func(n int) int { return (n + multiple - 1) / multiple * multiple }
+				if pixels := up(out.Dx()) * up(out.Dy()); pixels > tilePixels*5/4 {
+					t.Fatalf("%v, multiple %d: %v has %d pixels", size, multiple, out, pixels)
+				}
+			}
+			if rest != 0 {
+				t.Errorf("%v, multiple %d: %d pixels are in no tile or in two", size, multiple, rest)
+			}
+		}
+	}
+}
+
+func TestALargeSliceGetsTheSameMaskInTiles(t *testing.T) {
+	for _, name := range []string{"threshold", "scores"} {
+		m := open(t, name, Options{})
+		want := func(slice *image.Gray) []uint8 {
+			if name == "threshold" {
+				return threshold(m, slice)
+			}
+			mask := make([]uint8, len(slice.Pix))
+			for i, v := range slice.Pix {
+				mask[i] = uint8((int(v) + 39) / 80)
+			}
+			return mask
+		}
+		for _, size := range [][2]int{{320, 321}, {513, 513}, {800, 760}, {1001, 999}, {6001, 101}} {
+			slice := randomSlice(rand.New(rand.NewPCG(8, 9)), size[0], size[1])
+			mask := bytes.Repeat([]byte{99}, len(slice.Pix))
+			if err := m.Segment(t.Context(), slice, mask); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(mask, want(slice)) {
+				t.Errorf("%s: the mask of %v is wrong", name, size)
+			}
+		}
+	}
+}
+
+// sheet is a slice as large as many: the samples side by side.
+func sheet(t *testing.T, columns, rows int) *image.Gray {
+	const width, height = 181, 217
+	all := image.NewGray(image.Rect(0, 0, columns*width, rows*height))
+	paths := sampleSlices(t)
+	for i := range columns * rows {
+		slice := readGrey(t, paths[i%len(paths)])
+		for y := range min(height, slice.Rect.Dy()) {
+			to := all.Pix[(i/columns*height+y)*all.Stride+i%columns*width:]
+			copy(to[:width], slice.Pix[y*slice.Stride:][:slice.Rect.Dx()])
+		}
+	}
+	return all
+}
+
+func TestTilesOfTheShippedModelAgreeWithOneRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	m := openShipped(t)
+	slice := sheet(t, 5, 4) // 905 x 868
+	mask := make([]uint8, len(slice.Pix))
+	if err := m.Segment(t.Context(), slice, mask); err != nil {
+		t.Fatal(err)
+	}
+	whole := make([]uint8, len(mask))
+	counts, n := histogram(slice), m.manifest.Normalisation
+	window := PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
+	if err := m.segmentTile(t.Context(), m.session, slice, whole, window, tile{outer: slice.Rect, inner: slice.Rect}); err != nil {
+		t.Fatal(err)
+	}
+	differ := 0
+	for i, v := range mask {
+		if v != whole[i] {
+			differ++
+		}
+	}
+	t.Logf("%d of %d pixels differ", differ, len(mask))
+	if 200*differ > len(mask) {
+		t.Errorf("%d of %d pixels differ from those of one run", differ, len(mask))
+	}
+}
+
+func TestTheMemoryOfLargeSlicesIsBoundedAndComesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	m := openShipped(t)
+	segment := func(width, height int) {
+		t.Helper()
+		if err := m.Segment(t.Context(), image.NewGray(image.Rect(0, 0, width, height)), make([]uint8, width*height)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	segment(256, 256)
+	returnMemory()
+	before := residentMemory(t)
+	most := before
+	for _, size := range [][2]int{{1600, 1200}, {4096, 256}, {512, 512}} {
+		segment(size[0], size[1])
+		most = max(most, residentMemory(t))
+	}
+	m.medium.mu.Lock()
+	waiting := m.medium.idle != nil && m.medium.session != nil
+	m.medium.mu.Unlock()
+	if !waiting {
+		t.Error("nothing waits to take the session of medium slices down")
+	}
+	if err := m.medium.drop(); err != nil { // what the timer does
+		t.Fatal(err)
+	}
+	after := residentMemory(t)
+	t.Logf("resident memory %.1f MB before, at most %.1f, %.1f after", before, most, after)
+	if most > before+90 || after > before+25 {
+		t.Errorf("resident memory %.1f MB before, at most %.1f, %.1f after", before, most, after)
+	}
+	segment(512, 512)
+}
+
+func TestALargeSliceThatWaitsForAnotherStopsWithItsContext(t *testing.T) {
+	m := open(t, "threshold", Options{})
+	m.turn <- struct{}{} // a large slice is in work
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() {
+		slice := image.NewGray(image.Rect(0, 0, 900, 900))
+		stopped <- m.Segment(ctx, slice, make([]uint8, len(slice.Pix)))
+	}()
+	cancel()
+	select {
+	case err := <-stopped:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it still waits")
+	}
+	<-m.turn
+}

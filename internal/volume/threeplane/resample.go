@@ -1,0 +1,97 @@
+package threeplane
+
+import "math"
+
+// tap is what an output element takes from its input: weights of the elements
+// from first on.
+type tap struct {
+	first   int
+	weights []float32
+}
+
+// taps are those of n elements shrunk by ratio (or stretched, below 1): a cubic
+// of four neighbours, widened to as many as an output element covers, so that
+// nothing finer than the new grid is left to alias. At the ends the outermost
+// element goes on.
+func taps(n int, ratio float64) []tap {
+	to := max(1, int(math.Round(float64(n)/ratio)))
+	scale := max(ratio, 1)
+	list := make([]tap, to)
+	for j := range list {
+		centre := (float64(j)+0.5)*ratio - 0.5
+		from, end := int(math.Ceil(centre-2*scale)), int(math.Floor(centre+2*scale))
+		first := min(max(from, 0), n-1)
+		last := min(max(end, 0), n-1)
+		weights := make([]float64, last-first+1)
+		sum := 0.0
+		for i := from; i <= end; i++ {
+			v := cubic((float64(i) - centre) / scale)
+			weights[min(max(i, 0), n-1)-first] += v
+			sum += v
+		}
+		list[j] = tap{first: first, weights: make([]float32, len(weights))}
+		for i, v := range weights {
+			list[j].weights[i] = float32(v / sum)
+		}
+	}
+	return list
+}
+
+// cubic is the interpolating cubic of Keys (1981).
+func cubic(x float64) float64 {
+	switch x = math.Abs(x); {
+	case x < 1:
+		return (1.5*x-2.5)*x*x + 1
+	case x < 2:
+		return ((-0.5*x+2.5)*x-4)*x + 2
+	}
+	return 0
+}
+
+// resample scales one axis of a volume, and returns the volume and its size.
+func resample(from []uint8, size [3]int, axis int, ratio float64) ([]uint8, [3]int) {
+	list := taps(size[axis], ratio)
+	resized := size
+	resized[axis] = len(list)
+	to := make([]uint8, resized[0]*resized[1]*resized[2])
+	stride := 1 // of the axis, in both
+	for a := range axis {
+		stride *= size[a]
+	}
+	outer := len(from) / (stride * size[axis])
+	sums := make([]float32, stride)
+	for o := range outer {
+		for j, t := range list {
+			clear(sums)
+			for k, weight := range t.weights {
+				row := from[(o*size[axis]+t.first+k)*stride:][:stride]
+				for i, v := range row {
+					sums[i] += weight * float32(v)
+				}
+			}
+			row := to[(o*resized[axis]+j)*stride:][:stride]
+			for i, v := range sums {
+				row[i] = uint8(min(max(v+0.5, 0), 255))
+			}
+		}
+	}
+	return to, resized
+}
+
+// between tells where an element of a scan's axis lies on the network's: between
+// elements a and b, the share of b.
+type between struct {
+	a, b int32
+	part float32
+}
+
+// betweens are those of n elements of an axis that was scaled by ratio to size.
+func betweens(n, size int, ratio float64) []between {
+	list := make([]between, n)
+	for i := range list {
+		at := min(max((float64(i)+0.5)/ratio-0.5, 0), float64(size-1))
+		a := int(at)
+		list[i] = between{a: int32(a), b: int32(min(a+1, size-1)), part: float32(at - float64(a))}
+	}
+	return list
+}

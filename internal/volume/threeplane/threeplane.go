@@ -1,0 +1,109 @@
+// Package threeplane segments a whole scan with a network that knows slices
+// only: it runs the network over sagittal, coronal and axial slices at the
+// voxel size that the network was trained for, lets the planes vote, and brings
+// the result back to the scan's own grid.
+//
+// It reads and writes no files and knows no particular network: the caller
+// gives it a Segmenter. The commands of brainseg call it. Axes are swapped,
+// flipped and scaled, never rotated: an oblique scan is segmented along its own
+// axes, which loses nothing and keeps the grid.
+package threeplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"runtime"
+
+	"github.com/brainseg/brainseg/internal/volume"
+)
+
+// Segmenter gives each pixel of a grey slice its class; mask has width x height
+// elements. It may be called concurrently. The front (axial slices) or the top
+// is up in a slice, and the patient's left at the left.
+type Segmenter interface {
+	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
+}
+
+// Options are the settings of Segment. The zero value works.
+type Options struct {
+	// Classes is the number of classes that the network tells apart. Default 4.
+	Classes int
+	// VoxelSize is the size in mm that the network was trained for. Default 1.
+	VoxelSize float64
+	// Planes are the planes to run. Default: all three, or the one that has
+	// resolution where the slices are thick.
+	Planes []volume.Plane
+	// Workers is the number of slices in work at once. Default: one a processor.
+	Workers int
+	// Progress, if not nil, is told from one goroutine at a time how many slices
+	// are done.
+	Progress func(done, total int)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Classes <= 0 {
+		o.Classes = 4
+	}
+	if o.VoxelSize <= 0 {
+		o.VoxelSize = 1
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Progress == nil {
+		o.Progress = func(int, int) {}
+	}
+	return o
+}
+
+// Result is a segmented scan.
+type Result struct {
+	// Labels has the class of each voxel, on the scan's own grid.
+	Labels volume.Labels
+	// Planes that were run, and the number of their slices.
+	Planes []volume.Plane
+	Slices int
+	// Thick tells that the distance of the slices left one plane only.
+	Thick bool
+	// Agreement is the share of voxels in which all planes say the same, of
+	// those where any says that there is tissue; 1 for one plane.
+	Agreement float64
+}
+
+// ErrEmpty says that nothing in the scan stands out from its background.
+var ErrEmpty = errors.New("nothing in the scan stands out from the background")
+
+// Segment segments a scan. Besides the scan and its result it holds two to five
+// bytes a voxel at the network's size. An error is the Segmenter's, the
+// context's, or ErrEmpty.
+func Segment(ctx context.Context, scan *volume.Volume, network Segmenter, opts Options) (*Result, error) {
+	opts = opts.withDefaults()
+	w := newWork(scan, opts.VoxelSize)
+	planes := opts.Planes
+	if len(planes) == 0 {
+		planes = w.resolved()
+	}
+	box, ok := w.headBox()
+	if !ok {
+		return nil, ErrEmpty
+	}
+	r := &Result{Planes: planes, Thick: w.thick >= 0}
+	votes := make([][]uint8, len(planes))
+	var jobs []job
+	for i, plane := range planes {
+		votes[i] = make([]uint8, len(w.grey))
+		for index := box.from[plane]; index < box.to[plane]; index++ {
+			jobs = append(jobs, job{plane: plane, index: index, votes: votes[i]})
+		}
+	}
+	r.Slices = len(jobs)
+	if err := run(ctx, w, box, jobs, network, opts); err != nil {
+		return nil, fmt.Errorf("segment the scan: %w", err)
+	}
+	var fused []uint8
+	fused, r.Agreement = fuse(votes, w.size, opts.Classes)
+	r.Labels = volume.Labels{Grid: scan.Grid, Values: w.toScan(fused, votes, opts.Classes)}
+	return r, nil
+}
