@@ -162,6 +162,10 @@ powercut: ## open the queue on 12,000 disks that a power cut can leave (needs st
 offline: ## 50,000 answers that wait for the network, over two restarts
 	$(QUEUE_TEST) -run WaitForDays -undelivered 50000
 
+.PHONY: burst
+burst: $(RUNTIME) ## 8,000 requests at full speed, each of which must be answered
+	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run BurstOfRequests -burst 8000
+
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue

@@ -241,6 +241,24 @@ func TestTooLargeFrameIsRefusedBeforeItIsSentAndTakesNoStreamID(t *testing.T) {
 	}
 }
 
+func TestTheLargestFrameCanBeChangedOnALiveConnection(t *testing.T) {
+	s := newServer(t)
+	c := s.connect()
+	large := ggipc.PublishToTopicRequest{Topic: "size", Binary: make([]byte, 20_000)}
+	var tooLarge *ggipc.FrameTooLargeError
+	if err := c.PublishToTopic(t.Context(), large); !errors.As(err, &tooLarge) {
+		t.Errorf("before: %v", err)
+	}
+	c.SetMaxFrame(50_000)
+	if err := c.PublishToTopic(t.Context(), large); err != nil {
+		t.Errorf("after: %v", err)
+	}
+	c.SetMaxFrame(0)
+	if err := c.PublishToTopic(t.Context(), large); !errors.As(err, &tooLarge) || tooLarge.Limit != ggipc.DefaultMaxFrame {
+		t.Errorf("back at the default: %v", err)
+	}
+}
+
 func TestPingIsAnsweredWithItsPayloadAndHeaders(t *testing.T) {
 	s := newServer(t)
 	s.connect(func(o *ggipc.Options) {})
@@ -277,6 +295,35 @@ func TestSlowHandlerCostsCountedEventsButNeverTheConnection(t *testing.T) {
 	until(t, func() bool { return handled.Load()+int64(sub.Dropped()) == sent })
 	if sub.Dropped() == 0 || handled.Load() < 8 {
 		t.Errorf("handled %d, dropped %d of %d", handled.Load(), sub.Dropped(), sent)
+	}
+}
+
+func TestWhatOverflowsIsHandedOverInsteadOfDropped(t *testing.T) {
+	s := newServer(t)
+	c := s.connect(func(o *ggipc.Options) { o.QueueEvents = 8 })
+	release := make(chan struct{})
+	var handled, overflowed atomic.Int64
+	sub, err := c.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "t", Overflow: func(m ggipc.TopicMessage) {
+		if string(m.Bytes()) != "hello" || m.Topic != "t" {
+			t.Errorf("message %+v", m)
+		}
+		overflowed.Add(1)
+	}}, func(context.Context, ggipc.TopicMessage) {
+		<-release
+		handled.Add(1)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sent = 100
+	for range sent {
+		s.event(1, helloEvent)
+	}
+	until(t, func() bool { return overflowed.Load() >= sent-9 })
+	close(release)
+	until(t, func() bool { return handled.Load()+overflowed.Load() == sent })
+	if sub.Dropped() != 0 || handled.Load() < 8 {
+		t.Errorf("handled %d, handed over %d, dropped %d of %d", handled.Load(), overflowed.Load(), sub.Dropped(), sent)
 	}
 }
 

@@ -131,7 +131,7 @@ func (c *Client) SubscribeToIoTCore(ctx context.Context, r SubscribeToIoTCoreReq
 		}
 		handle(ctx, m)
 		return nil
-	})
+	}, nil)
 }
 
 func encodeBlob(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

@@ -72,6 +72,11 @@ const (
 type SubscribeToTopicRequest struct {
 	Topic       string      `json:"topic"`
 	ReceiveMode ReceiveMode `json:"receiveMode,omitempty"`
+
+	// Overflow, if not nil, takes the messages for which the subscription's queue
+	// has no room, instead of their being dropped. It runs on the goroutine that
+	// reads the connection: it must return at once, and must not call the client.
+	Overflow func(TopicMessage) `json:"-"`
 }
 
 // TopicMessage is a message of local publish/subscribe: Binary, or JSON as the
@@ -94,34 +99,48 @@ func (m TopicMessage) Bytes() []byte {
 // wait for the nucleus' consent; the context that handle gets ends with the
 // subscription.
 func (c *Client) SubscribeToTopic(ctx context.Context, r SubscribeToTopicRequest, handle func(context.Context, TopicMessage)) (*Subscription, error) {
+	var overflow func([]byte) error
+	if r.Overflow != nil {
+		overflow = func(payload []byte) error {
+			m, err := decodeTopicMessage(payload)
+			if err == nil {
+				r.Overflow(m)
+			}
+			return err
+		}
+	}
 	return c.subscribe(ctx, "SubscribeToTopic", "SubscriptionResponseMessage", r, func(ctx context.Context, payload []byte) error {
-		var event publishMessage
-		if err := json.Unmarshal(payload, &event); err != nil {
-			return fmt.Errorf("decode a message of local publish/subscribe: %w", err)
+		m, err := decodeTopicMessage(payload)
+		if err == nil {
+			handle(ctx, m)
 		}
-		var m TopicMessage
-		switch {
-		case event.Binary != nil:
-			b, err := decodeBlob(event.Binary.Message)
-			if err != nil {
-				return fmt.Errorf("decode a binary message of local publish/subscribe: %w", err)
-			}
-			m.Binary = b
-			if event.Binary.Context != nil {
-				m.Topic = event.Binary.Context.Topic
-			}
-		case event.JSON != nil:
-			m.JSON = event.JSON.Message
-			if m.JSON == nil {
-				m.JSON = json.RawMessage("null")
-			}
-			if event.JSON.Context != nil {
-				m.Topic = event.JSON.Context.Topic
-			}
-		default:
-			return errors.New("decode a message of local publish/subscribe: neither binary nor JSON")
+		return err
+	}, overflow)
+}
+
+func decodeTopicMessage(payload []byte) (m TopicMessage, err error) {
+	var event publishMessage
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return m, fmt.Errorf("decode a message of local publish/subscribe: %w", err)
+	}
+	switch {
+	case event.Binary != nil:
+		if m.Binary, err = decodeBlob(event.Binary.Message); err != nil {
+			return m, fmt.Errorf("decode a binary message of local publish/subscribe: %w", err)
 		}
-		handle(ctx, m)
-		return nil
-	})
+		if event.Binary.Context != nil {
+			m.Topic = event.Binary.Context.Topic
+		}
+	case event.JSON != nil:
+		m.JSON = event.JSON.Message
+		if m.JSON == nil {
+			m.JSON = json.RawMessage("null")
+		}
+		if event.JSON.Context != nil {
+			m.Topic = event.JSON.Context.Topic
+		}
+	default:
+		return m, errors.New("decode a message of local publish/subscribe: neither binary nor JSON")
+	}
+	return m, nil
 }

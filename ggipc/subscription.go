@@ -23,6 +23,7 @@ type Subscription struct {
 	payload   []byte
 	eventType string
 	handle    func(context.Context, []byte) error
+	overflow  func([]byte) error // nil where what does not fit is dropped
 
 	ctx    context.Context // ends when the subscription does
 	cancel context.CancelCauseFunc
@@ -36,7 +37,8 @@ type Subscription struct {
 }
 
 // Dropped counts the events that were lost because the handler was slower than
-// the events for longer than the queue could bridge.
+// the events for longer than the queue could bridge, and nothing took what
+// overflowed.
 func (s *Subscription) Dropped() uint64 { return s.dropped.Load() }
 
 // Malformed counts the events that were not what the service model says, such
@@ -66,8 +68,9 @@ func (s *Subscription) Err() error {
 func (s *Subscription) Close() { s.cancel(ErrClosed) }
 
 // subscribe starts a subscription and waits for the nucleus to accept it. ctx
-// bounds that wait only. handle gets the payload of each event.
-func (c *Client) subscribe(ctx context.Context, operation, eventType string, request any, handle func(context.Context, []byte) error) (*Subscription, error) {
+// bounds that wait only. handle gets the payload of each event; overflow, which
+// may be nil, that of events for which there is no room.
+func (c *Client) subscribe(ctx context.Context, operation, eventType string, request any, handle func(context.Context, []byte) error, overflow func([]byte) error) (*Subscription, error) {
 	payload, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("greengrass %s: encode request: %w", operation, err)
@@ -80,7 +83,7 @@ func (c *Client) subscribe(ctx context.Context, operation, eventType string, req
 	}
 	s := &Subscription{
 		client: c, operation: operation, payload: payload,
-		eventType: serviceNamespace + eventType, handle: handle,
+		eventType: serviceNamespace + eventType, handle: handle, overflow: overflow,
 		queue: make(chan []byte, c.opts.QueueEvents),
 	}
 	s.queueBytes.Store(c.opts.QueueBytes)
@@ -200,19 +203,30 @@ func (s *Subscription) renew() (*stream, error) {
 	return s.open(ctx, current)
 }
 
-// enqueue hands an event to the handler's goroutine, or counts it as dropped.
+// enqueue hands an event to the handler's goroutine, or to whoever takes what
+// overflows, or counts it as dropped.
 func (s *Subscription) enqueue(payload []byte) {
 	size := int64(len(payload))
-	if s.queuedBytes.Add(size) > s.queueBytes.Load() {
-		s.queuedBytes.Add(-size)
+	if s.queuedBytes.Add(size) <= s.queueBytes.Load() {
+		select {
+		case s.queue <- payload:
+			return
+		default:
+		}
+	}
+	s.queuedBytes.Add(-size)
+	if s.overflow == nil {
 		s.dropped.Add(1)
 		return
 	}
-	select {
-	case s.queue <- payload:
-	default:
-		s.queuedBytes.Add(-size)
-		s.dropped.Add(1)
+	s.understood(s.overflow(payload))
+}
+
+// understood counts an event that was not.
+func (s *Subscription) understood(err error) {
+	if err != nil {
+		s.malformed.Add(1)
+		s.client.opts.Logger.Warn("greengrass event not understood", zap.String("operation", s.operation), zap.Error(err))
 	}
 }
 
@@ -224,10 +238,7 @@ func (s *Subscription) handleEvents() {
 		select {
 		case payload := <-s.queue:
 			s.queuedBytes.Add(-int64(len(payload)))
-			if err := s.handle(s.ctx, payload); err != nil {
-				s.malformed.Add(1)
-				s.client.opts.Logger.Warn("greengrass event not understood", zap.String("operation", s.operation), zap.Error(err))
-			}
+			s.understood(s.handle(s.ctx, payload))
 		case <-s.ctx.Done():
 			return
 		}

@@ -54,3 +54,14 @@ func checkClasses(classes []Class) error {
 	}
 	return nil
 }
+
+// Palette gives each class its colour by value, but the background none.
+func (m *Manifest) Palette() []color.RGBA {
+	palette := make([]color.RGBA, len(m.Classes))
+	for _, class := range m.Classes {
+		if class.Value != 0 {
+			palette[class.Value] = class.RGBA()
+		}
+	}
+	return palette
+}

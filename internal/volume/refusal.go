@@ -37,6 +37,7 @@ const (
 	CodeMosaic              Code = "mosaic"               // many slices in one picture
 	CodeNoImage             Code = "no-image"             // nothing there to read
 	CodeNoOrientation       Code = "no-orientation"       // left and right cannot be told
+	CodeNoSeries            Code = "no-series"            // nothing that a DICOM SEG can refer to
 	CodeNoSignal            Code = "no-signal"            // empty or constant
 	CodeNotAVolume          Code = "not-a-volume"         // one slice, a vector field
 	CodeNotAScan            Code = "not-a-scan"           // another format

@@ -43,7 +43,7 @@ func goContestant(args []string) error {
 	answers := make(chan request.Result, 1)
 	segment := func(in, out string) error {
 		r := request.Request{ID: "benchmark", Image: request.Image{Path: in}, Output: request.Output{To: out, Overwrite: true}}
-		e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, r, func(o engine.Outcome) { answers <- o.Result })
+		e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, r, func(o engine.Outcome) { o.Claim.Release(); answers <- o.Result })
 		if result := <-answers; result.Error != nil {
 			return errors.New(result.Error.Message)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,23 +74,26 @@ func startComponent(t *testing.T, n *nucleus.Nucleus) *process {
 	}
 	t.Cleanup(func() { p.client.Close() })
 	ready := make(chan struct{}, 16)
-	subscribe := func(topic string, handle func([]byte)) {
-		_, err := p.client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: topic}, func(_ context.Context, m ggipc.TopicMessage) { handle(m.Bytes()) })
+	subscribe := func(topic string, handle func(context.Context, []byte)) {
+		_, err := p.client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: topic}, func(ctx context.Context, m ggipc.TopicMessage) { handle(ctx, m.Bytes()) })
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	subscribe("inference/brain_segmentation", func(b []byte) {
+	subscribe("inference/brain_segmentation", func(_ context.Context, b []byte) {
 		if strings.Contains(string(b), `"Ready."`) {
 			ready <- struct{}{}
 		}
 	})
-	subscribe("inference/brain_segmentation/result", func(b []byte) {
+	subscribe("inference/brain_segmentation/result", func(ctx context.Context, b []byte) {
 		var r request.Result
 		if err := json.Unmarshal(b, &r); err != nil {
 			t.Error(err)
 		}
-		p.results <- r
+		select {
+		case p.results <- r:
+		case <-ctx.Done():
+		}
 	})
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
@@ -167,5 +171,51 @@ func TestARefusedTokenEndsTheProcessWithItsOwnExitCode(t *testing.T) {
 	n.DropConnections(greengrass.ComponentName)
 	if code := p.end(t); code != cli.ExitTokenRefused {
 		t.Errorf("exit code %d, want %d\n%s", code, cli.ExitTokenRefused, p.log.String())
+	}
+}
+
+func TestAProcessThatStoodStillAnswersWhateverCameMeanwhile(t *testing.T) {
+	n := newNucleus(t, nucleus.Classic)
+	p := startComponent(t, n)
+	client, err := ggipc.Connect(t.Context(), ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(clientName), QueueEvents: 10_000, QueueBytes: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const sent = 1386
+	answered := make(map[string]bool)
+	all := make(chan struct{})
+	_, err = client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "inference/brain_segmentation/result"}, func(_ context.Context, m ggipc.TopicMessage) {
+		var r request.Result
+		if err := json.Unmarshal(m.Bytes(), &r); err != nil {
+			t.Error(err)
+		}
+		if answered[r.ID] = true; len(answered) == sent {
+			close(all)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for i := range sent {
+		document := fmt.Appendf(nil, `{"id":"%d","image":{"path":"missing.png"}}`, i)
+		if err := client.PublishToTopic(t.Context(), ggipc.PublishToTopicRequest{Topic: "inference/brain_segmentation/request", Binary: document}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-all:
+	case <-time.After(time.Minute):
+		t.Errorf("only some of %d requests are answered", sent)
+	}
+	p.Process.Signal(syscall.SIGTERM)
+	if code := p.end(t); code != cli.ExitOK {
+		t.Errorf("exit code %d", code)
 	}
 }

@@ -110,7 +110,7 @@ func inOrder(ctx context.Context, e *engine.Engine, list []task, overlay bool, w
 					e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, request.Request{
 						ID: t.mask, Image: request.Image{Path: t.image},
 						Output: request.Output{To: t.mask, Overlay: overlay},
-					}, func(o engine.Outcome) { results <- o.Result })
+					}, func(o engine.Outcome) { o.Claim.Release(); results <- o.Result })
 				}
 				list, waiting = list[1:], append(waiting, results)
 			}

@@ -27,6 +27,9 @@ type volumeFlags struct {
 	at       []string
 	json     bool
 	options  volume.Options
+	seg      bool
+	// deidentify leaves the patient out of the SEG.
+	deidentify bool
 }
 
 func volumeCommand() *cobra.Command {
@@ -36,14 +39,18 @@ func volumeCommand() *cobra.Command {
 		Short: "Segment whole scans, NIfTI or DICOM, or say what is read of one",
 		Long: "Segment each SCAN, a NIfTI file or a folder, zip or file of DICOM images, in three planes. DIR gets the labels on the scan's own grid\n" +
 			"(NAME" + labelsSuffix + "), what they mean, the tissues' volumes in ml (NAME" + figuresSuffix + ", and a line of " + tableName + "), and a page to look at\n" +
-			"(NAME" + reportSuffix + "). With --describe, say what was read of SCAN, without running the model. Nothing of the patient is told.\n" +
+			"(NAME" + reportSuffix + "). With --seg, a DICOM series gets a DICOM Segmentation object too (NAME" + segSuffix + ").\n" +
+			"With --describe, say what was read of SCAN, without running the model. Nothing of the patient is told but in the SEG, which\n" +
+			"belongs to the study.\n" +
 			"A scan that cannot be read right is refused with the reason; the exit code is 2 where all were.",
-		Example: "  brainseg volume --out out head.nii.gz\n  brainseg volume --out out series/ other.zip\n  brainseg volume --describe --at=0,0,0 --json series/",
+		Example: "  brainseg volume --out out head.nii.gz\n  brainseg volume --out out --seg series/\n  brainseg volume --out out series/ other.zip\n  brainseg volume --describe --at=0,0,0 --json series/",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.describe && f.out != "":
 				return usageError{errors.New("--describe and --out exclude each other")}
+			case f.describe && f.seg:
+				return usageError{errors.New("--seg goes with --out")}
 			case f.describe && len(args) > 1:
 				return usageError{errors.New("--describe takes one SCAN")}
 			case f.describe:
@@ -52,11 +59,15 @@ func volumeCommand() *cobra.Command {
 				return usageError{errors.New("--out DIR is required, or --describe")}
 			case len(f.at) > 0 || f.json:
 				return usageError{errors.New("--at and --json go with --describe")}
+			case f.deidentify && !f.seg:
+				return usageError{errors.New("--deidentify goes with --seg; the other results never name the patient")}
 			}
 			return f.segmentScans(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for the results")
+	cmd.Flags().BoolVar(&f.seg, "seg", false, "also write a DICOM SEG of each DICOM series, for PACS and viewers")
+	cmd.Flags().BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of the SEG; UIDs stay")
 	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
 	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
 	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "slices in work at the same time")

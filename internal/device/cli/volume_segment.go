@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/dicom/seg"
 	"github.com/brainseg/brainseg/internal/volume/nifti"
 	"github.com/brainseg/brainseg/internal/volume/scan"
 	"github.com/brainseg/brainseg/internal/volume/threeplane"
@@ -32,6 +32,7 @@ const (
 	reportSuffix  = "_report.html"
 	pictureSuffix = "_report.png"
 	figuresSuffix = "_volumes.json"
+	segSuffix     = "_seg.dcm"
 	tableName     = "volumes.csv"
 )
 
@@ -66,6 +67,11 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 		return fmt.Errorf("open the model: %w", err)
 	}
 	defer network.Close()
+	if f.seg {
+		if err := seg.CheckClasses(f.segOptions(network.Manifest()).Classes); err != nil {
+			return usageError{fmt.Errorf("--seg: %w", err)}
+		}
+	}
 	if err := os.MkdirAll(f.out, 0o750); err != nil {
 		return fmt.Errorf("make the folder for results: %w", err)
 	}
@@ -100,9 +106,14 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 // come last: where they are, the rest is.
 func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *segmentation.Model, display *progress.Display) error {
 	start := time.Now()
-	s, header, err := scan.Read(ctx, path, f.options)
+	s, origin, err := scan.Read(ctx, path, f.options)
 	if err != nil {
 		return err
+	}
+	if f.seg {
+		if err := seg.Check(origin.DICOM); err != nil {
+			return err
+		}
 	}
 	name := scanName(path)
 	manifest := network.Manifest()
@@ -124,6 +135,13 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 		Warnings: s.Warnings, Seconds: time.Since(start).Seconds(),
 	}
 	r := report.Make(in)
+	if f.seg {
+		if err := writeResult(filepath.Join(f.out, name+segSuffix), func(w io.Writer) error {
+			return seg.Write(w, &result.Labels, origin.DICOM, f.segOptions(manifest))
+		}); err != nil {
+			return err
+		}
+	}
 	for _, file := range []struct {
 		suffix string
 		write  func(io.Writer) error
@@ -132,22 +150,17 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 		{snapSuffix, func(w io.Writer) error { return report.WriteITKSnap(w, in.Classes) }},
 		{reportSuffix, func(w io.Writer) error { return r.WritePage(w, name, in) }},
 		{pictureSuffix, func(w io.Writer) error { return report.WritePicture(w, in) }},
-		{figuresSuffix, func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			e.SetEscapeHTML(false)
-			e.SetIndent("", "  ")
-			return e.Encode(r)
-		}},
-		{labelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &result.Labels, header) }},
+		{figuresSuffix, r.WriteJSON},
+		{labelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &result.Labels, origin.NIfTI) }},
 	} {
 		if err := writeResult(filepath.Join(f.out, name+file.suffix), file.write); err != nil {
 			return err
 		}
 	}
-	if err := appendRow(filepath.Join(f.out, tableName), r, name); err != nil {
+	if err := r.AppendCSV(filepath.Join(f.out, tableName), name); err != nil {
 		return err
 	}
-	return tell(display.Out(), r, relative(filepath.Join(f.out, name)))
+	return f.tell(display.Out(), r, relative(filepath.Join(f.out, name)))
 }
 
 // writeResult writes a file whole or not at all.
@@ -166,31 +179,6 @@ func writeResult(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// appendRow adds a scan's line to the table of all, and the heading where the
-// table is new.
-func appendRow(path string, r report.Report, name string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-	if err != nil {
-		return fmt.Errorf("add to the table: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return fmt.Errorf("add to the table: %w", err)
-	}
-	rows := [][]string{r.CSVRow(name)}
-	if info.Size() == 0 {
-		rows = append([][]string{r.CSVHeader()}, rows...)
-	}
-	if err := report.WriteCSV(file, rows...); err != nil {
-		return fmt.Errorf("add to %s: %w", path, err)
-	}
-	if err := file.Sync(); err != nil {
-		return fmt.Errorf("add to %s: %w", path, err)
-	}
-	return file.Close()
-}
-
 func reportClasses(manifest *model.Manifest) []report.Class {
 	var classes []report.Class
 	for _, c := range manifest.Classes {
@@ -199,22 +187,21 @@ func reportClasses(manifest *model.Manifest) []report.Class {
 	return classes
 }
 
-// tell prints what a person wants to know first.
-func tell(w io.Writer, r report.Report, stem string) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%15s %9s %8s\n", "tissue", "ml", "share")
-	for _, t := range r.Tissues {
-		fmt.Fprintf(&b, "%15s %9.1f %6.1f %%\n", t.Name, t.Millilitres, 100*t.Fraction)
+func (f *volumeFlags) segOptions(manifest *model.Manifest) seg.Options {
+	options := seg.Options{Model: manifest.Name, ModelVersion: manifest.Version, ModelSHA256: manifest.SHA256, Version: Version, Deidentify: f.deidentify}
+	for _, c := range manifest.Classes {
+		options.Classes = append(options.Classes, seg.Class(c))
 	}
-	fmt.Fprintf(&b, "%15s %9.1f\n\n", "brain", r.BrainMillilitres)
-	for _, flag := range r.Quality.Flags {
-		fmt.Fprintf(&b, "look      %s: %s\n", flag.Name, flag.Text)
+	return options
+}
+
+// tell prints what a person wants to know first, and where the rest is.
+func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
+	extra := ""
+	if f.seg {
+		extra = fmt.Sprintf("seg       %s%s\n", stem, segSuffix)
 	}
-	for _, warning := range r.Warnings {
-		fmt.Fprintf(&b, "note      %s\n", warning)
-	}
-	fmt.Fprintf(&b, "labels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
-		stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
-	_, err := io.WriteString(w, b.String())
+	_, err := fmt.Fprintf(w, "%s%slabels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
+		r.Text(), extra, stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
 	return err
 }

@@ -63,6 +63,9 @@ type Images struct {
 	Roots     []string // key images.roots; folders below which images may be read
 	MaxBytes  int64    // key images.maxBytes; of one encoded image
 	MaxPixels int64    // key images.maxPixels; width times height
+	// TotalBytes, key images.totalBytes, is of all encoded images in memory; never
+	// below MaxBytes.
+	TotalBytes int64
 }
 
 // Output says where results go.
@@ -132,6 +135,8 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Roots:     r.texts("images.roots", []string{"images"}),
 			MaxBytes:  r.integer("images.maxBytes", 16<<20, 1<<10, 1<<30),
 			MaxPixels: r.integer("images.maxPixels", 2048*2048, 1, 1<<26),
+
+			TotalBytes: r.integer("images.totalBytes", 64<<20, 1<<10, 1<<32),
 		},
 		Output: Output{
 			Root:        r.text("output.root", "masks"),
@@ -154,6 +159,7 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 		IPC:  IPC{MaxFrame: int(r.integer("ipc.maxFrameBytes", 10_000, 2_000, 24<<20))},
 		Log:  Log{Level: r.level("log.level", zapcore.InfoLevel)},
 	}
+	c.Images.TotalBytes = max(c.Images.TotalBytes, c.Images.MaxBytes)
 	if a := c.HTTP.Address; a != "" {
 		if err := checkLoopback(a); err != nil {
 			r.fail("http.address", a, err.Error())

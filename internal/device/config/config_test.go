@@ -14,7 +14,7 @@ func defaults() Config {
 	return Config{
 		Topics:  Topics{Request: "inference/brain_segmentation/request", Result: "inference/brain_segmentation/result", Status: "inference/brain_segmentation"},
 		Model:   Model{Path: "../io.brainseg.BrainSegmentation.Model/current"},
-		Images:  Images{Roots: []string{"images"}, MaxBytes: 16 << 20, MaxPixels: 2048 * 2048},
+		Images:  Images{Roots: []string{"images"}, MaxBytes: 16 << 20, MaxPixels: 2048 * 2048, TotalBytes: 64 << 20},
 		Output:  Output{Root: "masks"},
 		S3:      S3{Timeout: 30 * time.Second},
 		Service: Service{Workers: 1, Threads: 1, Queue: 64},
@@ -37,6 +37,7 @@ func TestParseTakesDefaultsAndWhatEitherNucleusMakesOfScalars(t *testing.T) {
 		{"strings of nucleus lite", `{"service":{"workers":"2"},"images":{"maxPixels":"1000.0"},"s3":{"pathStyle":"True","buckets":["a","b"],"timeoutSeconds":"5"},"log":{"level":"DEBUG"}}`, func(c *Config) {
 			c.Service.Workers, c.Images.MaxPixels, c.S3.PathStyle, c.S3.Buckets, c.S3.Timeout, c.Log.Level = 2, 1000, true, []string{"a", "b"}, 5*time.Second, zapcore.DebugLevel
 		}, nil},
+		{"room for one image at least", `{"images":{"totalBytes":"2048"}}`, func(c *Config) { c.Images.TotalBytes = 16 << 20 }, nil},
 		{"a list of one as a string", `{"images":{"roots":"/data"}}`, func(c *Config) { c.Images.Roots = []string{"/data"} }, nil},
 		{"retention", `{"output":{"retainDays":30,"retainBytes":"1e9"}}`, func(c *Config) { c.Output.RetainAge, c.Output.RetainBytes = 30*24*time.Hour, 1_000_000_000 }, nil},
 		{"unknown keys", `{"zoo":1,"model":{"colour":"red","path":"m"}}`, func(c *Config) { c.Model.Path = "m" }, []string{"model.colour", "zoo"}},

@@ -85,13 +85,14 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 	e.mu.Unlock()
 	old.release() // the engine's hold; that of this function stays
 	e.queue.SetBound(next.Service.Queue)
+	e.budget.SetLimit(next.Images.TotalBytes)
 	e.startWorkers(next.Service.Workers)
 	for _, c := range prepared {
 		run(c.Commit)
 	}
 	e.deps.Logger.Info("configuration applied", zap.Strings("changed", changes.Groups()))
 	if replacement.model != old.model {
-		e.status(request.Status{Message: request.MessageModelLoaded, State: e.state()})
+		e.status(request.Status{Message: request.MessageModelLoaded, State: e.State()})
 	}
 	return nil
 }

@@ -187,6 +187,7 @@ func TestNoRequestIsLostOrRefusedWhileConfigurationsChange(t *testing.T) {
 							t.Errorf("a request failed: %+v", o.Result.Error)
 						}
 						answered.Add(1)
+						o.Claim.Release()
 						close(done)
 					})
 				<-done

@@ -26,6 +26,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/budget"
+	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
@@ -95,6 +97,8 @@ func (d Deps) withDefaults() Deps {
 type Engine struct {
 	deps   Deps
 	queue  Queue
+	budget *budget.Budget
+	claims claim.Outputs
 	intake *intake
 	ctx    context.Context // ends the work in progress
 	cancel context.CancelFunc
@@ -117,7 +121,7 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), current: first}
+	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), budget: budget.New(cfg.Images.TotalBytes), current: first}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.intake = newIntake(e)
 	e.wg.Go(e.intake.run)
@@ -150,6 +154,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 		e.cancel()
+		e.intake.abort()
 		select {
 		case <-finished:
 		case <-time.After(stuckGrace):
@@ -216,8 +221,8 @@ func (e *Engine) Announce(message string, state request.State) {
 	e.status(request.Status{Message: message, State: state})
 }
 
-// state is the state of the engine as a status message has it.
-func (e *Engine) state() request.State {
+// State is what a status message says of the engine while it takes requests.
+func (e *Engine) State() request.State {
 	if e.Busy() {
 		return request.StateBusy
 	}

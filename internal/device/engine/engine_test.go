@@ -83,7 +83,7 @@ var anybody = Requester{Way: WayIPC}
 func (b *bench) ask(t testing.TB, r request.Request) request.Result {
 	t.Helper()
 	answers := make(chan request.Result, 2)
-	b.Submit(t.Context(), anybody, r, func(o Outcome) { answers <- o.Result })
+	b.Submit(t.Context(), anybody, r, func(o Outcome) { o.Claim.Release(); answers <- o.Result })
 	select {
 	case r := <-answers:
 		return r

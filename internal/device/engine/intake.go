@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/budget"
+	"github.com/brainseg/brainseg/internal/device/claim"
 )
 
 // intake takes jobs from the queue, has their images fetched, and hands them to
@@ -53,10 +53,15 @@ type state struct {
 	phase    phase
 	source   source
 	fresh    bool // may keep its place in the order
+	lagged   bool // has had its grace
 	began    time.Time
 	timer    *time.Timer // of the fetch
-	data     []byte      // the encoded image
-	err      error       // instead of it
+	cancel   context.CancelFunc
+	crowded  bool         // the fetch waits for room
+	data     []byte       // the encoded image
+	hold     *budget.Hold // room for data; nil before it is known
+	claim    *claim.Claim // of the outputs
+	err      error        // instead of it
 	fetch    time.Duration
 }
 
@@ -84,12 +89,7 @@ func newIntake(e *Engine) *intake {
 
 // run takes jobs until the queue has no more.
 func (in *intake) run() {
-	calledOff := make(chan struct{})
-	stop := context.AfterFunc(in.e.ctx, func() { defer close(calledOff); in.abort() })
 	defer func() {
-		if !stop() {
-			<-calledOff
-		}
 		in.mu.Lock()
 		in.ended = true
 		in.mu.Unlock()
@@ -136,11 +136,12 @@ func (in *intake) take(j *Job) {
 		in.changed.Broadcast()
 		return
 	case image.S3 != "":
-		j.source = fromObject
+		j.source, j.lagged = fromObject, true
 		limit := 2 * j.setup.cfg.S3.Timeout // the store's own limit, after some waiting for a place
-		j.timer = time.AfterFunc(limit, func() { in.giveUp(j) })
+		j.timer = time.AfterFunc(limit, func() { in.lag(j) })
 	default:
 		j.source, j.fresh = fromFile, !in.lagging()
+		j.lagged = !j.fresh
 		grace := in.e.deps.ReadTimeout
 		if j.fresh {
 			grace = min(fileGrace, grace)
@@ -176,13 +177,12 @@ func (in *intake) launch() {
 			in.fetching[j.source]++
 			j.phase, j.began = reading, time.Now()
 			j.setup.refs.Add(1)
-			go in.fetch(j, j.setup)
+			var ctx context.Context
+			ctx, j.cancel = context.WithCancel(in.e.ctx)
+			go in.fetch(ctx, j, j.setup)
 		}
 	}
 }
-
-// errGivenUp is the answer to a request whose image does not come.
-var errGivenUp = request.NewError(request.CodeStorageUnavailable, "read image: the storage does not answer", nil)
 
 // lag has a job lose its place in the order, and later the read given up.
 func (in *intake) lag(j *Job) {
@@ -191,22 +191,20 @@ func (in *intake) lag(j *Job) {
 	if j.phase == fetched {
 		return
 	}
-	if rest := in.e.deps.ReadTimeout - fileGrace; j.fresh && rest > 0 {
-		j.fresh = false
+	if rest := in.e.deps.ReadTimeout - fileGrace; !j.lagged && rest > 0 {
+		j.fresh, j.lagged = false, true
 		j.timer.Reset(rest)
 		in.changed.Broadcast()
 		return
 	}
-	in.settle(j, nil, errGivenUp, false)
+	err := errGivenUp
+	if j.crowded {
+		err = errNoRoom
+	}
+	in.settle(j, nil, err, false)
 }
 
-func (in *intake) giveUp(j *Job) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.settle(j, nil, errGivenUp, false)
-}
-
-// abort settles whatever is not fetched.
+// abort settles whatever is not fetched, and what is taken from now on.
 func (in *intake) abort() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -226,6 +224,7 @@ func (in *intake) settle(j *Job, data []byte, err error, back bool) bool {
 	if j.phase == reading {
 		in.fetching[j.source]--
 		j.fetch = time.Since(j.began)
+		j.cancel()
 		if !back {
 			in.lost[j.source]++
 		}
@@ -311,13 +310,15 @@ func (in *intake) inWork() (list []*Job) {
 
 // fetch reads the image of a job. It may outlive the job, for a read from a file
 // system that does not answer comes back when that does; nobody waits for it.
-func (in *intake) fetch(j *Job, s *setup) {
+func (in *intake) fetch(ctx context.Context, j *Job, s *setup) {
 	defer s.release()
-	ref := reference(j.Request)
-	data, err := in.read(s, ref)
+	data, hold, err := in.read(ctx, j, s)
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if !in.settle(j, data, err, true) {
+	if in.settle(j, data, err, true) {
+		j.hold = hold
+	} else {
+		hold.Release()
 		in.lost[j.source]--
 		if !in.aborted {
 			in.e.deps.Logger.Info("a read that was given up has come back", zap.Uint64("request", j.Number))
@@ -326,17 +327,37 @@ func (in *intake) fetch(j *Job, s *setup) {
 	in.launch()
 }
 
-// read turns a panic of the storage into an error.
-func (in *intake) read(s *setup, ref store.Reference) (data []byte, err error) {
+// read reads an image once there is room for it, and turns a panic of the storage
+// into an error.
+func (in *intake) read(ctx context.Context, j *Job, s *setup) (data []byte, hold *budget.Hold, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 			in.e.deps.Logger.Error("a read failed by a fault of the component", zap.ByteString("stack", debug.Stack()))
 		}
 	}()
-	data, err = s.store.it.Read(in.e.ctx, ref)
-	if err != nil {
-		return nil, readError(err)
+	ref := reference(j.Request)
+	ref.Room = func(ctx context.Context, bytes int64) (err error) {
+		var room bool
+		if hold, room = in.e.budget.Take(bytes); room {
+			return nil
+		}
+		in.crowd(j, true)
+		defer in.crowd(j, false)
+		hold, err = in.e.budget.Wait(ctx, bytes)
+		return err
 	}
-	return data, nil
+	data, err = s.store.it.Read(ctx, ref)
+	if err != nil {
+		return nil, hold, readError(err)
+	}
+	return data, hold, nil
+}
+
+// crowd notes whether a job waits for room: then it keeps nobody behind it.
+func (in *intake) crowd(j *Job, waits bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	j.crowded, j.fresh = waits, j.fresh && !waits
+	in.changed.Broadcast()
 }

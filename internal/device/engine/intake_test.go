@@ -53,7 +53,7 @@ func (b *bench) callOff() {
 }
 
 func path(name string) request.Request {
-	return request.Request{ID: "a", Image: request.Image{Path: name}}
+	return request.Request{ID: name, Image: request.Image{Path: name}}
 }
 
 func TestAnImageThatDoesNotComeTakesNoWorkersPlace(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAnImageThatDoesNotComeTakesNoWorkersPlace(t *testing.T) {
 	write(t, b.in, "slice.png", ramp(t, 12, 5))
 	ignore := func(Outcome) {}
 	for i := range 10 {
-		b.Submit(t.Context(), anybody, request.Request{ID: "s3", Image: request.Image{S3: "s3://dead/" + strconv.Itoa(i)}}, ignore)
+		b.Submit(t.Context(), anybody, request.Request{ID: "s3-" + strconv.Itoa(i), Image: request.Image{S3: "s3://dead/" + strconv.Itoa(i)}}, ignore)
 	}
 	for i := range maxFetching - 1 {
 		b.Submit(t.Context(), anybody, path("hung/"+strconv.Itoa(i)), ignore)
@@ -181,5 +181,60 @@ func TestAFullWayLeavesTheOthersTheirPlaces(t *testing.T) {
 	}
 	if r := b.ask(t, request.Request{ID: "a", Image: request.Image{Inline: ramp(t, 4, 4)}}); r.Error != nil {
 		t.Errorf("another way in: %+v", r.Error)
+	}
+}
+
+func TestEncodedImagesInMemoryAreBoundedByBytes(t *testing.T) {
+	const size = 100_000
+	hold, started := make(chan struct{}), make(chan struct{})
+	b := start(t, func(c *config.Config, _ *Deps) {
+		c.Images.MaxBytes, c.Images.TotalBytes, c.Service.Queue = size, 4*size, 1000
+	})
+	b.Submit(t.Context(), anybody, request.Request{ID: "stuck", Image: request.Image{Inline: ramp(t, 4, 4)}, Output: request.Output{Discard: true}},
+		func(Outcome) { close(started); <-hold })
+	<-started
+	answers := make(chan request.Result, 100)
+	for range 20 {
+		b.Submit(t.Context(), anybody, request.Request{ID: "large", Image: request.Image{Inline: make([]byte, size)}, Output: request.Output{Discard: true}},
+			func(o Outcome) { answers <- o.Result })
+	}
+	for range 16 { // while the others wait
+		if r := <-answers; r.Error == nil || r.Error.Code != request.CodeBusy {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	}
+	close(hold)
+	for range 4 {
+		if r := <-answers; r.Error == nil || r.Error.Code != request.CodeImageUnreadable {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	}
+	b.Close(t.Context())
+	if b.budget.Used() != 0 {
+		t.Errorf("%d bytes are held by nobody", b.budget.Used())
+	}
+}
+
+func TestAReadWaitsForRoomInMemory(t *testing.T) {
+	const size = 100_000
+	hold, started := make(chan struct{}), make(chan struct{})
+	b := start(t, func(c *config.Config, _ *Deps) { c.Images.MaxBytes, c.Images.TotalBytes = size, size })
+	write(t, b.in, "slice.png", ramp(t, 12, 5))
+	b.Submit(t.Context(), anybody, request.Request{ID: "stuck", Image: request.Image{Inline: ramp(t, 4, 4)}, Output: request.Output{Discard: true}},
+		func(Outcome) { close(started); <-hold })
+	<-started
+	answers := make(chan request.Result, 2)
+	note := func(o Outcome) { answers <- o.Result }
+	b.Submit(t.Context(), anybody, request.Request{ID: "large", Image: request.Image{Inline: make([]byte, size)}, Output: request.Output{Discard: true}}, note)
+	b.Submit(t.Context(), anybody, path("slice.png"), note)
+	close(hold)
+	for _, want := range []string{"large", "slice.png"} {
+		if r := <-answers; r.ID != want || (r.Error != nil) != (want == "large") {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	}
+	b.Close(t.Context())
+	if b.budget.Used() != 0 {
+		t.Errorf("%d bytes are held by nobody", b.budget.Used())
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image/color"
 	"strings"
 	"time"
 
@@ -47,7 +46,8 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	}
 
 	slice, info, err := imaging.Decode(j.data, s.limits)
-	j.data = nil
+	j.data, j.Request.Image.Inline, r.Image.Inline = nil, nil, nil // the garbage collector's
+	j.hold.Release()
 	if err != nil {
 		return Outcome{}, decodeError(err)
 	}
@@ -84,7 +84,8 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		result.Image.Flags = append(result.Image.Flags, string(flag))
 	}
 	if !r.Output.Discard {
-		if err := w.write(ctx, s.store.it, r, &result); err != nil {
+		err = w.write(ctx, s.store.it, r, &result)
+		if err != nil && result.Mask == nil {
 			return Outcome{}, err
 		}
 	}
@@ -95,7 +96,11 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	t.Total = milliseconds(time.Since(j.Accepted))
 	result.Timings = &t
 	w.e.sign(&result, s.identity)
-	return Outcome{Result: result, Mask: w.mask.Bytes()}, nil
+	if err != nil { // of the overlay: the mask is there all the same
+		failure := request.AsError(err)
+		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
+	}
+	return Outcome{Result: result, Mask: w.mask.Bytes()}, err
 }
 
 // write stores mask and overlay and notes them in the result.
@@ -150,16 +155,6 @@ func tissues(m *model.Manifest, mask []uint8) []request.Tissue {
 		list = append(list, t)
 	}
 	return list
-}
-
-func palette(m *model.Manifest) imaging.Palette {
-	p := make(imaging.Palette, len(m.Classes))
-	for _, class := range m.Classes {
-		if class.Value != 0 {
-			p[class.Value] = color.RGBA(class.RGBA())
-		}
-	}
-	return p
 }
 
 func milliseconds(d time.Duration) float64 {

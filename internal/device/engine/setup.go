@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image/color"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -28,7 +29,7 @@ type setup struct {
 	store    *opened[Store]
 	limits   imaging.Limits
 	identity request.Model
-	palette  imaging.Palette
+	palette  []color.RGBA
 
 	refs atomic.Int32 // the engine, and every request in work
 }
@@ -38,8 +39,6 @@ type opened[T interface{ Close() error }] struct {
 	it   T
 	refs atomic.Int32 // setups
 }
-
-func open[T interface{ Close() error }](it T) *opened[T] { return &opened[T]{it: it} }
 
 func (o *opened[T]) share() *opened[T] {
 	o.refs.Add(1)
@@ -63,7 +62,7 @@ func newSetup(ctx context.Context, cfg config.Config, before *setup, deps Deps) 
 		if err != nil {
 			return nil, &PartError{Part: PartModel, Summary: modelSummary(err), Err: err}
 		}
-		s.model = open(m)
+		s.model = &opened[Model]{it: m}
 	}
 	s.model.share()
 	if before != nil && sameStore(before.cfg, cfg) {
@@ -74,12 +73,12 @@ func newSetup(ctx context.Context, cfg config.Config, before *setup, deps Deps) 
 			s.model.release()
 			return nil, &PartError{Part: PartStore, Summary: "a folder for images or masks cannot be used", Err: err}
 		}
-		s.store = open(images)
+		s.store = &opened[Store]{it: images}
 	}
 	s.store.share()
 	m := s.model.it.Manifest()
 	s.identity = request.Model{Name: m.Name, Version: m.Version, SHA256: m.SHA256}
-	s.palette = palette(m)
+	s.palette = m.Palette()
 	return s, nil
 }
 
@@ -95,7 +94,7 @@ func sameModel(a, b config.Config) bool {
 }
 
 func sameStore(a, b config.Config) bool {
-	a.Images.MaxPixels = b.Images.MaxPixels // is nothing to the store
+	a.Images.MaxPixels, a.Images.TotalBytes = b.Images.MaxPixels, b.Images.TotalBytes // are nothing to the store
 	c := config.Diff(a, b)
 	return !c.Images && !c.Output && !c.S3
 }

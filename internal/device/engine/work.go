@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -11,60 +10,6 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/request"
 )
-
-// Outcome is what became of a request.
-type Outcome struct {
-	Result request.Result
-	// Mask is the encoded mask, nil where Result.Status is failed. It is valid
-	// until the function that took the outcome returns.
-	Mask []byte
-}
-
-// Submit queues a request. ctx bounds the wait to be accepted, which takes time
-// only where the queue does. done is called exactly once, by a worker, or before
-// Submit returns where the request is refused. It should return soon: the worker
-// waits for it.
-func (e *Engine) Submit(ctx context.Context, from Requester, r request.Request, done func(Outcome)) {
-	e.submit(ctx, e.count.Add(1), from, r, done)
-}
-
-// SubmitDocument parses a request document and submits it.
-func (e *Engine) SubmitDocument(ctx context.Context, from Requester, document []byte, done func(Outcome)) {
-	number := e.count.Add(1)
-	r, err := request.Parse(document)
-	if err != nil {
-		e.refuse(number, r.ID, err, done)
-		return
-	}
-	e.submit(ctx, number, from, r, done)
-}
-
-// Refuse reports a request that could not even be read, and so has no document,
-// to status and log.
-func (e *Engine) Refuse(err error) { e.refuse(e.count.Add(1), "", err, func(Outcome) {}) }
-
-func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r request.Request, done func(Outcome)) {
-	j := &Job{Number: number, From: from, Request: r, Accepted: time.Now()}
-	j.done, j.received = done, make(chan struct{})
-	e.busy.Add(1)
-	if err := e.queue.Accept(ctx, j); err != nil {
-		e.busy.Add(-1)
-		e.refuse(number, r.ID, acceptError(err), done)
-		return
-	}
-	e.status(request.Status{Message: request.MessageImageReceived, State: request.StateBusy, Request: number})
-	close(j.received)
-}
-
-func acceptError(err error) error {
-	switch {
-	case errors.Is(err, ErrQueueFull):
-		return request.NewError(request.CodeBusy, "the queue is full, try again later", err)
-	case errors.Is(err, ErrClosed):
-		return errStopping(err)
-	}
-	return err
-}
 
 // work is the life of a worker.
 func (e *Engine) work() {
@@ -85,8 +30,12 @@ func (e *Engine) finish(j *Job, o Outcome, err error) {
 	if failure := e.queue.Finish(e.ctx, j, o.Result); failure != nil {
 		e.deps.Logger.Error("an answer could not be stored", zap.Uint64("request", j.Number), zap.Error(failure))
 	}
+	if o.Claim = j.claim; o.Result.Mask == nil {
+		j.claim.Release() // nothing was written
+	}
 	// The answer first: somebody waits for it.
 	j.done(o)
+	j.hold.Release()
 	j.setup.release()
 	e.busy.Add(-1)
 	<-j.received
@@ -102,7 +51,7 @@ func (w *worker) attempt(j *Job) (o Outcome, err error) {
 			e.deps.Logger.Error("request failed by a fault of the component", zap.Uint64("request", j.Number), zap.ByteString("stack", debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
-		if err != nil {
+		if err != nil && o.Result.Mask == nil {
 			o = e.failed(j.Request.ID, err)
 		}
 	}()
@@ -140,13 +89,13 @@ func (e *Engine) sign(r *request.Result, model request.Model) {
 // report tells status and log what became of a request.
 func (e *Engine) report(number uint64, r request.Result, err error) {
 	if err == nil {
-		e.status(request.Status{Message: request.MessageImageProcessed, State: e.state(), Request: number})
+		e.status(request.Status{Message: request.MessageImageProcessed, State: e.State(), Request: number})
 		e.deps.Logger.Info("image processed", zap.Uint64("request", number),
 			zap.Float64("inferenceMs", r.Timings.Inference), zap.Float64("totalMs", r.Timings.Total))
 		return
 	}
 	failure := request.AsError(err)
-	e.status(request.Status{Message: request.ErrorMessage(failure.Summary()), State: e.state(), Request: number, Code: failure.Code})
+	e.status(request.Status{Message: request.ErrorMessage(failure.Summary()), State: e.State(), Request: number, Code: failure.Code})
 	e.deps.Logger.Warn("request failed", zap.Uint64("request", number), zap.String("code", string(failure.Code)))
 	e.deps.Logger.Debug("request failed, in detail", zap.Uint64("request", number), zap.String("id", r.ID), zap.String("cause", detail(err)))
 }

@@ -41,12 +41,13 @@ func readConfiguration(ctx context.Context, client *ggipc.Client, logger *zap.Lo
 // watchConfiguration has changes told. A component without any configuration is
 // told of none.
 func (c *component) watchConfiguration(ctx context.Context) error {
-	_, err := c.client.SubscribeToConfigurationUpdate(ctx, "", nil, func(context.Context, ggipc.ConfigurationUpdate) { c.configurationMayHaveChanged() })
+	subscription, err := c.client.SubscribeToConfigurationUpdate(ctx, "", nil, func(context.Context, ggipc.ConfigurationUpdate) { c.configurationMayHaveChanged() })
 	var refusal *ggipc.Error
 	if errors.As(err, &refusal) {
 		c.opts.Logger.Warn("configuration changes take effect at the next start only", zap.Error(err))
 		return nil
 	}
+	c.updates = subscription
 	return err
 }
 
@@ -74,7 +75,8 @@ func (w *configurationWatcher) look(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		w.opts.Logger.Warn("cannot look for configuration changes", zap.Error(err))
+		w.opts.Logger.Warn("cannot look for configuration changes yet", zap.Error(err))
+		w.configurationMayHaveChanged()
 		return
 	}
 	if w.refused != nil && reflect.DeepEqual(next, *w.refused) {

@@ -3,6 +3,7 @@ package greengrass
 import (
 	"context"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -137,6 +138,116 @@ func TestRequestsThatComeWhileTheConfigurationChangesAreAnsweredOnce(t *testing.
 		}
 		t.Logf("%d requests", sent)
 	})
+}
+
+func TestAnotherTopicIsHeardBeforeTheOldOneIsLeft(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		everything := map[string]any{"1": map[string]any{"operations": []any{"*"}, "resources": []any{"*"}}}
+		d := newDevice(t, profile, map[string]any{
+			"accessControl": map[string]any{"aws.greengrass.ipc.pubsub": everything, "aws.greengrass.ipc.mqttproxy": everything},
+			"service":       map[string]any{"queue": 10_000},
+		})
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		topics := []string{requestTopic, "other/request"}
+		d.configure(map[string]any{"topics": map[string]any{"request": topics[1]}})
+		// Whatever is published meanwhile is answered, on the one topic or the other.
+		sent := make(map[string]bool)
+		for again := false; !again; {
+			for i, topic := range topics {
+				id := fmt.Sprintf("%d-%d", i, len(sent))
+				if err := d.nucleus.Publish(topic, fmt.Appendf(nil, `{"id":%q,"image":{"path":"a.png"}}`, id)); err != nil {
+					t.Fatal(err)
+				}
+				sent[id] = false
+			}
+			select {
+			case r := <-d.results:
+				sent[r.ID] = true
+			case <-time.After(5 * time.Millisecond):
+			}
+			for len(d.statuses) > 0 && !again {
+				again = (<-d.statuses).Message == "Ready."
+			}
+		}
+		for _, topic := range topics {
+			if err := d.nucleus.Publish(topic, []byte(`{"id":"last","image":{"path":"a.png"}}`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for r := next(t, d.results); r.ID != "last"; r = next(t, d.results) {
+			sent[r.ID] = true
+		}
+		for i := range len(sent) / 2 {
+			if !sent[fmt.Sprintf("0-%d", 2*i)] && !sent[fmt.Sprintf("1-%d", 2*i+1)] {
+				t.Errorf("pair %d of %d was heard on neither topic", i, len(sent)/2)
+			}
+		}
+		if n := d.logs.FilterMessageSnippet("connection to the greengrass nucleus").Len(); n != 0 {
+			t.Error("the connection was made again")
+		}
+	})
+}
+
+func TestAConfigurationThatChangesWhileTheConnectionIsLostIsSeen(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, nil)
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		elsewhere := t.TempDir()
+		d.nucleus.DropConnections(ComponentName)
+		d.configure(map[string]any{"output": map[string]any{"root": elsewhere}})
+		until(t, "the configuration is in effect", func() bool { return d.logs.FilterMessage("configuration applied").Len() > 0 })
+		if r := d.ask(`{"id":"1","image":{"path":"a.png"}}`); r.Error != nil || filepath.Dir(r.Mask.Path) != elsewhere {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	})
+}
+
+func TestAPortInUseIsToldAtTheStartAndRefusedAsAChange(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	inUse := map[string]any{"http": map[string]any{"address": l.Addr().String()}}
+	const message = "Error: the address of the HTTP endpoint cannot be listened on"
+	d := newDevice(t, nucleus.Classic, inUse)
+	d.launch()
+	if err := d.wait(); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("the component ended with %v", err)
+	}
+	d.awaitStatus(message)
+
+	d = newDevice(t, nucleus.Classic, nil)
+	d.slice("a.png")
+	d.launch()
+	d.awaitStatus("Ready.")
+	d.configure(inUse)
+	d.awaitStatus(message)
+	d.awaitStatus("Ready.")
+	if r := d.ask(`{"id":"1","image":{"path":"a.png"}}`); r.Error != nil {
+		t.Errorf("afterwards: %+v", r.Error)
+	}
+}
+
+func TestTheNumberOfARequestGoesOnOverConfigurations(t *testing.T) {
+	d := newDevice(t, nucleus.Classic, nil)
+	d.slice("a.png")
+	d.launch()
+	d.awaitStatus("Ready.")
+	for want := uint64(1); want <= 3; want++ {
+		d.ask(`{"id":"a","image":{"path":"a.png"}}`)
+		for s := next(t, d.statuses); s.Message != request.MessageImageProcessed; s = next(t, d.statuses) {
+			if s.Request != 0 && s.Request != want {
+				t.Errorf("request %d has number %d", want, s.Request)
+			}
+		}
+		d.configure(map[string]any{"output": map[string]any{"root": t.TempDir()}})
+		d.awaitStatus("Ready.")
+	}
 }
 
 func TestResultsThatNobodyTakesDoNotKeepTheComponentFromEnding(t *testing.T) {

@@ -37,6 +37,7 @@ type device struct {
 	nucleus  *nucleus.Nucleus
 	client   *ggipc.Client
 	in, out  string
+	socket   string // of the component; default the nucleus'
 	results  chan request.Result
 	statuses chan request.Status
 	cloud    <-chan nucleus.Message
@@ -118,12 +119,15 @@ func newDevice(t testing.TB, profile nucleus.Profile, change map[string]any) *de
 // watch decodes what comes on a topic into a channel.
 func watch[T any](t testing.TB, client *ggipc.Client, topic string, to chan T) {
 	t.Helper()
-	_, err := client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: topic}, func(_ context.Context, m ggipc.TopicMessage) {
+	_, err := client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: topic}, func(ctx context.Context, m ggipc.TopicMessage) {
 		var v T
 		if err := json.Unmarshal(m.Bytes(), &v); err != nil {
 			t.Errorf("message on %s: %v", topic, err)
 		}
-		to <- v
+		select {
+		case to <- v:
+		case <-ctx.Done():
+		}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -137,10 +141,14 @@ func (d *device) launch() {
 	core, logs := observer.New(zap.DebugLevel)
 	d.logs, d.stop, d.ended = logs, cancel, make(chan error, 1)
 	ready := make(chan struct{})
+	socket := d.socket
+	if socket == "" {
+		socket = d.nucleus.SocketPath()
+	}
 	go func() {
 		d.ended <- Run(ctx, Options{
 			IPC: ggipc.Options{
-				SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(ComponentName),
+				SocketPath: socket, AuthToken: d.nucleus.Token(ComponentName),
 				RefusalGrace: 50 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
 			},
 			Logger: zap.New(core), Ready: func() { close(ready) },

@@ -120,7 +120,8 @@ type component struct {
 	engine   *engine.Engine    // nil before start
 	endpoint *httpapi.Endpoint // nil before start
 	requests requests
-	changes  chan struct{} // holds one where the configuration may have changed
+	updates  *ggipc.Subscription // to changes of the configuration; nil where none are told
+	changes  chan struct{}       // holds one where the configuration may have changed
 }
 
 // start opens everything and returns when requests are taken.
@@ -160,6 +161,9 @@ const messageReady = "Ready."
 // serve goes along with the configuration until ctx ends or the client gives up.
 func (c *component) serve(ctx context.Context) error {
 	watcher := configurationWatcher{component: c}
+	losses := time.NewTicker(time.Second)
+	defer losses.Stop()
+	var lost, undelivered, renewed uint64 // that were told, and seen
 	var settled <-chan time.Time
 	for {
 		subscription := c.requests.subscription()
@@ -172,6 +176,13 @@ func (c *component) serve(ctx context.Context) error {
 		case <-settled:
 			settled = nil
 			watcher.look(ctx)
+		case <-losses.C:
+			if c.updates != nil && c.updates.Renewed() != renewed { // what changed in between was not told
+				renewed = c.updates.Renewed()
+				c.configurationMayHaveChanged()
+			}
+			lost = c.tellLoss(lost, c.requests.lost(), "requests could not be taken")
+			undelivered = c.tellLoss(undelivered, c.out.results.losses(), "results could not be sent")
 		case <-subscription.Done():
 			if err := c.client.Err(); err != nil {
 				return err
@@ -181,6 +192,15 @@ func (c *component) serve(ctx context.Context) error {
 			return c.client.Err()
 		}
 	}
+}
+
+// tellLoss tells how many more than before were lost, and returns how many are.
+func (c *component) tellLoss(before, now uint64, what string) uint64 {
+	if now > before {
+		c.opts.Logger.Warn(what, zap.Uint64("count", now-before))
+		c.engine.Announce(request.ErrorMessage(fmt.Sprintf("%d %s", now-before, what)), c.engine.State())
+	}
+	return now
 }
 
 // sending is what is kept of the time for the end to send the last answers.

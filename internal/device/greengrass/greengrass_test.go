@@ -48,8 +48,8 @@ func TestTheComponentOutlivesALostConnection(t *testing.T) {
 		d.launch()
 		d.nucleus.DropConnections(ComponentName)
 		deadline := time.Now().Add(patience)
-		for {
-			d.publish(`{"id":"again","image":{"path":"a.png"}}`)
+		for i := 0; ; i++ {
+			d.publish(fmt.Sprintf(`{"id":"again-%d","image":{"path":"a.png"}}`, i))
 			select {
 			case r := <-d.results:
 				if r.Error != nil {

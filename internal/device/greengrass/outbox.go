@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -17,7 +18,8 @@ import (
 type message struct {
 	topic    string
 	document []byte
-	result   bool // the document counts its attempts
+	result   bool         // the document counts its attempts
+	claim    *claim.Claim // of the files that the document names
 }
 
 // What an outbox holds at most. Of more the oldest goes.
@@ -69,6 +71,7 @@ func (o *outbox) put(m message) {
 	drop := 0
 	for len(o.queue)-drop > outboxMessages || o.bytes > outboxBytes && len(o.queue)-drop > 1 {
 		o.bytes -= len(o.queue[drop].document)
+		o.queue[drop].claim.Release()
 		o.queue[drop] = message{}
 		drop++
 	}
@@ -78,6 +81,13 @@ func (o *outbox) put(m message) {
 	case o.more <- struct{}{}:
 	default:
 	}
+}
+
+// losses counts the messages that were lost.
+func (o *outbox) losses() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lost
 }
 
 // lose counts messages that will not be sent. mu is held.
@@ -115,6 +125,7 @@ func (o *outbox) run() {
 	for o.ctx.Err() == nil {
 		if m, ok := o.take(); ok {
 			if !o.deliver(m) {
+				m.claim.Release()
 				o.mu.Lock()
 				o.lose(1)
 				o.mu.Unlock()
@@ -141,6 +152,7 @@ func (o *outbox) deliver(m message) bool {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 30*time.Second
 	for attempt := 1; ; attempt++ {
+		m.claim.Release() // before anybody can have the answer
 		err := o.send(o.ctx, m)
 		if err == nil {
 			return true
@@ -158,6 +170,7 @@ func (o *outbox) deliver(m message) bool {
 		if attempt == 1 {
 			o.logger.Info("message not sent yet, trying again", zap.String("kind", o.name), zap.Error(err))
 		}
+		m.claim.Renew()
 		if m.result { // the other side may have had it
 			m.document = request.WithAttempt(m.document, attempt+1)
 		}

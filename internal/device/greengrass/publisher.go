@@ -8,6 +8,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -55,14 +56,15 @@ func (p *publisher) configured() (topics config.Topics, limit int) {
 }
 
 // result queues a result; it never waits.
-func (p *publisher) result(r request.Result) {
+func (p *publisher) result(o engine.Outcome) {
 	topics, limit := p.configured()
-	document, err := r.Encode(limit)
+	document, err := o.Result.Encode(limit)
 	if err != nil {
+		o.Claim.Release()
 		p.logger.Error("result cannot be published", zap.Error(err))
 		return
 	}
-	p.results.put(message{topic: topics.Result, document: document, result: true})
+	p.results.put(message{topic: topics.Result, document: document, result: true, claim: o.Claim})
 }
 
 // status queues a status message; it never waits.

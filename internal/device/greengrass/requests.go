@@ -23,6 +23,8 @@ type requests struct {
 	mu     sync.Mutex
 	topics config.Topics       // guarded by mu
 	taking *ggipc.Subscription // guarded by mu; nil before the first
+
+	lostBefore uint64 // requests, by subscriptions that are left; used by serve's goroutine alone
 }
 
 // Requests that wait to be looked at, in number and in bytes.
@@ -53,7 +55,7 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 	queueBytes := max(waitingBytes, 2*int64(next.IPC.MaxFrame)) // an image in a request may fill a frame
 	if old == nil || !same {
 		var err error
-		replacement, err = r.component.client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: next.Topics.Request}, r.take)
+		replacement, err = r.component.client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: next.Topics.Request, Overflow: r.turnAway}, r.take)
 		if err != nil {
 			err = fmt.Errorf("subscribe to requests on topic %s: %w (see accessControl in the component's recipe)", next.Topics.Request, err)
 			return engine.Change{}, &engine.PartError{Part: PartTopics, Summary: "the request topic cannot be subscribed to", Err: err}
@@ -69,6 +71,7 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 			r.mu.Unlock()
 			if old != nil && old != replacement {
 				old.Close()
+				r.lostBefore += old.Dropped() + old.Malformed()
 			}
 		},
 		Abort: func() {
@@ -82,7 +85,19 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 // take hands a request to the engine.
 func (r *requests) take(ctx context.Context, m ggipc.TopicMessage) {
 	c := r.component
-	c.engine.SubmitDocument(ctx, engine.Requester{Way: engine.WayIPC}, m.Bytes(), func(o engine.Outcome) { c.out.result(o.Result) })
+	c.engine.SubmitDocument(ctx, engine.Requester{Way: engine.WayIPC}, m.Bytes(), c.out.result)
+}
+
+// turnAway answers a request that came faster than requests can be looked at.
+func (r *requests) turnAway(m ggipc.TopicMessage) {
+	c := r.component
+	c.engine.TurnAway(m.Bytes(), c.out.result)
+}
+
+// lost counts the requests that could not even be answered.
+func (r *requests) lost() uint64 {
+	s := r.subscription()
+	return r.lostBefore + s.Dropped() + s.Malformed()
 }
 
 // updateRecheck is how long a deployment waits before it asks again whether the

@@ -150,13 +150,32 @@ func TestARequestMayFillALargeFrame(t *testing.T) {
 	}
 }
 
+func TestNothingOfARequestIsInTheStatus(t *testing.T) {
+	d := newDevice(t, nucleus.Classic, nil)
+	d.launch()
+	d.awaitStatus("Ready.")
+	for _, document := range []string{
+		`{"id":"a","JohnSmith19700101":1}`, `{"id":"JohnSmith19700101","image":{"path":"JohnSmith19700101.png"}}`,
+		`{"id":"a","image":{"path":"x","JohnSmith19700101":1}}`, `{"id":"a","image":{"s3":"s3://john-smith-19700101/JohnSmith19700101"}}`,
+		`{"id":"a","image":{"path":"x"},"output":{"to":"JohnSmith19700101"}}`, `JohnSmith19700101`,
+	} {
+		d.ask(document)
+		s := next(t, d.statuses)
+		for ; !strings.HasPrefix(s.Message, "Error: "); s = next(t, d.statuses) {
+		}
+		if strings.Contains(strings.ToLower(s.Message), "smith") {
+			t.Errorf("status: %+v", s)
+		}
+	}
+}
+
 func TestABurstIsAnsweredInOrder(t *testing.T) {
 	d := newDevice(t, nucleus.Classic, map[string]any{"service": map[string]any{"queue": 500}})
 	d.slice("a.png")
 	d.launch()
 	const n = 200
 	for i := range n {
-		d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"},"output":{"to":"same.png"}}`, i))
+		d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"},"output":{"to":"%d.png"}}`, i, i))
 	}
 	for i := range n {
 		if r := next(t, d.results); r.Error != nil || r.ID != fmt.Sprint(i) {

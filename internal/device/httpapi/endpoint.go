@@ -67,6 +67,7 @@ func (p *Endpoint) Prepare(_ context.Context, next config.Config) (engine.Change
 				p.logger.Info("HTTP endpoint is listening", zap.String("address", replacement.listener.Addr().String()))
 			}
 			if old != nil {
+				old.listener.Close()
 				p.retired.Go(func() { old.shutdown(p.retirer) })
 			}
 		},
@@ -144,7 +145,7 @@ func (p *Endpoint) listen(address string) (*server, error) {
 func (s *server) serve() {
 	go func() {
 		defer close(s.done)
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.logger.Error("the HTTP endpoint ended", zap.Error(err))
 		}
 	}()

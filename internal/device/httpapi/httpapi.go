@@ -8,13 +8,16 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 
+	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -27,7 +30,7 @@ const Field = "Body"
 func handler(e *engine.Engine, maxBytes func() int64) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
-		image, err := readImage(w, r, maxBytes())
+		image, hold, err := receive(e, w, r, maxBytes())
 		if err != nil {
 			e.Refuse(err)
 			answerError(w, request.AsError(err))
@@ -35,8 +38,8 @@ func handler(e *engine.Engine, maxBytes func() int64) http.Handler {
 		}
 		answers := make(chan answer, 1)
 		client, _, _ := net.SplitHostPort(r.RemoteAddr)
-		e.Submit(r.Context(), engine.Requester{Way: engine.WayHTTP, Client: client},
-			request.Request{ID: "http", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}},
+		e.SubmitHeld(r.Context(), engine.Requester{Way: engine.WayHTTP, Client: client},
+			request.Request{ID: "http", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, hold,
 			func(o engine.Outcome) { answers <- newAnswer(o) })
 		select {
 		case a := <-answers:
@@ -44,8 +47,49 @@ func handler(e *engine.Engine, maxBytes func() int64) http.Handler {
 		case <-r.Context().Done(): // the client went away; the worker finishes without it
 		}
 	})
-	// No page of another origin may use a browser on this device to get in.
-	return http.NewCrossOriginProtection().Handler(mux)
+	// No page of another origin may use a browser on this device to get in, not
+	// even one whose own name leads to this device.
+	return onLoopback(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// onLoopback refuses requests for another host than this one: a page's server can
+// have its own name resolved to a loopback address, and a browser would then take
+// the endpoint for the page's own origin.
+func onLoopback(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		ip := net.ParseIP(strings.Trim(host, "[]"))
+		if host != "" && !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
+			writeError(w, http.StatusForbidden, request.NewError(request.CodeInvalidRequest, "the Host header must be localhost or a loopback address", nil))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// receive reads an image for which there is room. Its errors are *request.Error.
+func receive(e *engine.Engine, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *budget.Hold, error) {
+	expected := r.ContentLength
+	if expected < 0 || expected > limit {
+		expected = limit
+	}
+	hold, err := e.Hold(expected)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.ContentLength < 0 {
+		expected = 64 << 10 // to begin with
+	}
+	image, err := readImage(w, r, limit, expected)
+	if err != nil {
+		hold.Release()
+		return nil, nil, err
+	}
+	hold.Shrink(int64(cap(image)))
+	return image, hold, nil
 }
 
 // answer is an outcome that outlives the worker's buffers.
@@ -68,8 +112,8 @@ func (a answer) write(w http.ResponseWriter) {
 }
 
 // readImage takes the image out of the form, holding no more than limit bytes of
-// it. Its errors are *request.Error.
-func readImage(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// it, and probably no more than room for what is expected. Its errors are *request.Error.
+func readImage(w http.ResponseWriter, r *http.Request, limit, expected int64) ([]byte, error) {
 	const formOverhead = 64 << 10
 	r.Body = http.MaxBytesReader(w, r.Body, limit+formOverhead)
 	parts, err := r.MultipartReader()
@@ -86,14 +130,14 @@ func readImage(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, err
 		case part.FormName() != Field:
 			continue
 		}
-		image, err := io.ReadAll(io.LimitReader(part, limit+1))
-		if err != nil {
+		image := bytes.NewBuffer(make([]byte, 0, expected+bytes.MinRead)) // which is not moved while it grows
+		if _, err := image.ReadFrom(io.LimitReader(part, limit+1)); err != nil {
 			return nil, formError(err)
 		}
-		if int64(len(image)) > limit {
+		if int64(image.Len()) > limit {
 			return nil, tooLarge(limit, nil)
 		}
-		return image, nil
+		return image.Bytes(), nil
 	}
 }
 
@@ -123,6 +167,10 @@ func answerError(w http.ResponseWriter, e *request.Error) {
 	if !known {
 		status = http.StatusInternalServerError
 	}
+	writeError(w, status, e)
+}
+
+func writeError(w http.ResponseWriter, status int, e *request.Error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(request.Failure{Code: e.Code, Message: e.Message})

@@ -41,13 +41,16 @@ type endpoint struct {
 	messages []string // of the status; guarded by mu
 }
 
-func start(t *testing.T) *endpoint {
+func start(t *testing.T, change ...func(*config.Config)) *endpoint {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Model.Path = filepath.Join("..", "..", "segmentation", "testdata", "models", "values")
 	cfg.Model.Library = filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
 	cfg.Images.Roots, cfg.Images.MaxBytes, cfg.Output.Root = nil, 1<<20, ""
 	cfg.HTTP.Address = "127.0.0.1:0"
+	for _, c := range change {
+		c(&cfg)
+	}
 	e := &endpoint{client: &http.Client{Transport: &http.Transport{}}}
 	var err error
 	e.engine, err = engine.Open(t.Context(), cfg, engine.Deps{Status: func(s request.Status) {

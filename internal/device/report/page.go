@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"html/template"
+	"html"
 	"image"
 	"image/color"
 	"image/png"
@@ -18,26 +18,28 @@ import (
 	"github.com/brainseg/brainseg/internal/volume"
 )
 
+// pageSource is the page with marks for what changes, such as @title@. It is no
+// template of html/template: that package calls methods by name, for which the
+// linker keeps every method of every type, and the program grows by two thirds.
+//
 //go:embed page.html
 var pageSource string
-
-var page = template.Must(template.New("page").Parse(pageSource))
 
 // levels are the places of the slices shown, as shares of the brain's extent.
 var levels = []float64{0.2, 0.35, 0.5, 0.65, 0.8}
 
 // picture is one slice on the page, as it is and with its tissues.
 type picture struct {
-	Plain, Overlay template.URL
-	// Width and Height in mm: voxels need not be square.
-	Width, Height int
-	Caption       string
+	plain, overlay string // as data: URLs
+	// width and height in mm: voxels need not be square.
+	width, height int
+	caption       string
 }
 
 // planeView is a row of pictures.
 type planeView struct {
-	Name     string
-	Pictures []picture
+	name     string
+	pictures []picture
 }
 
 // WritePage writes the report as one HTML file that needs nothing else.
@@ -46,13 +48,17 @@ func (r Report) WritePage(w io.Writer, title string, in Input) error {
 	if err != nil {
 		return fmt.Errorf("draw the report: %w", err)
 	}
-	var b bytes.Buffer
-	err = page.Execute(&b, map[string]any{"Title": title, "Report": r, "Views": views})
+	_, err = strings.NewReplacer(
+		"@title@", html.EscapeString(title),
+		"@volumes@", r.volumesHTML(),
+		"@quality@", r.qualityHTML(),
+		"@pictures@", picturesHTML(views),
+		"@origin@", r.originHTML(),
+	).WriteString(w, pageSource)
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	_, err = w.Write(b.Bytes())
-	return err
+	return nil
 }
 
 func pictures(in Input) ([]planeView, error) {
@@ -62,26 +68,26 @@ func pictures(in Input) ([]planeView, error) {
 	palette := palette(in.Classes)
 	var views []planeView
 	for _, plane := range []volume.Plane{volume.Axial, volume.Coronal, volume.Sagittal} {
-		v := planeView{Name: plane.String()}
+		v := planeView{name: plane.String()}
 		from, to := extent(in.Labels, view, plane)
 		across, up := plane.PictureAxes()
 		for _, level := range levels {
 			index := from + int(level*float64(to-from))
 			slice, mask := view.Picture(grey, plane, index), view.Picture(in.Labels.Values, plane, index)
 			p := picture{
-				Width: max(1, int(float64(view.Size[across])*spacing[across]+0.5)), Height: max(1, int(float64(view.Size[up])*spacing[up]+0.5)),
-				Caption: fmt.Sprintf("%s %d of %d", plane, index+1, view.Size[plane]),
+				width: max(1, int(float64(view.Size[across])*spacing[across]+0.5)), height: max(1, int(float64(view.Size[up])*spacing[up]+0.5)),
+				caption: fmt.Sprintf("%s %d of %d", plane, index+1, view.Size[plane]),
 			}
 			var err error
-			if p.Plain, err = dataURL(func(w io.Writer) error { return png.Encode(w, slice) }); err != nil {
+			if p.plain, err = dataURL(func(w io.Writer) error { return png.Encode(w, slice) }); err != nil {
 				return nil, err
 			}
-			if p.Overlay, err = dataURL(func(w io.Writer) error {
+			if p.overlay, err = dataURL(func(w io.Writer) error {
 				return imaging.EncodeOverlay(w, slice, mask.Pix, palette, imaging.OverlayOptions{})
 			}); err != nil {
 				return nil, err
 			}
-			v.Pictures = append(v.Pictures, p)
+			v.pictures = append(v.pictures, p)
 		}
 		views = append(views, v)
 	}
@@ -103,12 +109,12 @@ func extent(labels volume.Labels, view volume.View, plane volume.Plane) (from, t
 	return max(from, 0), to
 }
 
-func dataURL(encode func(io.Writer) error) (template.URL, error) {
+func dataURL(encode func(io.Writer) error) (string, error) {
 	var b bytes.Buffer
 	if err := encode(&b); err != nil {
 		return "", err
 	}
-	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())), nil
+	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes()), nil
 }
 
 func palette(classes []Class) imaging.Palette {

@@ -2,8 +2,10 @@ package report
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -81,4 +83,54 @@ func WriteCSV(w io.Writer, rows ...[]string) error {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	return nil
+}
+
+// AppendCSV adds the line of the scan with that name to the table at path, and the
+// heading where the table is new.
+func (r Report) AppendCSV(path, name string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("add to the table: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("add to the table: %w", err)
+	}
+	rows := [][]string{r.CSVRow(name)}
+	if info.Size() == 0 {
+		rows = append([][]string{r.CSVHeader()}, rows...)
+	}
+	if err := WriteCSV(file, rows...); err != nil {
+		return fmt.Errorf("add to %s: %w", path, err)
+	}
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("add to %s: %w", path, err)
+	}
+	return file.Close()
+}
+
+// WriteJSON writes the report for programs, and for people who look.
+func (r Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// Text is what a person wants to know first: volumes, flags and warnings.
+func (r Report) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%15s %9s %8s\n", "tissue", "ml", "share")
+	for _, t := range r.Tissues {
+		fmt.Fprintf(&b, "%15s %9.1f %6.1f %%\n", t.Name, t.Millilitres, 100*t.Fraction)
+	}
+	fmt.Fprintf(&b, "%15s %9.1f\n\n", "brain", r.BrainMillilitres)
+	for _, flag := range r.Quality.Flags {
+		fmt.Fprintf(&b, "look      %s: %s\n", flag.Name, flag.Text)
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "note      %s\n", warning)
+	}
+	return b.String()
 }

@@ -58,8 +58,8 @@ func statFile(roots []folder, path string) (fs.FileInfo, error) {
 }
 
 // readFile reads a regular file below one of roots.
-func readFile(ctx context.Context, roots []folder, path string, limit int64) ([]byte, error) {
-	folder, name, err := find(roots, path)
+func readFile(ctx context.Context, roots []folder, ref Reference, limit int64) ([]byte, error) {
+	folder, name, err := find(roots, ref.Location)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func readFile(ctx context.Context, roots []folder, path string, limit int64) ([]
 	if err != nil {
 		return nil, fileFailure(err)
 	}
-	data, err := readBounded(&interruptible{ctx, file}, info.Size(), limit)
+	data, err := readBounded(ctx, ref.Room, &interruptible{ctx, file}, info.Size(), limit)
 	if err != nil {
 		return nil, fileFailure(err)
 	}

@@ -273,7 +273,7 @@ func TestReadBoundedStopsWhereverTheContentGrowsTo(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			source := strings.NewReader(content[:c.length])
-			got, err := readBounded(iotest.OneByteReader(source), c.expected, c.limit)
+			got, err := readBounded(t.Context(), nil, iotest.OneByteReader(source), c.expected, c.limit)
 			if c.want != nil {
 				var f failure
 				if !errors.As(err, &f) || f.kind != c.want {

@@ -49,9 +49,9 @@ func (o *objectStore) close() {
 	}
 }
 
-// get reads the object at location, at most maxBytes of it.
-func (o *objectStore) get(ctx context.Context, location string) ([]byte, error) {
-	bucket, key, err := o.split(location)
+// get reads the object at ref's location, at most maxBytes of it.
+func (o *objectStore) get(ctx context.Context, ref Reference) ([]byte, error) {
+	bucket, key, err := o.split(ref.Location)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (o *objectStore) get(ctx context.Context, location string) ([]byte, error) 
 	if length > o.maxBytes {
 		return nil, tooLarge(o.maxBytes)
 	}
-	data, err := readBounded(object.Body, length, o.maxBytes)
+	data, err := readBounded(limited, ref.Room, object.Body, length, o.maxBytes)
 	if err != nil {
 		return nil, objectFailure(ctx, limited, err)
 	}

@@ -74,6 +74,9 @@ type Reference struct {
 	Location string
 	// Inline holds the image itself.
 	Inline []byte
+	// Room, if not nil, is asked for room before memory is taken, but for inline
+	// images. It may wait; its error ends Read as the end of ctx does.
+	Room func(ctx context.Context, bytes int64) error
 }
 
 // Written tells where a result is.
@@ -164,9 +167,9 @@ func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
 		}
 		data = ref.Inline
 	case isObject(ref.Location):
-		data, err = s.objects.get(ctx, ref.Location)
+		data, err = s.objects.get(ctx, ref)
 	default:
-		data, err = readFile(ctx, s.inputs, ref.Location, s.maxBytes)
+		data, err = readFile(ctx, s.inputs, ref, s.maxBytes)
 	}
 	if err == nil && len(data) == 0 {
 		err = failure{kind: ErrEmpty}
@@ -228,10 +231,7 @@ func (s *Store) identify(ref Reference) fs.FileInfo {
 	if ref.Inline != nil || isObject(ref.Location) || checkPath(ref.Location) != nil {
 		return nil
 	}
-	info, err := statFile(s.inputs, ref.Location)
-	if err != nil {
-		return nil // gone: nothing is left to protect
-	}
+	info, _ := statFile(s.inputs, ref.Location) // nil for one that is gone: nothing is left to protect
 	return info
 }
 
@@ -248,7 +248,13 @@ func isObject(location string) bool { return strings.HasPrefix(location, objectS
 
 // readBounded reads r to its end, or fails as soon as it yields more than limit
 // bytes. expected is the length that is probably coming, or less than 0.
-func readBounded(r io.Reader, expected, limit int64) ([]byte, error) {
+func readBounded(ctx context.Context, room func(context.Context, int64) error, r io.Reader, expected, limit int64) ([]byte, error) {
+	need := min(uint64(expected), uint64(limit)) // all, where it is not known
+	if room != nil {
+		if err := room(ctx, int64(need)); err != nil {
+			return nil, contextFailure(err)
+		}
+	}
 	if expected < 0 {
 		expected = 64 << 10
 	}

@@ -232,7 +232,8 @@ func files(list []image, e encoding) map[string][]byte {
 
 func readImages(t testing.TB, list []image, e encoding) (*volume.Scan, error) {
 	t.Helper()
-	return dicom.Read(t.Context(), folder(t, files(list, e)), volume.Options{})
+	s, _, err := dicom.Read(t.Context(), folder(t, files(list, e)), volume.Options{})
+	return s, err
 }
 
 // wantStack checks that the volume is that of stack(n).

@@ -30,12 +30,12 @@ import (
 	"github.com/brainseg/brainseg/internal/volume/dicom/pixels"
 )
 
-// Read reads the volume in the folder, zip or file at path. What is wrong with it
-// is told by a *volume.Refusal.
-func Read(ctx context.Context, path string, options volume.Options) (*volume.Scan, error) {
+// Read reads the volume in the folder, zip or file at path, and tells where it
+// comes from. What is wrong with it is told by a *volume.Refusal.
+func Read(ctx context.Context, path string, options volume.Options) (*volume.Scan, *Origin, error) {
 	source, err := files.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer source.Close()
 	return read(ctx, source, options)
@@ -45,17 +45,17 @@ func Read(ctx context.Context, path string, options volume.Options) (*volume.Sca
 // DICOM file or of a zip.
 func Recognised(head []byte) bool { return files.Recognised(head) }
 
-func read(ctx context.Context, source *files.Source, options volume.Options) (*volume.Scan, error) {
+func read(ctx context.Context, source *files.Source, options volume.Options) (*volume.Scan, *Origin, error) {
 	catalogue := &catalogue{source: source}
 	catalogue.decoder.Parse = images.ParseFormat
 	if err := catalogue.fill(ctx); err != nil {
-		return nil, catalogue.named(err)
+		return nil, nil, catalogue.named(err)
 	}
-	scan, err := catalogue.read(ctx, options)
+	scan, origin, err := catalogue.read(ctx, options)
 	if err != nil {
-		return nil, catalogue.named(err)
+		return nil, nil, catalogue.named(err)
 	}
-	return scan, nil
+	return scan, origin, nil
 }
 
 // catalogue is what a source holds.
@@ -112,6 +112,7 @@ func (c *catalogue) examine(ctx context.Context, f *files.File) (*images.Object,
 	if err = files.Explain(err); err != nil && !errors.As(err, &refusal) {
 		return nil, fmt.Errorf("read %s: %w", c.names.File(f.Name), err)
 	}
+	o.Texts = nil // of the chosen series they are read again
 	if o.File = f; refusal != nil {
 		o.Err = refusal
 	}
@@ -137,31 +138,35 @@ func (c *catalogue) checksum(f *files.File, in *files.Input) error {
 }
 
 // read builds the volume.
-func (c *catalogue) read(ctx context.Context, options volume.Options) (*volume.Scan, error) {
+func (c *catalogue) read(ctx context.Context, options volume.Options) (*volume.Scan, *Origin, error) {
 	scan := &volume.Scan{Format: "dicom", Unit: "mm"}
 	series, err := c.choose(scan, options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := series.check(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	slices, err := c.slices(ctx, scan, series, options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	scan.Series, scan.Size, scan.Affine = series.uid, slices.size, slices.affine
 	if n := scan.Size[0] * scan.Size[1]; n > options.Limit() || n*scan.Size[2] > options.Limit() {
-		return nil, volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("the series has %d x %d x %d voxels, and at most %d are read", scan.Size[0], scan.Size[1], scan.Size[2], options.Limit()), "resample the scan")
+		return nil, nil, volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("the series has %d x %d x %d voxels, and at most %d are read", scan.Size[0], scan.Size[1], scan.Size[2], options.Limit()), "resample the scan")
 	}
 	if err := c.pixels(ctx, scan, slices); err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	origin, err := c.origin(ctx, slices)
+	if err != nil {
+		return nil, nil, err
 	}
 	scan.LeftOut = c.left.List(&c.names)
 	for i, w := range scan.Warnings {
 		scan.Warnings[i].Text = c.names.Hide(w.Text)
 	}
-	return scan, nil
+	return scan, origin, nil
 }
 
 // named hides the patient's name in the file name of a refusal.

@@ -36,7 +36,7 @@ func TestTheDataCountWhereTheMetaHeaderLies(t *testing.T) {
 			for k, i := range stack(4) {
 				named[fmt.Sprint(k)] = append(meta(said.uid), i.body(is)...)
 			}
-			s, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+			s, _, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
 			what := said.name + " said, " + is.name + " meant"
 			wantStack(t, what, 4, s, err)
 			if err == nil && (names(s) == "syntax-corrected") != (said.explicit != is.explicit || said.order != is.order) {
@@ -53,7 +53,7 @@ func TestAFileIsRecognisedWithoutItsPreamble(t *testing.T) {
 			for k, i := range stack(4) {
 				named[fmt.Sprint(k)] = slices.Concat(head, i.body(e))
 			}
-			s, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+			s, _, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
 			wantStack(t, e.name+", "+name, 4, s, err)
 		}
 	}
@@ -175,7 +175,7 @@ func TestElementsThatDoNotMatterDoNotMatter(t *testing.T) {
 				at = len(head.body(e))
 				named[fmt.Sprint(k)] = slices.Concat(meta(e.uid), body[:at], extra, body[at:], make([]byte, 64))
 			}
-			s, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+			s, _, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
 			wantStack(t, e.name+", "+name, 4, s, err)
 		}
 	}
@@ -195,7 +195,7 @@ func TestAFileThatIsCutIsNeverLeftOut(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "IM3"), whole[:n], 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s, err := dicom.Read(t.Context(), dir, volume.Options{})
+			s, _, err := dicom.Read(t.Context(), dir, volume.Options{})
 			var r *volume.Refusal
 			if n < 132 {
 				// Not known to be DICOM; it is told among what was left out.
@@ -339,15 +339,15 @@ func TestSeveralVolumesInASeriesAreChosenByNumber(t *testing.T) {
 	echoes := append(all(stack(4), image{echoTime: "10"}), all(stack(4), image{echoTime: "2.5", pixelData: make([]uint16, wide*high)})...)
 	dir := folder(t, files(echoes, implicitLE))
 	var r *volume.Refusal
-	if _, err := dicom.Read(t.Context(), dir, volume.Options{}); !errors.As(err, &r) || r.Code != volume.CodeAmbiguousVolume || !strings.Contains(err.Error(), "EchoTime") {
+	if _, _, err := dicom.Read(t.Context(), dir, volume.Options{}); !errors.As(err, &r) || r.Code != volume.CodeAmbiguousVolume || !strings.Contains(err.Error(), "EchoTime") {
 		t.Errorf("none chosen: %v", err)
 	}
-	s, err := dicom.Read(t.Context(), dir, volume.Options{Volume: 2}) // the longer echo
+	s, _, err := dicom.Read(t.Context(), dir, volume.Options{Volume: 2}) // the longer echo
 	wantStack(t, "the second", 4, s, err)
 	if err == nil && names(s) != "volume-chosen" {
 		t.Errorf("%v", s.Warnings)
 	}
-	if _, err := dicom.Read(t.Context(), dir, volume.Options{Volume: 3}); !errors.As(err, &r) {
+	if _, _, err := dicom.Read(t.Context(), dir, volume.Options{Volume: 3}); !errors.As(err, &r) {
 		t.Errorf("a third: %v", err)
 	}
 }
@@ -382,7 +382,7 @@ func TestTheT1LikeSeriesIsChosenByStatedRules(t *testing.T) {
 		{"none is T1", slices.Concat(t2, flair), volume.CodeSeveralSeries},
 	} {
 		dir := folder(t, files(test.list, explicitLE))
-		s, err := dicom.Read(t.Context(), dir, volume.Options{})
+		s, _, err := dicom.Read(t.Context(), dir, volume.Options{})
 		var r *volume.Refusal
 		switch {
 		case test.code == "":
@@ -396,11 +396,11 @@ func TestTheT1LikeSeriesIsChosenByStatedRules(t *testing.T) {
 		if uid == "1.2.4" {
 			continue
 		}
-		if s, err := dicom.Read(t.Context(), dir, volume.Options{Series: uid}); err != nil || s.Series != uid || strings.Contains(names(s), "chosen") {
+		if s, _, err := dicom.Read(t.Context(), dir, volume.Options{Series: uid}); err != nil || s.Series != uid || strings.Contains(names(s), "chosen") {
 			t.Errorf("%s, by its UID: %v", test.name, err)
 		}
 	}
-	if _, err := dicom.Read(t.Context(), folder(t, files(mprage, explicitLE)), volume.Options{Series: "1.9"}); err == nil {
+	if _, _, err := dicom.Read(t.Context(), folder(t, files(mprage, explicitLE)), volume.Options{Series: "1.9"}); err == nil {
 		t.Error("a series that is not there was read")
 	}
 }
@@ -413,7 +413,7 @@ func TestNothingIsAllocatedThatTheFilesCannotFill(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+	_, _, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
 	runtime.ReadMemStats(&after)
 	var r *volume.Refusal
 	if !errors.As(err, &r) || r.Code != volume.CodeDamaged {

@@ -93,7 +93,7 @@ func TestFragmentsAreJoinedWhateverTheirTable(t *testing.T) {
 		for k, i := range stack(4) {
 			named[fmt.Sprint(k)] = compressed(i, rleUID, pixels(runs(i[pixelData].([]uint16))))
 		}
-		s, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+		s, _, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
 		wantStack(t, name, 4, s, err)
 	}
 }
@@ -123,7 +123,7 @@ func TestDamagedFragmentsAreRefused(t *testing.T) {
 			}
 			named[fmt.Sprint("IM", k)] = compressed(i, rleUID, coded)
 		}
-		_, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+		_, _, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
 		var r *volume.Refusal
 		if !errors.As(err, &r) || r.File != "IM3" {
 			t.Errorf("%s: %v", name, err)
@@ -141,7 +141,7 @@ func TestACompressionThatIsNotDecodedIsNamed(t *testing.T) {
 		for k, i := range stack(4) {
 			named[fmt.Sprint(k)] = compressed(i, uid, fragmented(nil, []byte("compressed")))
 		}
-		_, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+		_, _, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
 		var r *volume.Refusal
 		if !errors.As(err, &r) || r.Code != volume.CodeUnsupportedSyntax || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), uid) {
 			t.Errorf("%s: %v", uid, err)
@@ -192,7 +192,7 @@ func TestFramesAreReadByTheirPositions(t *testing.T) {
 			s, err := readFile(t, "IM1", content)
 			wantStack(t, fmt.Sprintf("%s, %v", e.name, stated), 4, s, err)
 			parts := map[string][]byte{"a": enhanced(e, stated, []int{3}, nil), "b": enhanced(e, stated, []int{2, 0}, nil), "c": enhanced(e, stated, []int{1}, nil)}
-			s, err = dicom.Read(t.Context(), folder(t, parts), volume.Options{})
+			s, _, err = dicom.Read(t.Context(), folder(t, parts), volume.Options{})
 			wantStack(t, "in parts, "+e.name, 4, s, err)
 		}
 	}
@@ -229,7 +229,7 @@ func TestJPEG2000IsReadByAnInstalledProgram(t *testing.T) {
 	if _, err := os.Stat("/usr/bin/gdcmconv"); err != nil {
 		t.Skip("gdcmconv (Debian's libgdcm-tools) is not installed, so reading JPEG 2000 is not tested")
 	}
-	s, err := dicom.Read(t.Context(), filepath.Join("..", "testdata", "scans", "inputs", "d-j2k-signed"), volume.Options{})
+	s, _, err := dicom.Read(t.Context(), filepath.Join("..", "testdata", "scans", "inputs", "d-j2k-signed"), volume.Options{})
 	if err != nil || names(s) != "decompressed-by-program" || s.Statistics().Sum != -792004 {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -278,7 +278,7 @@ func FuzzRead(f *testing.F) {
 		for _, path := range []string{filepath.Join(dir, "a"), dir} {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			s, err := dicom.Read(t.Context(), path, volume.Options{MaxVoxels: 1 << 16})
+			s, _, err := dicom.Read(t.Context(), path, volume.Options{MaxVoxels: 1 << 16})
 			runtime.ReadMemStats(&after)
 			var r *volume.Refusal
 			if err != nil && !errors.As(err, &r) {

@@ -45,7 +45,7 @@ func TestSeriesAreReadAsPydicomAndDcm2niixReadThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		name := strings.TrimSuffix(answer, ".json")
-		s, err := dicom.Read(t.Context(), name, volume.Options{})
+		s, _, err := dicom.Read(t.Context(), name, volume.Options{})
 		if err != nil {
 			t.Errorf("%s: %v", filepath.Base(name), err)
 			continue

@@ -46,7 +46,8 @@ func packed(t testing.TB, named map[string][]byte, change func(h *zip.FileHeader
 
 func readFile(t testing.TB, name string, content []byte) (*volume.Scan, error) {
 	t.Helper()
-	return dicom.Read(t.Context(), filepath.Join(folder(t, map[string][]byte{name: content}), name), volume.Options{})
+	s, _, err := dicom.Read(t.Context(), filepath.Join(folder(t, map[string][]byte{name: content}), name), volume.Options{})
+	return s, err
 }
 
 func TestAZipIsReadWhateverItsNames(t *testing.T) {
@@ -113,7 +114,7 @@ func TestAZipThatIsDamagedLockedOrHostileIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		var r *volume.Refusal
-		if s, err := dicom.Read(t.Context(), path, volume.Options{}); !errors.As(err, &r) {
+		if s, _, err := dicom.Read(t.Context(), path, volume.Options{}); !errors.As(err, &r) {
 			t.Fatalf("cut at %d: %v, %v", n, s, err)
 		}
 	}
@@ -148,7 +149,7 @@ func TestFoldersAreSearchedThroughLinksButEachOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := dicom.Read(t.Context(), filepath.Join(dir, "in"), volume.Options{})
+	s, _, err := dicom.Read(t.Context(), filepath.Join(dir, "in"), volume.Options{})
 	wantStack(t, "through links", 4, s, err)
 	if err == nil && (len(s.LeftOut) != 2 || len(s.Warnings) != 0) {
 		t.Errorf("left out %v, warnings %v", s.LeftOut, s.Warnings)
@@ -162,7 +163,7 @@ func TestADICOMDIRStandsForItsFolder(t *testing.T) {
 	named["DICOMDIR"] = directory
 	dir := folder(t, named)
 	for _, path := range []string{dir, filepath.Join(dir, "DICOMDIR")} {
-		s, err := dicom.Read(t.Context(), path, volume.Options{})
+		s, _, err := dicom.Read(t.Context(), path, volume.Options{})
 		wantStack(t, path, 4, s, err)
 	}
 	var r *volume.Refusal
@@ -219,11 +220,11 @@ func TestNothingOfAPatientComesOut(t *testing.T) {
 				named[fmt.Sprintf("QXMARK_Jo/Qxmark-%d.dcm", k)] = append(meta(uid), i.body(explicitLE)...)
 			}
 			dir := folder(t, named)
-			s, err := dicom.Read(t.Context(), dir, volume.Options{})
+			s, _, err := dicom.Read(t.Context(), dir, volume.Options{})
 			check(what, s, err)
 			s, err = readFile(t, "scan.zip", packed(t, named, nil))
 			check(what+", zip", s, err)
-			s, err = dicom.Read(t.Context(), dir, volume.Options{Series: "1.2.77"})
+			s, _, err = dicom.Read(t.Context(), dir, volume.Options{Series: "1.2.77"})
 			check(what+", no such series", s, err)
 		}
 	}

@@ -20,30 +20,38 @@ import (
 	"github.com/brainseg/brainseg/internal/volume/nifti"
 )
 
+// Origin is what a scan's results need of its files to be written in the same
+// format.
+type Origin struct {
+	// NIfTI is the header of a NIfTI file, for nifti.WriteLabels; nil for DICOM.
+	NIfTI *nifti.Header
+	// DICOM tells where a DICOM series comes from, for seg.Write; nil for NIfTI.
+	DICOM *dicom.Origin
+}
+
 // Read reads the scan at path: a NIfTI file, or a folder, zip or file of DICOM
-// images. header is of a NIfTI file, for nifti.WriteLabels; nil for DICOM. What is
-// wrong with the scan is told by a *volume.Refusal.
-func Read(ctx context.Context, path string, options volume.Options) (s *volume.Scan, header *nifti.Header, err error) {
+// images. What is wrong with the scan is told by a *volume.Refusal.
+func Read(ctx context.Context, path string, options volume.Options) (s *volume.Scan, origin Origin, err error) {
 	if options.Assume != "" && options.Assume != "RAS" {
-		return nil, nil, volume.Refuse(volume.CodeNoOrientation, "the orientation to assume must be RAS", "turn the scan so that it is")
+		return nil, Origin{}, volume.Refuse(volume.CodeNoOrientation, "the orientation to assume must be RAS", "turn the scan so that it is")
 	}
 	dicomFormat, err := isDICOM(path)
 	switch {
 	case err != nil:
 	case dicomFormat:
-		s, err = dicom.Read(ctx, path, options)
+		s, origin.DICOM, err = dicom.Read(ctx, path, options)
 	default:
-		s, header, err = nifti.Read(ctx, path, options)
+		s, origin.NIfTI, err = nifti.Read(ctx, path, options)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, volume.Refuse(volume.CodeNoImage, "there is no such file or folder", "check the path")
+		return nil, Origin{}, volume.Refuse(volume.CodeNoImage, "there is no such file or folder", "check the path")
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, Origin{}, err
 	}
 	warnings, err := s.CheckSignal()
 	s.Warnings = append(s.Warnings, warnings...)
-	return s, header, err
+	return s, origin, err
 }
 
 // headBytes is how much of a file tells its format.

@@ -6,6 +6,7 @@ const (
 	TagTransferSyntax       Tag = 0x00020010
 	TagImageType            Tag = 0x00080008
 	TagSOPClass             Tag = 0x00080016
+	TagSOPInstance          Tag = 0x00080018
 	TagModality             Tag = 0x00080060
 	TagSeriesDescription    Tag = 0x0008103e
 	TagFrameType            Tag = 0x00089007
@@ -64,6 +65,27 @@ const (
 	TagFloatPixelData       Tag = 0x7fe00008
 	TagDoubleFloatPixelData Tag = 0x7fe00009
 	TagPixelData            Tag = 0x7fe00010
+
+	// Of the patient and the study.
+	TagCharacterSet       Tag = 0x00080005
+	TagStudyDate          Tag = 0x00080020
+	TagStudyTime          Tag = 0x00080030
+	TagAccessionNumber    Tag = 0x00080050
+	TagReferringPhysician Tag = 0x00080090
+	TagStudyDescription   Tag = 0x00081030
+	TagIssuerOfPatientID  Tag = 0x00100021
+	TagBirthDate          Tag = 0x00100030
+	TagSex                Tag = 0x00100040
+	TagAge                Tag = 0x00101010
+	TagHeight             Tag = 0x00101020
+	TagWeight             Tag = 0x00101030
+	TagIdentityRemoved    Tag = 0x00120062
+	TagDeidentification   Tag = 0x00120063
+	TagStudy              Tag = 0x0020000d
+	TagStudyID            Tag = 0x00200010
+	TagLossy              Tag = 0x00282110
+	TagLossyRatio         Tag = 0x00282112
+	TagLossyMethod        Tag = 0x00282114
 )
 
 // tagNames gives each element's keyword and VR by the standard's dictionary. A
@@ -73,6 +95,7 @@ var tagNames = map[Tag]struct{ name, vr string }{
 	TagTransferSyntax:       {"TransferSyntaxUID", "UI"},
 	TagImageType:            {"ImageType", "CS"},
 	TagSOPClass:             {"SOPClassUID", "UI"},
+	TagSOPInstance:          {"SOPInstanceUID", "UI"},
 	TagModality:             {"Modality", "CS"},
 	TagSeriesDescription:    {"SeriesDescription", "LO"},
 	TagFrameType:            {"FrameType", "CS"},
@@ -131,6 +154,27 @@ var tagNames = map[Tag]struct{ name, vr string }{
 	TagFloatPixelData:       {"FloatPixelData", "OF"},
 	TagDoubleFloatPixelData: {"DoubleFloatPixelData", "OD"},
 	TagPixelData:            {"PixelData", "OW"},
+
+	// Of the patient and the study.
+	TagCharacterSet:       {"SpecificCharacterSet", "CS"},
+	TagStudyDate:          {"StudyDate", "DA"},
+	TagStudyTime:          {"StudyTime", "TM"},
+	TagAccessionNumber:    {"AccessionNumber", "SH"},
+	TagReferringPhysician: {"ReferringPhysicianName", "PN"},
+	TagStudyDescription:   {"StudyDescription", "LO"},
+	TagIssuerOfPatientID:  {"IssuerOfPatientID", "LO"},
+	TagBirthDate:          {"PatientBirthDate", "DA"},
+	TagSex:                {"PatientSex", "CS"},
+	TagAge:                {"PatientAge", "AS"},
+	TagHeight:             {"PatientSize", "DS"},
+	TagWeight:             {"PatientWeight", "DS"},
+	TagIdentityRemoved:    {"PatientIdentityRemoved", "CS"},
+	TagDeidentification:   {"DeidentificationMethod", "LO"},
+	TagStudy:              {"StudyInstanceUID", "UI"},
+	TagStudyID:            {"StudyID", "SH"},
+	TagLossy:              {"LossyImageCompression", "CS"},
+	TagLossyRatio:         {"LossyImageCompressionRatio", "DS"},
+	TagLossyMethod:        {"LossyImageCompressionMethod", "CS"},
 }
 
 // groupSequences are the sequences within functional groups that are read.

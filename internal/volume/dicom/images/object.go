@@ -1,8 +1,9 @@
 // Package images tells what DICOM objects are: whether they are images of a scan,
 // and, frame by frame, their places, directions, scaling, and by what they differ.
 //
-// It keeps no text of a header that could be shown, reads no pixels, and chooses nothing: what is
-// wrong or missing is kept for the case that the object is needed. Package dicom calls it.
+// It reads no pixels and chooses nothing: what is wrong or missing is kept for the case that the
+// object is needed. The texts of the patient and the study, for objects made from the images, are
+// the only ones that it keeps. Package dicom calls it.
 package images
 
 import (
@@ -25,17 +26,20 @@ type Object struct {
 	Err     *volume.Refusal // why the image is not usable; nil if it is
 	Foreign string          // of dataset.ErrNotDICOM: what the file is instead
 	Patient []string        // words that must not be shown
+	// Texts are the elements of the patient and the study, by tag. They are never
+	// shown, and the caller drops them where it keeps the object.
+	Texts map[uint32][]byte
 
 	pixels.Format
 	Corrected bool // the data are not encoded as the meta header says
 
-	SOPClass, Modality, Series, FrameOfReference string
-	ImageType, Words                             string // upper and lower case
-	Photometric                                  string
-	Samples                                      int
-	Contrast, Mosaic, ModalityLUT, FloatPixels   bool
-	Padding                                      *[2]int
-	EchoTime, RepetitionTime, InversionTime      float64 // ms; 0 if not stated
+	SOPClass, SOPInstance, Modality, Study, Series, FrameOfReference string
+	ImageType, Words                                                 string // upper and lower case
+	Photometric                                                      string
+	Samples                                                          int
+	Contrast, Mosaic, ModalityLUT, FloatPixels                       bool
+	Padding                                                          *[2]int
+	EchoTime, RepetitionTime, InversionTime                          float64 // ms; 0 if not stated
 
 	Frames []Frame
 }
@@ -168,6 +172,7 @@ func (o *Object) keep(set dataset.Set) {
 	if class := set.Text(dataset.TagSOPClass); class != "" {
 		o.SOPClass = class
 	}
+	o.Texts, o.SOPInstance, o.Study = textsOf(set), set.Text(dataset.TagSOPInstance), set.Text(dataset.TagStudy)
 	o.Modality = strings.ToUpper(set.Text(dataset.TagModality))
 	o.Series, o.FrameOfReference = set.Text(dataset.TagSeries), set.Text(dataset.TagFrameOfReference)
 	o.ImageType = strings.ToUpper(set.Text(dataset.TagImageType))

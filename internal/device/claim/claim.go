@@ -1,0 +1,106 @@
+// Package claim keeps the files that an answer names for the request that it
+// answers, from when that is accepted until the answer goes out. It looks at no
+// file. Package engine takes the claims; whoever sends answers releases them.
+package claim
+
+import (
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+// Names are the outputs of a request below the output folder root, each by one
+// name, however the request puts it.
+func Names(root string, r request.Request) []string {
+	if r.Output.Discard {
+		return nil
+	}
+	mask, overlay := r.Destinations()
+	names := []string{mask, overlay}
+	if !r.Output.Overlay {
+		names = names[:1]
+	}
+	root, err := filepath.Abs(root)
+	for i, name := range names {
+		if err == nil && !strings.HasPrefix(name, "s3://") {
+			if !filepath.IsAbs(name) {
+				name = filepath.Join(root, name)
+			}
+			names[i] = filepath.Clean(name)
+		}
+	}
+	return names
+}
+
+// Outputs are those of requests that were accepted and whose answers have
+// not gone out: a file that an answer names must still be that request's when the
+// answer arrives.
+type Outputs struct {
+	mu   sync.Mutex
+	held map[string]int // by path or s3://bucket/key; guarded by mu
+}
+
+// Claim keeps the outputs of one request from others. Its methods may be called
+// on nil, which is the claim of a request without outputs.
+type Claim struct {
+	all   *Outputs
+	names []string
+	held  bool // guarded by all.mu
+}
+
+// Take claims names, unless one of them is another's.
+func (c *Outputs) Take(names []string, overwrite bool) (*Claim, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range names {
+		if c.held[name] > 0 && !overwrite {
+			return nil, false
+		}
+	}
+	if c.held == nil {
+		c.held = make(map[string]int)
+	}
+	claim := &Claim{all: c, names: names}
+	claim.set(true)
+	return claim, true
+}
+
+// set is called with all.mu held.
+func (c *Claim) set(held bool) {
+	if c.held == held {
+		return
+	}
+	c.held = held
+	for _, name := range c.names {
+		if held {
+			c.all.held[name]++
+		} else if c.all.held[name]--; c.all.held[name] == 0 {
+			delete(c.all.held, name)
+		}
+	}
+}
+
+// Release lets others have the outputs: the answer that names them goes out, or
+// never will.
+func (c *Claim) Release() { c.change(false) }
+
+// Renew takes the release back: the answer could not be sent yet.
+func (c *Claim) Renew() { c.change(true) }
+
+func (c *Claim) change(held bool) {
+	if c == nil {
+		return
+	}
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	c.set(held)
+}
+
+// Held is the number of outputs that are claimed.
+func (c *Outputs) Held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.held)
+}
