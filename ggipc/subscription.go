@@ -25,9 +25,10 @@ type Subscription struct {
 	handle    func(context.Context, []byte) error
 	overflow  func([]byte) error // nil where what does not fit is dropped
 
-	ctx    context.Context // ends when the subscription does
-	cancel context.CancelCauseFunc
-	queue  chan []byte
+	ctx       context.Context // ends when the subscription does
+	cancel    context.CancelCauseFunc
+	queue     chan []byte
+	finishing atomic.Bool // by Finish: what is queued is still handled
 
 	queueBytes  atomic.Int64 // in place of Options.QueueBytes
 	queuedBytes atomic.Int64
@@ -66,6 +67,14 @@ func (s *Subscription) Err() error {
 // Close ends the subscription. It does not wait for a handler that is running,
 // so a handler may close its own subscription; no handler starts afterwards.
 func (s *Subscription) Close() { s.cancel(ErrClosed) }
+
+// Finish ends the subscription as Close does, but the handler still gets the
+// events that have come, unless the client is closed first. What comes until the
+// nucleus has taken note overflows, as it does where the queue is full.
+func (s *Subscription) Finish() {
+	s.finishing.Store(true)
+	s.cancel(ErrClosed)
+}
 
 // subscribe starts a subscription and waits for the nucleus to accept it. ctx
 // bounds that wait only. handle gets the payload of each event; overflow, which
@@ -207,7 +216,7 @@ func (s *Subscription) renew() (*stream, error) {
 // overflows, or counts it as dropped.
 func (s *Subscription) enqueue(payload []byte) {
 	size := int64(len(payload))
-	if s.queuedBytes.Add(size) <= s.queueBytes.Load() {
+	if s.queuedBytes.Add(size) <= s.queueBytes.Load() && !s.finishing.Load() {
 		select {
 		case s.queue <- payload:
 			return
@@ -231,6 +240,7 @@ func (s *Subscription) understood(err error) {
 }
 
 func (s *Subscription) handleEvents() {
+	defer s.handleRest()
 	for {
 		if s.ctx.Err() != nil {
 			return
@@ -240,6 +250,19 @@ func (s *Subscription) handleEvents() {
 			s.queuedBytes.Add(-int64(len(payload)))
 			s.understood(s.handle(s.ctx, payload))
 		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// handleRest handles what is queued when the subscription is finished.
+func (s *Subscription) handleRest() {
+	for s.finishing.Load() && s.client.ctx.Err() == nil {
+		select {
+		case payload := <-s.queue:
+			s.queuedBytes.Add(-int64(len(payload)))
+			s.understood(s.handle(s.client.ctx, payload))
+		default:
 			return
 		}
 	}

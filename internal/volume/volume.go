@@ -33,6 +33,22 @@ func (g Grid) Spacing() [3]float64 {
 	return s
 }
 
+// SmallestExtent and LargestExtent bound the longest side that a scan of a head,
+// or of a small animal's, can have, in mm.
+const (
+	SmallestExtent = 5
+	LargestExtent  = 3000
+)
+
+// Extent is the length of the longest side in mm.
+func (g Grid) Extent() float64 {
+	extent := 0.0
+	for axis, length := range g.Spacing() {
+		extent = max(extent, float64(length*float64(g.Size[axis])))
+	}
+	return extent
+}
+
 // VoxelVolume is the volume of one voxel in cubic millimetres.
 func (g Grid) VoxelVolume() float64 { return math.Abs(g.Affine.Determinant()) }
 

@@ -8,10 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"time"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/model"
@@ -36,28 +33,37 @@ const (
 	tableName     = "volumes.csv"
 )
 
-// scanName is what a scan's results are called: the name of its file or folder
-// without the ending.
-func scanName(path string) string {
-	name := filepath.Base(filepath.Clean(path))
-	for _, ending := range []string{".nii.gz", ".nii", ".hdr.gz", ".hdr", ".img.gz", ".img", ".zip", ".dcm"} {
-		if len(name) > len(ending) && strings.EqualFold(name[len(name)-len(ending):], ending) {
-			return name[:len(name)-len(ending)]
+// checkResults refuses scans of which two would share their results, or one would
+// be replaced by another's: BIDS and others name files as results are named.
+func (f *volumeFlags) checkResults(paths []string) error {
+	names := make(map[string]string)
+	scans := make(map[inode]string)
+	for _, path := range paths {
+		name := scan.Name(path)
+		if other, taken := names[name]; taken {
+			return fmt.Errorf("%s and %s would both be written to %s; use two folders", other, path, filepath.Join(f.out, name+labelsSuffix))
+		}
+		names[name] = path
+		if info, err := os.Stat(path); err == nil { // of others the reader tells
+			scans[inodeOf(info)] = path
 		}
 	}
-	return name
+	for name, path := range names {
+		for _, suffix := range []string{labelsSuffix, bidsSuffix, snapSuffix, reportSuffix, pictureSuffix, figuresSuffix, segSuffix} {
+			result := filepath.Join(f.out, name+suffix)
+			if info, err := os.Stat(result); err == nil && scans[inodeOf(info)] != "" {
+				return fmt.Errorf("%s would be overwritten by a result of %s; choose another --out", scans[inodeOf(info)], path)
+			}
+		}
+	}
+	return nil
 }
 
 // segmentScans segments scans one after the other. One that is refused or fails
 // does not keep the others from being done.
 func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
-	names := make(map[string]string)
-	for _, path := range paths {
-		name := scanName(path)
-		if other, taken := names[name]; taken {
-			return usageError{fmt.Errorf("%s and %s would both be written to %s; use two folders", other, path, filepath.Join(f.out, name+labelsSuffix))}
-		}
-		names[name] = path
+	if err := f.checkResults(paths); err != nil {
+		return usageError{err}
 	}
 	// A scan is a few large pieces of memory: collecting garbage often costs little,
 	// and keeps the peak near what is in use.
@@ -115,17 +121,19 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 			return err
 		}
 	}
-	name := scanName(path)
+	name := scan.Name(path)
 	manifest := network.Manifest()
 	bar := display.Begin()
 	result, err := threeplane.Segment(ctx, &s.Volume, network, threeplane.Options{
 		Classes: len(manifest.Classes), Workers: f.workers, Progress: func(done, total int) { bar.Count("segmenting", done, total) },
 	})
 	bar.End()
-	if errors.Is(err, threeplane.ErrEmpty) {
+	switch {
+	case errors.Is(err, threeplane.ErrEmpty):
 		return volume.Refuse(volume.CodeNoSignal, err.Error(), "look at the scan in a viewer")
-	}
-	if err != nil {
+	case errors.Is(err, threeplane.ErrTooLarge):
+		return volume.Refuse(volume.CodeTooLarge, err.Error(), "correct the voxel sizes if they are wrong, or cut the scan to the head")
+	case err != nil:
 		return err
 	}
 	in := report.Input{
@@ -136,7 +144,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 	}
 	r := report.Make(in)
 	if f.seg {
-		if err := writeResult(filepath.Join(f.out, name+segSuffix), func(w io.Writer) error {
+		if err := report.WriteFile(filepath.Join(f.out, name+segSuffix), func(w io.Writer) error {
 			return seg.Write(w, &result.Labels, origin.DICOM, f.segOptions(manifest))
 		}); err != nil {
 			return err
@@ -153,7 +161,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 		{figuresSuffix, r.WriteJSON},
 		{labelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &result.Labels, origin.NIfTI) }},
 	} {
-		if err := writeResult(filepath.Join(f.out, name+file.suffix), file.write); err != nil {
+		if err := report.WriteFile(filepath.Join(f.out, name+file.suffix), file.write); err != nil {
 			return err
 		}
 	}
@@ -163,20 +171,15 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 	return f.tell(display.Out(), r, relative(filepath.Join(f.out, name)))
 }
 
-// writeResult writes a file whole or not at all.
-func writeResult(path string, write func(io.Writer) error) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o640))
-	if err != nil {
-		return fmt.Errorf("write a result: %w", err)
+// tell prints what a person wants to know first, and where the rest is.
+func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
+	extra := ""
+	if f.seg {
+		extra = fmt.Sprintf("seg       %s%s\n", stem, segSuffix)
 	}
-	defer file.Cleanup()
-	if err := write(file); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	_, err := fmt.Fprintf(w, "%s%slabels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
+		r.Text(), extra, stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
+	return err
 }
 
 func reportClasses(manifest *model.Manifest) []report.Class {
@@ -193,15 +196,4 @@ func (f *volumeFlags) segOptions(manifest *model.Manifest) seg.Options {
 		options.Classes = append(options.Classes, seg.Class(c))
 	}
 	return options
-}
-
-// tell prints what a person wants to know first, and where the rest is.
-func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
-	extra := ""
-	if f.seg {
-		extra = fmt.Sprintf("seg       %s%s\n", stem, segSuffix)
-	}
-	_, err := fmt.Fprintf(w, "%s%slabels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
-		r.Text(), extra, stem, labelsSuffix, stem, reportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)
-	return err
 }

@@ -70,7 +70,7 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 			r.topics, r.taking = next.Topics, replacement
 			r.mu.Unlock()
 			if old != nil && old != replacement {
-				old.Close()
+				old.Finish() // requests that have come are still taken
 				r.lostBefore += old.Dropped() + old.Malformed()
 			}
 		},

@@ -58,6 +58,10 @@ func read(ctx context.Context, source *files.Source, options volume.Options) (*v
 	return scan, origin, nil
 }
 
+// maxFrames bounds the pictures of all objects together: of each its place is kept
+// until the series is chosen, and a few bytes of a file can state one.
+const maxFrames = 1 << 18
+
 // catalogue is what a source holds.
 type catalogue struct {
 	source  *files.Source
@@ -70,6 +74,7 @@ type catalogue struct {
 
 // fill reads what each file is.
 func (c *catalogue) fill(ctx context.Context) error {
+	frames := 0
 	for i := range c.source.Files {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -85,6 +90,9 @@ func (c *catalogue) fill(ctx context.Context) error {
 		}
 		if o == nil {
 			continue
+		}
+		if frames += len(o.Frames); frames > maxFrames {
+			return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("the images have more than %d frames in all", maxFrames), "give the folder with the series")
 		}
 		c.objects = append(c.objects, o)
 	}

@@ -234,8 +234,12 @@ func TestImagesThatAreNoOneVolumeAreRefusedWithTheReason(t *testing.T) {
 		{"no spacing", all(stack(4), image{spacing: nil}), volume.CodeNoOrientation, "PixelSpacing"},
 		{"a spacing of zero", all(stack(4), image{spacing: `0\2`}), volume.CodeBadGeometry, "PixelSpacing"},
 		{"a negative spacing", all(stack(4), image{spacing: `3\-2`}), volume.CodeBadGeometry, "PixelSpacing"},
+		{"a spacing of kilometres", all(stack(4), image{spacing: `1e6\1e6`}), volume.CodeBadGeometry, "PixelSpacing"},
+		{"an image of a millimetre", all([]image{slice(0), slice(0).with(image{sopInstance: "1.2.3.98", position: `-10\-20\0.5`})}, image{spacing: `0.1\0.1`}), volume.CodeBadGeometry, "PixelSpacing"},
+		{"slices kilometres apart", []image{slice(0), slice(1).with(image{position: `-10\-20\1e6`})}, volume.CodeBadGeometry, "ImagePositionPatient"},
 		{"no rows", all(stack(4), image{rows: nil}), volume.CodeBadHeader, "Rows"},
 		{"no columns", all(stack(4), image{columns: 0}), volume.CodeBadHeader, "Columns"},
+		{"sides whose product overflows", all(stack(4), image{rows: raw{"UL", []byte{255, 255, 255, 255}}, columns: raw{"UL", []byte{255, 255, 255, 255}}, spacing: `1e-8\1e-8`}), volume.CodeTooLarge, "too large"},
 		{"other spacing in one", append(stack(3), slice(3).with(image{spacing: `3\2.1`})), volume.CodeMixedSeries, "PixelSpacing"},
 		{"other size in one", append(stack(3), slice(3).with(image{rows: 2})), volume.CodeMixedSeries, "Rows"},
 		{"other orientation in one", append(stack(3), slice(3).with(image{orientation: `1\0\0\0\0\1`})), volume.CodeMixedSeries, "orientation"},
@@ -331,6 +335,23 @@ func TestPaddingKeepsItsValueAndIsKnown(t *testing.T) {
 		s, err := readImages(t, all(stack(4), test.changes), explicitLE)
 		if err != nil || s.Padding == nil || *s.Padding != test.want {
 			t.Errorf("%s: %v, %v", name, s, err)
+		}
+	}
+}
+
+func TestPaddingIsNoTissueWhereEachSliceHasItsOwnScaling(t *testing.T) {
+	list := all(stack(4), image{padding: 0, intercept: "0"})
+	for k := range list {
+		list[k] = list[k].with(image{slope: fmt.Sprint(k + 1)})
+		list[k][pixelData].([]uint16)[5] = 0
+	}
+	s, err := readImages(t, list, explicitLE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range s.Values {
+		if padded := i%(wide*high) == 5 || i == 0; math.IsNaN(float64(v)) != padded {
+			t.Errorf("voxel %d is %v", i, v)
 		}
 	}
 }

@@ -217,6 +217,21 @@ func TestFramesAreReadByTheirPositions(t *testing.T) {
 }
 
 // twoEchoes has each place twice, at echoes that extra tells by k.
+func TestTheFramesOfAllObjectsTogetherAreBounded(t *testing.T) {
+	items := make([][]byte, 1<<16)
+	object := slice(0).with(image{pixelData: nil})
+	file := append(object.file(explicitLE), explicitLE.sequence(0x52009230, true, items...)...)
+	named := make(map[string][]byte)
+	for i := range 5 {
+		named[fmt.Sprint("IM", i)] = file
+	}
+	s, _, err := dicom.Read(t.Context(), folder(t, named), volume.Options{})
+	var r *volume.Refusal
+	if !errors.As(err, &r) || r.Code != volume.CodeTooLarge {
+		t.Errorf("%v, %v", s, err)
+	}
+}
+
 func twoEchoes(extra func(k int) []byte) []byte {
 	n := -1
 	return enhanced(explicitLE, true, []int{0, 0, 1, 1, 2, 2}, func(int) []byte {

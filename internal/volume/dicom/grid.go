@@ -118,6 +118,9 @@ func (c *catalogue) slices(ctx context.Context, scan *volume.Scan, s *series, op
 	if !g.affine.Usable() {
 		return nil, volume.Refuse(volume.CodeBadGeometry, "positions and orientation span no volume: the slices are shifted within their plane", "export the series again")
 	}
+	if extent := (volume.Grid{Size: g.size, Affine: g.affine}).Extent(); extent < volume.SmallestExtent || extent > volume.LargestExtent {
+		return nil, volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("by PixelSpacing and ImagePositionPatient the image is %.3g mm long, which no head is", extent), "correct the header or export the series again")
+	}
 	return g, nil
 }
 

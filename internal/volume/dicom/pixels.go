@@ -3,6 +3,8 @@ package dicom
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/images"
@@ -19,6 +21,7 @@ func (c *catalogue) pixels(ctx context.Context, scan *volume.Scan, g *ordered) e
 		}
 		places[f.Object][f.Index] = z
 	}
+	varies := scalingVaries(g.frames)
 	plane := g.size[0] * g.size[1]
 	scan.Values = make([]float32, plane*g.size[2])
 	for _, o := range objects {
@@ -32,6 +35,14 @@ func (c *catalogue) pixels(ctx context.Context, scan *volume.Scan, g *ordered) e
 			for i, v := range samples {
 				into[i] = f.Value(v)
 			}
+			if p := o.Padding; p != nil && varies {
+				// No range of values stands for padding in all slices.
+				for i, v := range samples {
+					if int(v) >= p[0] && int(v) <= p[1] {
+						into[i] = float32(math.NaN())
+					}
+				}
+			}
 			return nil
 		})
 		if err != nil {
@@ -40,6 +51,13 @@ func (c *catalogue) pixels(ctx context.Context, scan *volume.Scan, g *ordered) e
 	}
 	c.tell(scan, g)
 	return nil
+}
+
+// scalingVaries tells whether slices have scalings of their own.
+func scalingVaries(frames []*images.Frame) bool {
+	return slices.ContainsFunc(frames, func(f *images.Frame) bool {
+		return f.Slope != frames[0].Slope || f.Intercept != frames[0].Intercept
+	})
 }
 
 // tell fills in what is said of the pixels, and warns of choices.
@@ -52,7 +70,7 @@ func (c *catalogue) tell(scan *volume.Scan, g *ordered) {
 	}
 	scan.DataType = fmt.Sprintf("%s%d", sign, o.BitsAllocated)
 	scan.TransferSyntax = o.Syntax.Name
-	scaling := volume.Scaling{Slope: first.Slope, Intercept: first.Intercept}
+	scaling := volume.Scaling{Slope: first.Slope, Intercept: first.Intercept, Varies: scalingVaries(g.frames)}
 	warned := make(map[string]bool)
 	warn := func(name, text string) {
 		if !warned[name] {
@@ -60,8 +78,11 @@ func (c *catalogue) tell(scan *volume.Scan, g *ordered) {
 			scan.Warn(name, "%s", text)
 		}
 	}
+	padding := "the file names a padding value; such voxels keep it and are no tissue"
+	if scaling.Varies {
+		padding = "the file names a padding value; such voxels count as not finite, for it is another in each slice"
+	}
 	for _, f := range g.frames {
-		scaling.Varies = scaling.Varies || f.Slope != first.Slope || f.Intercept != first.Intercept
 		if f.Object.Photometric == "MONOCHROME1" {
 			warn("monochrome1-turned", "low values are bright in the file (MONOCHROME1); the order of grey was turned")
 		}
@@ -75,7 +96,7 @@ func (c *catalogue) tell(scan *volume.Scan, g *ordered) {
 			warn("syntax-corrected", "the data are not encoded as the file's transfer syntax says; they were read as they are")
 		}
 		if f.Object.Padding != nil {
-			warn("padding", "the file names a padding value; such voxels keep it and are no tissue")
+			warn("padding", padding)
 		}
 		if f.Slope < 0 {
 			warn("scaling-negative", "RescaleSlope is negative; values are turned as it says")

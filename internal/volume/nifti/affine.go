@@ -131,13 +131,6 @@ func (h *Header) qformAffine(scan *volume.Scan) (volume.Affine, error) {
 	return volume.FromColumns(columns[0], columns[1], columns[2], offset), nil
 }
 
-// Bounds of the largest extent that a scan of a head, or of a small animal's,
-// can have, in mm.
-const (
-	smallestExtent = 5
-	largestExtent  = 3000
-)
-
 // inMillimetres converts the affine from the file's unit.
 func (h *Header) inMillimetres(scan *volume.Scan, m volume.Affine, size [3]int) (volume.Affine, error) {
 	switch code := h.units & 7; code {
@@ -159,11 +152,7 @@ func (h *Header) inMillimetres(scan *volume.Scan, m volume.Affine, size [3]int) 
 		scan.Unit = "unknown"
 		scan.Warn("units-unknown", "the file names no unit of length (code %d); millimetres were taken", code)
 	}
-	extent := 0.0
-	for axis := range 3 {
-		extent = max(extent, float64(m.Column(axis).Length()*float64(size[axis])))
-	}
-	if extent < smallestExtent || extent > largestExtent {
+	if extent := (volume.Grid{Size: size, Affine: m}).Extent(); extent < volume.SmallestExtent || extent > volume.LargestExtent {
 		return m, volume.Refuse(volume.CodeBadGeometry, fmt.Sprintf("by its affine (sform or qform, voxel sizes) and unit of length (xyzt_units: %s) the image is %.3g mm long, which no head is", scan.Unit, extent), "correct xyzt_units or the voxel sizes")
 	}
 	if m.Shear() > 0.005 {

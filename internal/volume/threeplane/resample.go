@@ -9,12 +9,15 @@ type tap struct {
 	weights []float32
 }
 
+// resized is how many elements an axis of n has once it was shrunk by ratio.
+func resized(n int, ratio float64) int { return max(1, int(math.Round(float64(n)/ratio))) }
+
 // taps are those of n elements shrunk by ratio (or stretched, below 1): a cubic
 // of four neighbours, widened to as many as an output element covers, so that
 // nothing finer than the new grid is left to alias. At the ends the outermost
 // element goes on.
 func taps(n int, ratio float64) []tap {
-	to := max(1, int(math.Round(float64(n)/ratio)))
+	to := resized(n, ratio)
 	scale := max(ratio, 1)
 	list := make([]tap, to)
 	for j := range list {
@@ -51,9 +54,9 @@ func cubic(x float64) float64 {
 // resample scales one axis of a volume, and returns the volume and its size.
 func resample(from []uint8, size [3]int, axis int, ratio float64) ([]uint8, [3]int) {
 	list := taps(size[axis], ratio)
-	resized := size
-	resized[axis] = len(list)
-	to := make([]uint8, resized[0]*resized[1]*resized[2])
+	scaled := size
+	scaled[axis] = len(list)
+	to := make([]uint8, scaled[0]*scaled[1]*scaled[2])
 	stride := 1 // of the axis, in both
 	for a := range axis {
 		stride *= size[a]
@@ -69,13 +72,13 @@ func resample(from []uint8, size [3]int, axis int, ratio float64) ([]uint8, [3]i
 					sums[i] += weight * float32(v)
 				}
 			}
-			row := to[(o*resized[axis]+j)*stride:][:stride]
+			row := to[(o*scaled[axis]+j)*stride:][:stride]
 			for i, v := range sums {
 				row[i] = uint8(min(max(v+0.5, 0), 255))
 			}
 		}
 	}
-	return to, resized
+	return to, scaled
 }
 
 // between tells where an element of a scan's axis lies on the network's: between

@@ -75,12 +75,19 @@ type Result struct {
 // ErrEmpty says that nothing in the scan stands out from its background.
 var ErrEmpty = errors.New("nothing in the scan stands out from the background")
 
+// ErrTooLarge says that the scan has more than volume.MaxVoxels voxels at the
+// network's size, however few it has itself.
+var ErrTooLarge = errors.New("the scan is too large for the size of the network's voxels")
+
 // Segment segments a scan. Besides the scan and its result it holds two to five
 // bytes a voxel at the network's size. An error is the Segmenter's, the
-// context's, or ErrEmpty.
+// context's, ErrEmpty or ErrTooLarge.
 func Segment(ctx context.Context, scan *volume.Volume, network Segmenter, opts Options) (*Result, error) {
 	opts = opts.withDefaults()
-	w := newWork(scan, opts.VoxelSize)
+	w, err := newWork(scan, opts.VoxelSize)
+	if err != nil {
+		return nil, err
+	}
 	planes := opts.Planes
 	if len(planes) == 0 {
 		planes = w.resolved()

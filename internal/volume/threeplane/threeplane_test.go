@@ -284,6 +284,16 @@ func TestAScanOfNothingButAirIsTold(t *testing.T) {
 	}
 }
 
+func TestAScanThatIsTooLargeForTheNetworksVoxelsIsRefusedBeforeMemoryIsTaken(t *testing.T) {
+	scan := head([3]float64{16, 18, 20})
+	for axis := range 3 {
+		scan.Affine[axis][axis] *= 40 // 2.5 m of four voxels each way
+	}
+	if _, err := Segment(t.Context(), scan, &byThreshold{}, Options{}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want %v", err, ErrTooLarge)
+	}
+}
+
 func TestValuesWithoutANumberAndPaddingAreAir(t *testing.T) {
 	scan := head([3]float64{1, 1, 1})
 	want := segmented(t, scan).Labels

@@ -1,6 +1,7 @@
 package threeplane
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/brainseg/brainseg/internal/volume"
@@ -30,7 +31,7 @@ const (
 	thickLeast = 2
 )
 
-func newWork(scan *volume.Volume, voxel float64) *work {
+func newWork(scan *volume.Volume, voxel float64) (*work, error) {
 	w := &work{view: scan.View(), thick: -1}
 	w.size = w.view.Size
 	spacing := w.view.Spacing()
@@ -45,17 +46,26 @@ func newWork(scan *volume.Volume, voxel float64) *work {
 	if thick != 1 {
 		w.thick = -1
 	}
-	w.grey = turned(scan.Grey(), w.view)
+	size := w.size
 	for axis := range 3 {
 		w.zoom[axis] = 1
-		ratio := voxel / spacing[axis]
-		if axis == w.thick || math.Abs(ratio-1) <= near {
-			continue
+		if ratio := voxel / spacing[axis]; axis != w.thick && math.Abs(ratio-1) > near {
+			w.zoom[axis] = ratio
+			size[axis] = resized(size[axis], ratio)
 		}
-		w.zoom[axis] = ratio
-		w.grey, w.size = resample(w.grey, w.size, axis, ratio)
+		// After each axis, for each is scaled by itself; in floating point, where
+		// nothing overflows.
+		if voxels := float64(size[0]) * float64(size[1]) * float64(size[2]); voxels > max(volume.MaxVoxels, float64(scan.Voxels())) {
+			return nil, fmt.Errorf("%w: %d x %d x %d, and at most %d in all", ErrTooLarge, size[0], size[1], size[2], volume.MaxVoxels)
+		}
 	}
-	return w
+	w.grey = turned(scan.Grey(), w.view)
+	for axis, ratio := range w.zoom {
+		if ratio != 1 {
+			w.grey, w.size = resample(w.grey, w.size, axis, ratio)
+		}
+	}
+	return w, nil
 }
 
 // resolved are the planes whose slices have resolution both ways.

@@ -4,13 +4,22 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/brainseg/brainseg/internal/volume"
 )
 
 // PatientWords are the parts of patients' names and numbers, in lower case. File
 // names are often made of them.
-type PatientWords struct{ words []string }
+type PatientWords struct {
+	words []string
+	// many tells that there are more words than are kept, so that any text may
+	// hold one.
+	many bool
+}
+
+// mostWords bounds the words that are kept.
+const mostWords = 1000
 
 // The lengths from which a part of a name, or of digits alone, counts: shorter ones
 // are in many file names by chance.
@@ -19,9 +28,17 @@ const (
 	shortestNumber = 5
 )
 
-// Add takes in a patient's name or number.
+// Add takes in a patient's name or number. Text that is no UTF-8 is taken for
+// ISO 8859-1, as most of it is; file names are UTF-8.
 func (p *PatientWords) Add(texts []string) {
 	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			runes := make([]rune, len(text))
+			for i := range len(text) {
+				runes[i] = rune(text[i])
+			}
+			text = string(runes)
+		}
 		for _, word := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
 			return strings.ContainsRune("^=\\ ,._-\x00\t", r)
 		}) {
@@ -29,15 +46,21 @@ func (p *PatientWords) Add(texts []string) {
 			if strings.Trim(word, "0123456789") == "" {
 				least = shortestNumber
 			}
-			if len(word) >= least && !slices.Contains(p.words, word) && len(p.words) < 1000 {
+			if len(word) < least || p.many || slices.Contains(p.words, word) {
+				continue
+			}
+			if p.many = len(p.words) == mostWords; !p.many {
 				p.words = append(p.words, word)
 			}
 		}
 	}
 }
 
-// shows tells whether text holds one of the words.
+// shows tells whether text holds one of the words, as far as they are known.
 func (p *PatientWords) shows(text string) bool {
+	if p.many {
+		return true
+	}
 	text = strings.ToLower(text)
 	return slices.ContainsFunc(p.words, func(word string) bool { return strings.Contains(text, word) })
 }

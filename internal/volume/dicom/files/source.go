@@ -285,11 +285,14 @@ func (s *Source) entries(files []*zip.File, size int64) error {
 }
 
 // showable makes a file name fit to be shown: UTF-8 without control characters,
-// and not too long.
+// and not too long. Quotation marks are where Hide looks for names.
 func showable(name string) string {
 	name = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
+		switch {
+		case r == utf8.RuneError, !unicode.IsPrint(r):
 			return '?'
+		case r == '"':
+			return '\''
 		}
 		return r
 	}, name)

@@ -51,6 +51,8 @@ func (o *Format) Check() *volume.Refusal {
 	switch {
 	case o.Rows < 1 || o.Columns < 1:
 		return volume.Refuse(volume.CodeBadHeader, "Rows (0028,0010) or Columns (0028,0011) is missing or 0", "export the series again")
+	case o.Rows > maxSide || o.Columns > maxSide: // before they are multiplied
+		return volume.Refuse(volume.CodeTooLarge, fmt.Sprintf("an image of %d x %d pixels is too large", o.Columns, o.Rows), "resample it")
 	case o.Length != dataset.UndefinedLength && !o.Syntax.Deflated && min(o.NativeBytes(), int64(o.Length)) > o.FileSize:
 		return volume.Refuse(volume.CodeDamaged, "the file is truncated: it is too short for its pixel data", "copy or export the file again")
 	case o.BitsAllocated != 8 && o.BitsAllocated != 16 && o.BitsAllocated != 32:
