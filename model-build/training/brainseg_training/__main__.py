@@ -20,11 +20,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     (options.report / "metrics.json").write_text(json.dumps(result.summary(), indent=2) + "\n")
     report.page(result, f"{options.model.name}: evaluation", options.report / "index.html")
     report.confusion_plot(result, options.report / "confusion.png")
-    for name, section in result.summary()["sections"].items():
-        dice, outside = section["dice"], section["outsideBrain"]
-        print(f"{name:28} Dice {dice['mean']} worst {dice['worst']} outside {outside['mean']}")
-    if result.degradation:
-        print("degradation, mean Dice:", json.dumps(result.degradation))
+    summary = result.summary()
+    for name, section in summary["sections"].items():
+        dice, outside, deep = section["dice"], section["outsideBrain"], section.get("deepGreyRecall")
+        line = f"{name:28} Dice {dice['mean']} worst {dice['worst']} outside {outside['mean']}"
+        print(line + (f" deep grey {deep['mean']} worst {deep['worst']}" if deep else ""))
+    for name, figures in summary.get("degradation", {}).items():
+        print(f"{name:28}", " ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+    if "agreement" in summary:
+        print("Dice of moved slices with themselves:", json.dumps(summary["agreement"]))
+        print("slices without brain:", json.dumps(summary["emptySlices"]))
     print("calibration error:", round(result.calibration.expected_error(), 4))
 
 
@@ -66,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     evaluate.add_argument("data", type=pathlib.Path, help="folder of NIfTI pairs, PNG pairs or archives of those")
     evaluate.add_argument("report", type=pathlib.Path, help="folder to write to")
     evaluate.add_argument("--every", type=int, default=1, help="take each how manieth slice")
-    evaluate.add_argument("--degraded-every", type=int, default=0, help="the same for the degradation suite; 0 leaves it out")
+    evaluate.add_argument("--degraded-every", type=int, default=0, help="the same for degraded and moved slices; 0 leaves them out")
     evaluate.add_argument("--threads", type=int, default=1)
     evaluate.set_defaults(run=_evaluate)
 

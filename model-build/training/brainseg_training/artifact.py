@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from . import export, manifest
-from .enet import ENet
+from .enet import ENet, light
 from .unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"enet": ENet, "unet": UNet}
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"enet": ENet, "enet-light": light, "unet": UNet}
 
 LICENCE = "Apache-2.0"
 
@@ -54,8 +55,10 @@ def write(folder: pathlib.Path, network: nn.Module, kind: str, version: str, pro
     path = folder / "model.onnx"
     classes = len(manifest.CLASSES)
     export.save(network, path, classes)
+    # The light network goes on where the other was: one name, another version.
+    name = f"brainseg-{kind.removesuffix('-light')}"
     document = manifest.describe(
-        path, f"brainseg-{kind}", version, network.size_multiple, export.parameter_count(network), LICENCE, {"network": kind, **provenance}
+        path, name, version, network.size_multiple, export.parameter_count(network), LICENCE, {"network": kind, **provenance}
     )
     manifest.write(document, folder)
     if metrics is not None:

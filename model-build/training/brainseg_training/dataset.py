@@ -56,9 +56,9 @@ def training_volumes(
     heads = [r for r in real if r.whole_head]
     brains = [r for r in real if not r.whole_head]
     kinds: dict[str, list[v.Volume | pairs.SliceStack]] = {
-        "whole": [*heads],
+        "whole": [v.without_lateral(h) for h in heads],
         "stripped": [*brains],
-        "own-stripped": [v.stripped(h) for h in heads],
+        "own-stripped": [v.without_lateral(v.stripped(h, margin)) for h in heads for margin in (0, 2)],
     }
     content = {r.name: _content(r.image, r.labels) for r in real} if cache is not None else {}
     for i, brain in enumerate(brains if heads else []):
@@ -74,7 +74,7 @@ def training_volumes(
         synthesiser = Synthesiser(codes)
         table = json.dumps(codes, sort_keys=True)
         for path in sorted(label_maps.glob("*.nii.gz")):
-            key = f"label map {hashlib.sha256(path.read_bytes()).hexdigest()} {table}"
+            key = f"label map, disputed {v.DISPUTED} {hashlib.sha256(path.read_bytes()).hexdigest()} {table}"
             made = _cached(cache, key, functools.partial(v.read_label_map, path, codes))
             kinds.setdefault("synthetic", []).append(made)
     return kinds, synthesiser

@@ -11,9 +11,15 @@ decoder. What differs, and why:
   (sulci, the ring of CSF) reach the output.
 * The last convolution works at 1/2 and gives each class of four pixels at once,
   arranged by depth-to-space: what a transposed convolution would compute, faster.
+
+`light` is the same without the blocks that the masks of model 1.0.0 missed least:
+two thirds of the work, and it can go on from that model's weights.
 """
 
 from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -100,17 +106,23 @@ class ENet(nn.Module):
 
     size_multiple = 8
 
-    def __init__(self, classes: int = 4):
+    def __init__(self, classes: int = 4, left_out: Collection[str] = ()):
+        """left_out names residual blocks to leave out, as "stage2.3"; the others
+        keep their names."""
         super().__init__()
+
+        def stage(name: str, blocks: list[nn.Module]) -> nn.Sequential:
+            return nn.Sequential(OrderedDict((str(i), b) for i, b in enumerate(blocks) if f"{name}.{i}" not in left_out))
+
         self.initial = convolution(1, 32, 5, stride=2)
-        self.stage1 = nn.Sequential(Downsampling(32, 64, 16), *(Bottleneck(64, 16) for _ in range(4)))
-        self.stage2 = nn.Sequential(
-            Downsampling(64, 128, 32), *(Bottleneck(128, 32, kind, dilation) for _ in range(2) for kind, dilation in ROUND)
+        self.stage1 = stage("stage1", [Downsampling(32, 64, 16), *(Bottleneck(64, 16) for _ in range(4))])
+        self.stage2 = stage(
+            "stage2", [Downsampling(64, 128, 32), *(Bottleneck(128, 32, kind, dilation) for _ in range(2) for kind, dilation in ROUND)]
         )
         self.up1 = Upsampling(128, 64)
-        self.stage3 = nn.Sequential(*(Bottleneck(64, 16) for _ in range(3)))
+        self.stage3 = stage("stage3", [Bottleneck(64, 16) for _ in range(3)])
         self.up2 = Upsampling(64, 32)
-        self.stage4 = nn.Sequential(Bottleneck(32, 16), Bottleneck(32, 16))
+        self.stage4 = stage("stage4", [Bottleneck(32, 16), Bottleneck(32, 16)])
         self.final = nn.Conv2d(32, 4 * classes, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -120,3 +132,18 @@ class ENet(nn.Module):
         quarter = self.stage3(self.up1(eighth, quarter))
         half = self.stage4(self.up2(quarter, half))
         return F.pixel_shuffle(self.final(half), 2)
+
+
+# Residual blocks whose absence, each alone, cost model 1.0.0 the least mean Dice
+# (0.000 to 0.008; the last one 0.028, but a seventh of the work). Each dilation
+# is still there once.
+LEFT_OUT = (
+    *("stage1.2", "stage1.3"),
+    *("stage2.3", "stage2.4", "stage2.6", "stage2.7", "stage2.9", "stage2.10", "stage2.11", "stage2.15", "stage2.16"),
+    *("stage3.0", "stage4.0"),
+)
+
+
+def light(classes: int = 4) -> ENet:
+    """ENet without the blocks of LEFT_OUT."""
+    return ENet(classes, LEFT_OUT)

@@ -14,11 +14,14 @@ import pathlib
 
 import numpy as np
 
-from . import metrics
-from .degradation import SUITE
+from . import metrics, robustness
 from .inference import Model
 from .pairs import SliceStack
 from .volumes import IGNORE, Volume
+
+# Where the atlas' probability of deep grey (0..255) is above this, grey is the
+# one right answer.
+SURELY_DEEP = 229
 
 
 @dataclasses.dataclass
@@ -44,6 +47,8 @@ class Group:
     counts: np.ndarray
     distances: list[list[np.ndarray]]
     far: int = 0
+    # What the pixels that are surely deep grey are called: counts of the classes.
+    deep: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(4, np.int64))
 
     @property
     def data_set(self) -> str:
@@ -60,6 +65,9 @@ class Group:
             "volumeError": metrics.volume_error(self.counts)[1:],
             "outsideBrain": metrics.outside_brain(self.counts),
             "farOutsideBrain": self.far / brain,
+            "deepGreyRecall": self.deep[2] / self.deep.sum() if self.deep.any() else math.nan,
+            "whiteCalledGrey": metrics.called(self.counts, 3, 2),
+            "greyCalledWhite": metrics.called(self.counts, 2, 3),
         }
 
 
@@ -70,7 +78,7 @@ class Result:
     groups: list[Group]
     worst: list[Slice]
     calibration: metrics.Calibration
-    degradation: dict[str, float]
+    robustness: dict[str, dict]
     every: int
 
     def by_subject(self, groups: list[Group]) -> dict[str, dict]:
@@ -78,7 +86,7 @@ class Result:
         subjects: dict[str, list[dict]] = {}
         for g in groups:
             subjects.setdefault(g.subject, []).append(g.figures())
-        return {s: {k: np.nanmean([p[k] for p in planes], axis=0) for k in planes[0]} for s, planes in subjects.items()}
+        return {s: {k: _mean([p[k] for p in planes]) for k in planes[0]} for s, planes in subjects.items()}
 
     def describe(self, groups: list[Group]) -> dict:
         """Mean, standard deviation and worst over the subjects of some groups."""
@@ -86,7 +94,9 @@ class Result:
         out: dict = {"subjects": len(subjects)}
         for key in next(iter(subjects.values())):
             values = np.array([s[key] for s in subjects.values()])
-            worst = np.nanmin(values, 0) if key in ("dice", "meanIoU") else _largest(values)
+            if np.isnan(values).all():
+                continue
+            worst = np.nanmin(values, 0) if key in ("dice", "meanIoU", "deepGreyRecall") else _largest(values)
             out[key] = {"mean": _plain(np.nanmean(values, 0)), "sd": _plain(np.nanstd(values, 0)), "worst": _plain(worst)}
         return out
 
@@ -114,11 +124,18 @@ class Result:
             "classes": list(metrics.CLASSES[1:]),
             "everySlice": self.every,
             "sections": {k: self.describe(g) for k, g in self.sections().items()},
-            "subjects": {s: {k: _plain(v) for k, v in f.items()} for s, f in self.by_subject(self.groups).items()},
+            "subjects": {s: {k: _plain(v) for k, v in f.items() if not np.isnan(v).all()} for s, f in self.by_subject(self.groups).items()},
             "confusion": {k: np.sum([g.counts for g in gs], axis=0).tolist() for k, gs in self.sections().items() if "/" not in k},
             "calibration": {"expectedError": round(self.calibration.expected_error(), 4), "curve": self.calibration.curve()},
-            "degradation": self.degradation,
+            **self.robustness,
         }
+
+
+def _mean(values: list) -> np.ndarray:
+    """Mean over the first axis of what is not NaN; NaN where nothing is."""
+    stacked = np.array(values, float)
+    known = (~np.isnan(stacked)).sum(0)
+    return np.where(known > 0, np.nansum(stacked, 0) / np.maximum(known, 1), math.nan)
 
 
 def _plain(value: np.ndarray) -> float | list[float]:
@@ -133,8 +150,9 @@ def _largest(values: np.ndarray) -> np.ndarray:
 def evaluate(
     folder: pathlib.Path, subjects: list[Volume | SliceStack], every: int = 1, worst: int = 12, degraded_every: int = 0, threads: int = 1
 ) -> Result:
-    """Evaluates the model folder on each `every`th slice of the subjects; the
-    degradation suite on each `degraded_every`th, where that is not 0."""
+    """Evaluates the model folder on each `every`th slice of the subjects; how it
+    holds out against what users send on each `degraded_every`th, where that is
+    not 0."""
     model = Model(folder, threads, scores=True)
     groups, slices, calibration = [], [], metrics.Calibration()
     for subject in subjects:
@@ -146,6 +164,9 @@ def evaluate(
                 counts = metrics.confusion(mask, labels)
                 group.counts += counts
                 group.far += metrics.far_outside_brain(mask, labels)
+                deep = subject.deep_slice(plane, index) if isinstance(subject, Volume) else None
+                if deep is not None:
+                    group.deep += np.bincount(mask[deep > SURELY_DEEP], minlength=4)
                 for c in (1, 2, 3):
                     group.distances[c - 1].append(metrics.surface_distances(mask, labels, c))
                 calibration.add(probabilities, labels, ((labels > 0) | (mask > 0)) & (labels != IGNORE))
@@ -154,27 +175,11 @@ def evaluate(
                     slices.append(Slice(subject.name, plane, index, score, image.copy(), labels.copy(), mask))
             groups.append(group)
         slices = sorted(slices, key=lambda s: s.mean_dice)[:worst]
-    degradation = {}
+    suites = {}
     if degraded_every:
-        clean = _mean_dice(model, subjects, degraded_every, None)
-        degradation["none"] = round(clean, 4)
-        for name, degrade in SUITE.items():
-            degradation[name] = round(_mean_dice(model, subjects, degraded_every, degrade), 4)
-    return Result(groups, slices, calibration, degradation, every)
-
-
-def _mean_dice(model: Model, subjects: list[Volume | SliceStack], every: int, degrade) -> float:
-    """Mean Dice over classes, planes, subjects, and the two kinds of heads."""
-    kinds: dict[bool, list[float]] = {}
-    for subject in subjects:
-        scores = []
-        for plane in subject.planes:
-            counts = np.zeros((4, 4), np.int64)
-            for index in range(every // 2, subject.count(plane), every):
-                image, labels = subject.slice(plane, index)
-                if degrade is not None:
-                    image, labels = degrade(image, labels)
-                counts += metrics.confusion(model.segment(image), labels)
-            scores.append(float(np.nanmean(metrics.dice(counts)[1:])))
-        kinds.setdefault(subject.whole_head, []).append(float(np.mean(scores)))
-    return float(np.mean([np.mean(v) for v in kinds.values()]))
+        suites = {
+            "degradation": robustness.degraded(model, subjects, degraded_every),
+            "agreement": robustness.agreement(model, subjects, degraded_every),
+            "emptySlices": robustness.empty(model, subjects),
+        }
+    return Result(groups, slices, calibration, suites, every)

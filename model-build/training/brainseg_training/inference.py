@@ -11,6 +11,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from . import window
+from .degradation import resampled
 
 
 class Model:
@@ -24,6 +25,11 @@ class Model:
         network = onnx.load(folder / self.manifest["file"])
         if scores:
             source = next(n for n in network.graph.node if n.op_type == "Split").input[0]
+            shuffle = next((n for n in network.graph.node if n.op_type == "DepthToSpace" and n.input[0] != source), None)
+            if shuffle is not None and shuffle.output[0] != source:
+                # The graph decides before it rearranges: the scores are not, yet.
+                network.graph.node.append(helper.make_node("DepthToSpace", [source], ["scores"], blocksize=2, mode="CRD"))
+                source = "scores"
             classes = len(self.manifest["classes"])
             network.graph.output.append(helper.make_tensor_value_info(source, TensorProto.FLOAT, [1, classes, "height", "width"]))
         options = onnxruntime.SessionOptions()
@@ -40,10 +46,16 @@ class Model:
         padded[0, 0, : image.shape[0], : image.shape[1]] = image
         return {self.manifest["input"]["name"]: padded, rule["input"]: np.array(limits, np.float32)}
 
-    def segment(self, image: np.ndarray) -> np.ndarray:
-        """The mask of a uint8 slice."""
-        mask = self.session.run([self.manifest["output"]["name"]], self.feed(image))[0]
-        return mask[0, : image.shape[0], : image.shape[1]]
+    def segment(self, image: np.ndarray, spacing: tuple[float, float] | None = None) -> np.ndarray:
+        """The mask of a uint8 slice. Where the size of its pixels (mm, down and
+        across) is stated, the slice is brought to pixels of 1 mm, and the scores
+        of the classes back, which needs a model opened with scores."""
+        if spacing is None or spacing == (1.0, 1.0):
+            mask = self.session.run([self.manifest["output"]["name"]], self.feed(image))[0]
+            return mask[0, : image.shape[0], : image.shape[1]]
+        small = np.clip(np.rint(resampled(image, (1 / spacing[0], 1 / spacing[1]))), 0, 255).astype(np.uint8)
+        _, probabilities = self.probabilities(small)
+        return np.stack([resampled(p, spacing, image.shape) for p in probabilities]).argmax(0).astype(np.uint8)
 
     def probabilities(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The mask and the probability of each class, C x H x W."""

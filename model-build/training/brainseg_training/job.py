@@ -21,10 +21,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from . import artifact, dataset, evaluation, report
+from . import artifact, dataset, evaluation, report, restore
 from .augmentation import Augmentation
 from .sampling import SHARES, Sampler
 from .trainer import Options, Trainer
+from .window import batch_windows, normalise
 
 log = logging.getLogger(__name__)
 
@@ -91,16 +92,20 @@ def parser() -> argparse.ArgumentParser:
     classic2018.add_argument("--num_classes", type=int, default=4, choices=(4,))
     ours = p.add_argument_group("further")
     ours.add_argument("--steps", type=int, default=0, help="steps instead of epochs")
+    ours.add_argument("--stop_at", type=int, default=0, help="stop after so many of the steps, for another training to start from there")
     ours.add_argument("--sizes", type=_sizes, default=(176, 208, 240), help="sides of the square training slices, one drawn for each step")
     ours.add_argument(
-        "--start_from", type=pathlib.Path, default=None, help="checkpoint of an earlier training, whose model this one improves"
+        "--start_from",
+        type=pathlib.Path,
+        default=None,
+        help="checkpoint of an earlier training, or its model.onnx, which this one improves",
     )
     ours.add_argument("--ema", type=float, default=0.999, help="decay of the averaged weights, which become the model")
     ours.add_argument("--weight_decay", type=float, default=1e-4)
     ours.add_argument("--warm_up", type=int, default=200, help="steps in which the learning rate rises")
     ours.add_argument("--outside_weight", type=float, default=1.0, help="weight of pixels that are neither brain nor black")
     ours.add_argument(
-        "--air_weight", type=float, default=0.0, help="weight of how much masks may depend on the air around; doubles the time"
+        "--air_weight", type=float, default=0.0, help="weight of how much masks may depend on place, air around and side; doubles the time"
     )
     ours.add_argument("--transplants", type=int, default=1, help="whole heads that each stripped brain is put into")
     ours.add_argument("--shares", type=json.loads, default=SHARES, help="share of each kind of sample, a JSON object")
@@ -175,13 +180,19 @@ def run(job: Job) -> None:
     rank = _join_hosts(job)
     torch.manual_seed(h.seed)
     network = artifact.build(h.network, h.num_classes)
-    if h.start_from is not None:
-        network = artifact.load_average(h.start_from, h.network)
     volumes, synthesiser = dataset.training_volumes(job.train, job.label_maps, h.cache, h.transplants)
+    sampler, augmentation = Sampler(volumes, shares=h.shares), Augmentation(h.sizes, synthesiser)
+    if h.start_from is not None and h.start_from.suffix == ".onnx":
+        rng = np.random.default_rng(h.seed)
+        images, _ = augmentation(sampler.batch(32, rng), rng)
+        network = restore.from_onnx(network, h.start_from, normalise(images, batch_windows(images)).unsqueeze(1))
+    elif h.start_from is not None:
+        network = artifact.load_average(h.start_from, h.network)
     log.info("training on %s", ", ".join(f"{len(v)} {k}" for k, v in volumes.items() if v))
     steps = h.steps or max(h.epochs * 2000 // (h.batch_size * len(job.hosts)), 1)
     options = Options(
         steps=steps,
+        stop_at=h.stop_at,
         batch_size=h.batch_size,
         learning_rate=h.learning_rate,
         weight_decay=h.weight_decay,
@@ -194,7 +205,7 @@ def run(job: Job) -> None:
         bfloat16=h.bfloat16,
         compile=h.compile,
     )
-    trainer = Trainer(network, Sampler(volumes, shares=h.shares), Augmentation(h.sizes, synthesiser), options, job.checkpoints)
+    trainer = Trainer(network, sampler, augmentation, options, job.checkpoints)
     started = time.time()
     average = trainer.run()
     if rank == 0:

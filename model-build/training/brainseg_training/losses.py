@@ -45,8 +45,9 @@ def soft_dice(probabilities: torch.Tensor, labels: torch.Tensor, weights: torch.
 
 def disagreement(first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Sum of the absolute differences between the probabilities of two scores
-    of the same slices, N x C x H x W, over the number of pixels of brain."""
-    apart = (first.float().softmax(1) - second.float().softmax(1)).abs()
+    of the same slices, N x C x H x W, over the number of pixels of brain. Pixels
+    to ignore do not count."""
+    apart = (first.float().softmax(1) - second.float().softmax(1)).abs() * (labels != IGNORE).unsqueeze(1)
     brain = ((labels > 0) & (labels != IGNORE)).sum().clamp(min=1)
     return apart.sum() / brain
 

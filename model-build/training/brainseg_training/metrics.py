@@ -52,6 +52,13 @@ def outside_brain(counts: np.ndarray) -> float:
     return float(counts[0, 1:].sum() / brain) if brain else math.nan
 
 
+def called(counts: np.ndarray, truth: int, mask: int) -> float:
+    """Share of the pixels of one class that the mask gives to another; NaN
+    without any."""
+    have = counts[truth].sum()
+    return float(counts[truth, mask] / have) if have else math.nan
+
+
 def far_outside_brain(mask: np.ndarray, labels: np.ndarray, distance: float = 3.0) -> int:
     """Pixels of tissue painted more than `distance` pixels from any brain: not
     a border that lies a pixel off, but scalp, marrow or eyes."""

@@ -20,7 +20,7 @@ from nibabel.processing import resample_from_to, resample_to_output
 from PIL import Image
 
 from . import split as splitting
-from .volumes import IMAGE_SUFFIX, LABEL_SUFFIX, to_uint8
+from .volumes import DEEP_SUFFIX, IMAGE_SUFFIX, LABEL_SUFFIX, to_uint8
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +135,9 @@ def nifti(
     label_map: dict[int, int] | None = None,
 ) -> splitting.Split:
     """Writes the pairs of source into train/ and test/ below target, and
-    split.json. label_map gives for each label of the source 0 background, 1 CSF,
-    2 grey matter, 3 white matter or 255 to ignore."""
+    split.json; beside the pairs of test goes NAME_deep.nii.gz, where there is one.
+    label_map gives for each label of the source 0 background, 1 CSF, 2 grey
+    matter, 3 white matter or 255 to ignore."""
     found = _pairs(source)
     split = splitting.by_names(found, test) if test else splitting.by_subject(found, test_share, seed)
     contents = {}
@@ -148,6 +149,12 @@ def nifti(
         folder = target / split.of(name)
         nibabel.save(pixels, folder / (name + IMAGE_SUFFIX))
         nibabel.save(truth, folder / (name + LABEL_SUFFIX))
+        deep = image.with_name(image.name.removesuffix(IMAGE_SUFFIX) + DEEP_SUFFIX)
+        if deep.exists() and folder.name == "test":
+            probability = resample_from_to(nibabel.as_closest_canonical(nibabel.load(deep)), pixels, order=0)
+            nibabel.save(
+                nibabel.Nifti1Image(np.asanyarray(probability.dataobj).astype(np.uint8), pixels.affine), folder / (name + DEEP_SUFFIX)
+            )
         log.info("%s: %s", name, split.of(name))
     splitting.check(split, contents)
     split.write(target)

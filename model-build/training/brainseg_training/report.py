@@ -101,19 +101,32 @@ def page(result: Result, title: str, path: pathlib.Path) -> None:
         ("meanIoU", ("all",)),
         ("outsideBrain", ("share",)),
         ("farOutsideBrain", ("share",)),
+        ("deepGreyRecall", ("share",)),
+        ("whiteCalledGrey", ("share",)),
+        ("greyCalledWhite", ("share",)),
     ):
         heads = "".join(f"<th>{kind} {c}" for kind in ("mean", "sd", "worst") for c in columns)
         parts.append(f"<h2>{measure}</h2><table><tr><th>{heads}")
         for name, section in summary["sections"].items():
+            if measure not in section:
+                continue
             cells = "</td><td>".join(_numbers(section[measure][kind]) for kind in ("mean", "sd", "worst"))
             parts.append(f"<tr><td>{html.escape(name)} ({section['subjects']})</td><td>{cells}</td>")
         parts.append("</table>")
     parts.append("<h2>Subjects, Dice</h2><table><tr><th>subject" + "".join(f"<th>{n}" for n in NAMES))
     for subject, figures in summary["subjects"].items():
         parts.append(f"<tr><td>{html.escape(subject)}</td><td>{_numbers(figures['dice'])}</td>")
-    parts.append("</table><h2>Degradation, mean Dice</h2><table>")
-    parts += [f"<tr><td>{html.escape(k)}</td><td>{v:.4f}</td>" for k, v in summary["degradation"].items()]
-    parts.append(f"</table><h2>Calibration</h2><p>Expected error {summary['calibration']['expectedError']:.4f}</p>")
+    parts.append("</table>")
+    for title_of, suite in (("Degraded slices, mean Dice", "degradation"), ("Moved slices, Dice with themselves", "agreement")):
+        rows = {k: v if isinstance(v, dict) else {"mean": v} for k, v in summary.get(suite, {}).items()}
+        columns = list(dict.fromkeys(c for row in rows.values() for c in row))
+        parts.append(f"<h2>{title_of}</h2><table><tr><th>" + "".join(f"<th>{c}" for c in columns))
+        parts += [
+            f"<tr><td>{html.escape(k)}</td>" + "".join(f"<td>{row[c]:.4f}</td>" if c in row else "<td></td>" for c in columns)
+            for k, row in rows.items()
+        ]
+        parts.append("</table>")
+    parts.append(f"<h2>Calibration</h2><p>Expected error {summary['calibration']['expectedError']:.4f}</p>")
     parts.append("<table><tr><th>confidence<th>accuracy<th>share")
     parts += [
         f"<tr><td>{p['confidence']:.3f}</td><td>{p['accuracy']:.3f}</td><td>{p['share']:.3f}</td>" for p in summary["calibration"]["curve"]

@@ -18,18 +18,23 @@ from .volumes import Volume
 # What a batch is drawn from, with the share of each. The shares of kinds that
 # the data do not have go to the others.
 SHARES = {
-    "whole": 0.40,
-    "stripped": 0.28,
-    "transplanted": 0.12,
-    "own-stripped": 0.05,
-    "synthetic": 0.15,
+    "whole": 0.38,
+    "stripped": 0.27,
+    "transplanted": 0.10,
+    "own-stripped": 0.07,
+    "synthetic": 0.18,
 }
 
 # Slices with fewer pixels of brain than this count as outside the brain.
 SMALLEST_BRAIN = 60
 
 # Of the whole-head samples, so many come from anywhere in the head.
-ANYWHERE = 0.12
+ANYWHERE = 0.18
+
+# Of the real samples, so many are slices of 2 to 5 voxels' thickness, with the
+# labels of the middle.
+THICK = 0.2
+THICKEST = 5
 
 
 @dataclasses.dataclass
@@ -84,7 +89,10 @@ class Sampler:
             choices = kind.slices[v][plane]
             if len(choices) == 0 or (volume.whole_head and rng.random() < ANYWHERE):
                 choices = np.arange(volume.count(plane))
-            image, truth = volume.slice(plane, int(rng.choice(choices)))
+            index = int(rng.choice(choices))
+            image, truth = volume.slice(plane, index)
+            if isinstance(volume, Volume) and not volume.codes and rng.random() < THICK:
+                image = volume.thick(plane, index, int(rng.integers(2, THICKEST + 1)))
             self._lay(image, images[i])
             self._lay(truth, labels[i])
             codes[i], whole[i] = volume.codes, volume.whole_head

@@ -19,14 +19,15 @@ from torch.nn import functional as F
 from .augmentation import Augmentation
 from .losses import disagreement, pixel_weights, segmentation_loss
 from .sampling import Sampler
+from .volumes import IGNORE
 from .window import batch_windows, normalise
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 
-# Pixels of air that the second look at a slice has more, in each direction.
-AIR = 64
+# Pixels that the second look at a slice is moved, at the most, in each direction.
+FARTHEST = 32
 
 
 @dataclasses.dataclass
@@ -34,6 +35,9 @@ class Options:
     """How to train."""
 
     steps: int
+    # Stop after so many of the steps, where that is not 0: a training that goes
+    # on from there begins at the rate that this one would have had.
+    stop_at: int = 0
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
@@ -43,8 +47,9 @@ class Options:
     ema: float = 0.999
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     outside_weight: float = 1.0
-    # Weight of the difference between the probabilities with and without more
-    # air around a slice; 0 leaves the second look out, and halves the time.
+    # Weight of the difference between the probabilities of a slice as it is, and
+    # of the same moved or mirrored; 0 leaves the second look out,
+    # and halves the time.
     air_weight: float = 0.0
     seed: int = 1
     # bfloat16 arithmetic in the convolutions, where the processor has it.
@@ -78,11 +83,13 @@ class Trainer:
 
     def progress(self) -> float:
         """How much of the training is done, 0 to 1."""
-        return min(self.step / self.options.steps, 1.0)
+        return min(self.step / (self.options.stop_at or self.options.steps), 1.0)
 
     def _rate(self) -> float:
         warm = min((self.step + 1) / max(self.options.warm_up, 1), 1.0)
-        return self.options.learning_rate * warm * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * self.progress())))
+        return (
+            self.options.learning_rate * warm * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * min(self.step / self.options.steps, 1.0))))
+        )
 
     def _loss_function(self) -> Callable[[torch.Tensor, torch.Tensor, np.random.Generator], torch.Tensor]:
         options, network, class_weights = self.options, self.network, self.class_weights
@@ -103,10 +110,16 @@ class Trainer:
             value = segmentation_loss(scores, labels, weights, class_weights)
             if not options.air_weight:
                 return value
-            # The same slices with more air around them, as the component pads.
-            top, left = (AIR // 8 * rng.integers(0, 9, 2)).tolist()
-            wide = F.pad(images, (left, AIR - left, top, AIR - top))
-            again = forward(normalise(wide, windows).unsqueeze(1))[:, :, top : top + images.shape[1], left : left + images.shape[2]]
+            # The same slices moved by some pixels, and every other time mirrored.
+            down, across = rng.integers(-FARTHEST, FARTHEST + 1, 2).tolist()
+            there = F.pad(images, (across, -across, down, -down))
+            mirror = rng.random() < 0.5
+            again = forward(normalise(there.flip(-1) if mirror else there, windows).unsqueeze(1))
+            again = F.pad(again.flip(-1) if mirror else again, (-across, across, -down, down))
+            # What left the slice on the way was not looked at.
+            seen = F.pad(torch.ones_like(labels, dtype=torch.bool), (across, -across, down, -down))
+            labels = torch.where(F.pad(seen, (-across, across, -down, down)), labels, torch.full_like(labels, IGNORE))
+            weights = pixel_weights(labels, images, outside=options.outside_weight)
             value = 0.5 * (value + segmentation_loss(again, labels, weights, class_weights))
             return value + options.air_weight * disagreement(scores, again, labels)
 

@@ -17,6 +17,7 @@ from scipy import ndimage
 IGNORE = 255
 IMAGE_SUFFIX = "_T1w.nii.gz"
 LABEL_SUFFIX = "_seg.nii.gz"
+DEEP_SUFFIX = "_deep.nii.gz"
 
 # A volume with more non-zero voxels outside the brain than this share of the
 # brain is a whole head; a stripped one has hardly any.
@@ -37,6 +38,9 @@ class Volume:
     labels: np.ndarray
     whole_head: bool
     codes: bool = False
+    # Probability of deep grey matter by an atlas, uint8 0..255, where it is known:
+    # to evaluate with, not to train with.
+    deep: np.ndarray | None = None
     # Axial slices are scattered over the whole volume: a copy in their own order,
     # made when first needed, makes drawing them ten times faster.
     _axial: list[np.ndarray] | None = dataclasses.field(default=None, repr=False, compare=False)
@@ -60,6 +64,18 @@ class Volume:
             cut = [v[index] if plane == "sagittal" else v[:, index] for v in (self.image, self.labels)]
         return cut[0].T[::-1], cut[1].T[::-1]
 
+    def deep_slice(self, plane: str, index: int) -> np.ndarray | None:
+        """The probability of deep grey matter in one slice, turned as slice() turns it."""
+        if self.deep is None:
+            return None
+        return np.take(self.deep, index, axis=PLANES[plane]).T[::-1]
+
+    def thick(self, plane: str, index: int, thickness: int) -> np.ndarray:
+        """Image of a slice `thickness` voxels thick around the slice at index."""
+        first = max(index - (thickness - 1) // 2, 0)
+        stack = [self.slice(plane, i)[0] for i in range(first, min(first + thickness, self.count(plane)))]
+        return np.rint(np.mean(stack, axis=0)).astype(np.uint8)
+
     def slices(self, plane: str, smallest: int = 1) -> np.ndarray:
         """Indices of the slices with at least `smallest` pixels of brain."""
         axes = tuple(a for a in range(3) if a != PLANES[plane])
@@ -82,7 +98,8 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def read_pair(image: pathlib.Path, labels: pathlib.Path) -> Volume:
-    """Reads one subject; raises ValueError where the two files do not match."""
+    """Reads one subject; raises ValueError where the files do not match. Where a
+    file NAME_deep.nii.gz lies beside, it is read, too."""
     pixels, truth = to_uint8(read_canonical(image)), np.rint(read_canonical(labels)).astype(np.uint8)
     if pixels.shape != truth.shape or pixels.ndim != 3:
         raise ValueError(f"{image.name} has shape {pixels.shape} and its labels {truth.shape}; they must be the same, of three axes")
@@ -90,7 +107,12 @@ def read_pair(image: pathlib.Path, labels: pathlib.Path) -> Volume:
         raise ValueError(f"{labels.name} has labels other than 0 to 3")
     brain = int((truth > 0).sum())
     outside = int(((pixels > 0) & (truth == 0)).sum())
-    return Volume(image.name.removesuffix(IMAGE_SUFFIX), pixels, truth, outside > WHOLE_HEAD_SHARE * brain)
+    name = image.name.removesuffix(IMAGE_SUFFIX)
+    beside = image.with_name(name + DEEP_SUFFIX)
+    deep = read_canonical(beside).astype(np.uint8) if beside.exists() else None
+    if deep is not None and deep.shape != truth.shape:
+        raise ValueError(f"{beside.name} has shape {deep.shape} and the image {pixels.shape}")
+    return Volume(name, pixels, truth, outside > WHOLE_HEAD_SHARE * brain, deep=deep)
 
 
 def read_folder(folder: pathlib.Path) -> list[Volume]:
@@ -100,8 +122,8 @@ def read_folder(folder: pathlib.Path) -> list[Volume]:
 
 
 # Structures whose class differs between the maps and the labels that networks
-# are trained on: FAST-like labels call most of them white, atlases grey.
-_DISPUTED = ("thalamus", "putamen", "pallidum", "choroid plexus", "vessel", "accumbens")
+# are trained on.
+DISPUTED = ("choroid plexus", "vessel")
 
 # CSF this far (voxels) outside the closed brain may count as CSF or not.
 _DISPUTED_CSF = 3
@@ -119,7 +141,7 @@ def read_label_map(path: pathlib.Path, codes: dict[str, dict]) -> Volume:
     outer_csf = 0
     for code, entry in codes.items():
         tissue[int(code)] = entry["tissue"]
-        disputed[int(code)] = any(word in entry["name"] for word in _DISPUTED)
+        disputed[int(code)] = any(word in entry["name"] for word in DISPUTED)
         if entry["name"].startswith("CSF"):
             outer_csf = int(code)
     labels = tissue[structures]
@@ -141,10 +163,30 @@ def read_label_maps(folder: pathlib.Path) -> tuple[list[Volume], dict[str, dict]
     return [read_label_map(p, codes) for p in sorted(folder.glob("*.nii.gz"))], codes
 
 
-def stripped(volume: Volume) -> Volume:
-    """The volume without everything that is not brain."""
-    image = np.where((volume.labels > 0) & (volume.labels != IGNORE), volume.image, 0).astype(np.uint8)
-    return Volume(volume.name + "-stripped", image, volume.labels, whole_head=False)
+def stripped(volume: Volume, margin: int = 0) -> Volume:
+    """The volume without everything that is more than `margin` voxels from the
+    brain: other tools strip less tightly."""
+    inside = (volume.labels > 0) & (volume.labels != IGNORE)
+    if margin:
+        inside = ndimage.binary_dilation(inside, iterations=margin)
+    image = np.where(inside, volume.image, 0).astype(np.uint8)
+    return Volume(f"{volume.name}-stripped-{margin}", image, volume.labels, whole_head=False)
+
+
+# Of whole heads, so many sagittal slices at either side of the brain have labels
+# that fall short of what is seen there (the coil's field falls off).
+_UNSURE_LATERAL = 6
+
+
+def without_lateral(volume: Volume) -> Volume:
+    """The volume with the labels of its outermost sagittal slices of brain to be
+    ignored, in all planes."""
+    chosen = volume.slices("sagittal", 60)
+    labels = volume.labels.copy()
+    if len(chosen) > 4 * _UNSURE_LATERAL:
+        for outer in (labels[: chosen[0] + _UNSURE_LATERAL], labels[chosen[-1] + 1 - _UNSURE_LATERAL :]):
+            outer[outer > 0] = IGNORE
+    return dataclasses.replace(volume, labels=labels, _axial=None)
 
 
 def _box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

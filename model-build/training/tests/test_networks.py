@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from brainseg_training import export, window
+from brainseg_training import export, restore, window
 from brainseg_training.artifact import build
 
 
@@ -31,6 +31,7 @@ def lived(name):
 
 def test_enet_stays_within_its_budget_and_unet_has_the_samples_size():
     assert export.parameter_count(build("enet")) <= 400_000
+    assert export.parameter_count(build("enet-light")) <= 210_000
     assert 7.7e6 < export.parameter_count(build("unet")) < 7.9e6
 
 
@@ -39,7 +40,7 @@ def test_an_unknown_network_is_named():
         build("segnet")
 
 
-@pytest.mark.parametrize("name", ["enet", "unet"])
+@pytest.mark.parametrize("name", ["enet", "enet-light", "unet"])
 @pytest.mark.parametrize("size", [(64, 48), (80, 112)])
 def test_the_onnx_graph_gives_the_networks_mask(name, size):
     network = lived(name)
@@ -71,3 +72,24 @@ def test_no_batch_normalisation_and_no_cast_of_the_mask_is_left_in_the_graph():
 def test_a_layer_without_an_onnx_form_is_named():
     with pytest.raises(ValueError, match="Sigmoid"):
         export.to_onnx(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Sigmoid()))
+
+
+def test_a_network_restored_from_its_graph_computes_the_same_and_trains_on_from_there(tmp_path):
+    network = lived("enet")
+    export.save(network, tmp_path / "model.onnx")
+    slices = torch.rand(4, 1, 64, 64)
+    restored = restore.from_onnx(build("enet"), tmp_path / "model.onnx", slices)
+    with torch.no_grad():
+        want = network(slices)
+        assert torch.allclose(restored.eval()(slices), want, atol=1e-2 * float(want.std()))
+        # The slices' own mean and spread are what the normalisation expects.
+        assert torch.allclose(restored.train()(slices), want, atol=5e-2 * float(want.std()))
+
+
+def test_a_network_with_fewer_blocks_takes_the_weights_of_those_it_has(tmp_path):
+    network = lived("enet")
+    export.save(network, tmp_path / "model.onnx")
+    light = restore.from_onnx(build("enet-light"), tmp_path / "model.onnx", torch.rand(4, 1, 64, 64))
+    assert torch.equal(light.final.weight, network.final.weight)
+    with pytest.raises(ValueError, match="no layer"):
+        restore.from_onnx(build("unet"), tmp_path / "model.onnx", torch.rand(1, 1, 64, 64))

@@ -109,6 +109,32 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(channels, tmp_path):
         assert torch.allclose(a.float(), b.float(), atol=1e-4)
 
 
+def test_the_second_look_is_at_the_same_pixels(channels, tmp_path):
+    """A network of one 1 x 1 convolution sees each pixel alone: moved or mirrored,
+    its scores are the same, and there is nothing to disagree about."""
+    t = trainer(channels, tmp_path, 4)
+    t.network = torch.nn.Conv2d(1, 4, 1)
+    images = torch.randint(1, 256, (2, 64, 64), dtype=torch.uint8)
+    labels = torch.full((2, 64, 64), 2, dtype=torch.uint8)
+    values = []
+    for weight in (1e-9, 100.0):
+        t.options.air_weight = weight
+        losses = [float(t._loss_function()(images, labels, np.random.default_rng(seed)).detach()) for seed in range(8)]
+        values.append(losses)
+    assert np.allclose(values[0], values[1], atol=1e-4)
+
+
+def test_a_training_that_is_stopped_ends_at_the_rate_that_it_has_there(channels, tmp_path):
+    whole = trainer(channels, tmp_path / "a", 8)
+    rates = []
+    for whole.step in range(8):
+        rates.append(whole._rate())
+    stopped = trainer(channels, tmp_path / "b", 8)
+    stopped.options.stop_at = 3
+    stopped.run()
+    assert stopped.step == 3 and stopped._rate() == rates[3] > rates[7]
+
+
 def test_a_training_can_start_from_an_earlier_model(channels, tmp_path):
     trainer(channels, tmp_path / "earlier", 2).run()
     checkpoint = tmp_path / "earlier" / "checkpoint.pt"
@@ -119,6 +145,18 @@ def test_a_training_can_start_from_an_earlier_model(channels, tmp_path):
     before = torch.load(checkpoint, map_location="cpu")["average"]
     after = torch.load(tmp_path / "checkpoints" / "checkpoint.pt", map_location="cpu")["average"]
     assert torch.allclose(before["final.weight"], after["final.weight"], atol=1e-6)
+
+
+def test_a_training_can_start_from_a_shipped_graph(channels, tmp_path):
+    torch.manual_seed(2)
+    network = artifact.build("enet").eval()
+    artifact.write(tmp_path / "shipped", network, "enet", "1.0.0", {})
+    graph = tmp_path / "shipped" / "model.onnx"
+    finish(start(channels, tmp_path, "--steps", "2", "--learning_rate", "0", "--network", "enet-light", "--start_from", str(graph)))
+    document = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert document["provenance"]["hyperparameters"]["start_from"].startswith("sha256:")
+    after = torch.load(tmp_path / "checkpoints" / "checkpoint.pt", map_location="cpu")["average"]
+    assert torch.allclose(network.final.weight, after["final.weight"], atol=1e-6)
 
 
 def test_two_hosts_train_one_network_together(channels, tmp_path):
@@ -138,7 +176,9 @@ def test_two_hosts_train_one_network_together(channels, tmp_path):
 def test_evaluation_of_a_folder_makes_a_page_with_the_worst_slices(channels, tmp_path):
     artifact.write(tmp_path / "model", artifact.build("enet").eval(), "enet", "0.0.1", {})
     result = evaluation.evaluate(tmp_path / "model", dataset.read_any(channels / "test"), every=9, worst=3, degraded_every=15)
-    assert set(result.degradation) > {"none", "rotation", "noise"}
+    suites = result.robustness
+    assert set(suites["degradation"]) >= {"none", "rotation", "noise", "pixels-2-mm", "pixels-2-mm-unstated", "slices-5-mm"}
+    assert set(suites["agreement"]) >= {"shift-1", "shift-8", "mirrored"} and suites["emptySlices"]["slices"] > 0
     report.page(result, "a <tiny> network", tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
     assert "a &lt;tiny&gt; network" in page and page.count("data:image/png") == len(result.worst)
