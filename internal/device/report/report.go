@@ -4,7 +4,8 @@
 //
 // It reads no scan and runs no network; the commands of brainseg call it with
 // the scan, its labels and what the classes mean. Nothing of a header but the
-// grid gets in: no name, date or identifier of a patient.
+// grid and, in the reader's warnings, UIDs of series gets in: no name, date or
+// number of a patient.
 package report
 
 import (

@@ -71,7 +71,7 @@ func (c *catalogue) choose(scan *volume.Scan, options volume.Options) (*series, 
 	}
 	chosen, why := best(list)
 	if chosen == nil {
-		return nil, volume.Refuse(volume.CodeSeveralSeries, fmt.Sprintf("there are %d series and %s", len(list), why), "name one with --series UID (in a request: series): "+describe(list))
+		return nil, volume.Refuse(volume.CodeSeveralSeries, fmt.Sprintf("there are %d series and %s", len(list), why), "name one with --series UID: "+describe(list))
 	}
 	scan.Warn("series-chosen", "there are %d series; %s was chosen because it is %s (--series chooses another)", len(list), chosen.uid, why)
 	c.leave(list, chosen)

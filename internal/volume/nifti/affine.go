@@ -38,7 +38,7 @@ func (h *Header) affine(scan *volume.Scan, size [3]int, assume string) (volume.A
 		if h.magic == "" {
 			what = "this is an ANALYZE 7.5 file, which has no reliable orientation"
 		}
-		return m, volume.Refuse(volume.CodeNoOrientation, what+", so left and right cannot be told", `if you know that its axes run to the right, to the front and upwards, say so with --assume RAS (in a request: assume "RAS")`)
+		return m, volume.Refuse(volume.CodeNoOrientation, what+", so left and right cannot be told", `if you know that its axes run to the right, to the front and upwards, say so with --assume RAS`)
 	default:
 		if err := h.checkPixdim(); err != nil {
 			return m, err
