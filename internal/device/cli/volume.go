@@ -41,7 +41,7 @@ func volumeCommand() *cobra.Command {
 			"(NAME" + labelsSuffix + "), what they mean, the tissues' volumes in ml (NAME" + figuresSuffix + ", and a line of " + tableName + "), and a page to look at\n" +
 			"(NAME" + reportSuffix + "). With --seg, a DICOM series gets a DICOM Segmentation object too (NAME" + segSuffix + ").\n" +
 			"With --describe, say what was read of SCAN, without running the model. Nothing of the patient is told but in the SEG, which\n" +
-			"belongs to the study.\n" +
+			"belongs to the study. Results are called after SCAN's file or folder: give it a name that may be seen.\n" +
 			"A scan that cannot be read right is refused with the reason; the exit code is 2 where all were.",
 		Example: "  brainseg volume --out out head.nii.gz\n  brainseg volume --out out --seg series/\n  brainseg volume --out out series/ other.zip\n  brainseg volume --describe --at=0,0,0 --json series/",
 		Args:    arguments(cobra.MinimumNArgs(1)),
