@@ -12,7 +12,6 @@ import (
 const (
 	WayIPC     = "ipc"     // other components
 	WayHTTP    = "http"    // the HTTP endpoint
-	WayScan    = "scan"    // slices of a whole scan
 	WayCommand = "command" // the command line
 )
 
