@@ -151,11 +151,12 @@ func TestHostileImagesNeitherKillTheProgramNorFillASmallDevice(t *testing.T) {
 	usage := program.ProcessState.SysUsage().(*syscall.Rusage)
 	peak := usage.Maxrss / 1024
 	t.Logf("peak %d MB, %v of processor time", peak, program.ProcessState.UserTime()+program.ProcessState.SystemTime())
-	// The race detector's own memory is several times that of the program.
+	// The race detector's own memory is several times that of the program, and
+	// depends on which images meet: 400 to 540 MB were seen.
 	if limit := int64(300); peak > limit && !raceDetector {
 		t.Errorf("the program took %d MB, and may take %d", peak, limit)
 	}
-	if peak > 512 && raceDetector {
+	if peak > 1024 && raceDetector {
 		t.Errorf("the program took %d MB with the race detector", peak)
 	}
 }
