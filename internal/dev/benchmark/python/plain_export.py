@@ -19,18 +19,12 @@ def plain(model, classes):
         if value.name == "image":
             value.type.tensor_type.elem_type = TensorProto.FLOAT
     del graph.output[:], graph.value_info[:]
-    # The mask's nodes cannot be checked with an image of another type, and are
-    # cut off: the scores are the last tensor with a channel for each class.
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    channels = {}
-    for value in inferred.graph.value_info:
-        tensor = value.type.tensor_type
-        if tensor.elem_type == TensorProto.FLOAT and len(tensor.shape.dim) == 4:
-            channels[value.name] = tensor.shape.dim[1].dim_value
-    candidates = [o for node in graph.node for o in node.output if channels.get(o) == classes]
-    if not candidates:
-        sys.exit(f"no tensor has {classes} channels")
-    scores = candidates[-1]
+    # The mask's nodes are cut off: the scores go into the only Split with an output
+    # for each class. They may still lie in blocks, a channel for each pixel of one.
+    splits = [node for node in graph.node if node.op_type == "Split" and len(node.output) == classes]
+    if len(splits) != 1:
+        sys.exit(f"the network does not split its scores into {classes} classes once")
+    scores = splits[0].input[0]
 
     producers = {o: node for node in graph.node for o in node.output}
     needed, open_names = set(), [scores]
@@ -43,7 +37,12 @@ def plain(model, classes):
     used = {name for node in nodes for name in node.input}
     initializers = [i for i in graph.initializer if i.name in used]
     inputs = [i for i in graph.input if i.name in used]
-    nodes.append(helper.make_node("Identity", [scores], ["scores"]))
+    shuffles = [node for node in graph.node if node.op_type == "DepthToSpace" and id(node) not in needed]
+    if shuffles:
+        size = helper.get_attribute_value(next(a for a in shuffles[0].attribute if a.name == "blocksize"))
+        nodes.append(helper.make_node("DepthToSpace", [scores], ["scores"], blocksize=size, mode="CRD"))
+    else:
+        nodes.append(helper.make_node("Identity", [scores], ["scores"]))
     result = helper.make_graph(
         nodes,
         "plain",
