@@ -33,7 +33,7 @@ const (
 )
 
 // What is usual. A living brain with its fluid has 1,000 to 1,900 ml; planes
-// agree on 83 to 87 % of the tissue of good scans.
+// agree on 81 to 87 % of the tissue of good scans.
 const (
 	leastHead      = 100.0 // ml, below which there is no brain at all
 	leastBrain     = 800.0
@@ -70,7 +70,7 @@ func judge(in Input, brain float64, counts [256]int) Quality {
 		flag(ThickSlices, "the slices are thick: they were segmented one by one, and volumes are less sure")
 	}
 	if len(in.Planes) > 1 && in.Agreement < leastAgreement {
-		flag(LowAgreement, "the three planes agree on %.0f %% of the tissue only, and on 83 to 87 %% of good scans", 100*in.Agreement)
+		flag(LowAgreement, "the three planes agree on %.0f %% of the tissue only, and on 81 to 87 %% of good scans", 100*in.Agreement)
 	}
 	return q
 }
