@@ -1,0 +1,72 @@
+package scans
+
+import (
+	"io"
+	"slices"
+
+	"github.com/brainseg/brainseg/internal/device/report"
+	"github.com/brainseg/brainseg/internal/volume/nifti"
+)
+
+// Kind names a result of a scan, as requests do.
+type Kind string
+
+// The kinds of results.
+const (
+	Labels  Kind = "labels"  // the label map on the scan's grid, and what its values mean
+	Volumes Kind = "volumes" // the figures, for programs
+	Report  Kind = "report"  // a page to look at
+	Picture Kind = "picture" // one picture of the three planes
+	SEG     Kind = "seg"     // a DICOM Segmentation object, of a DICOM series
+)
+
+// Kinds are all that there are, and Usual those that nobody has to ask for.
+var (
+	Kinds = []Kind{Labels, Volumes, Report, Picture, SEG}
+	Usual = []Kind{Labels, Volumes, Report, Picture}
+)
+
+// The ends of the names of results.
+const (
+	LabelsSuffix = "_dseg.nii.gz"
+	ReportSuffix = "_report.html"
+	SEGSuffix    = "_seg.dcm"
+)
+
+// File is one result.
+type File struct {
+	Kind Kind
+	// Suffix is the end of its name.
+	Suffix string
+	// Write makes its content, the same each time.
+	Write func(io.Writer) error
+}
+
+// files lists all that can be made of a result, in the order in which it is to be
+// written. The label map comes last: where it is, the rest is.
+func (r *Result) files(title string) []File {
+	return []File{
+		{SEG, SEGSuffix, r.writeSEG},
+		{Labels, "_dseg.tsv", func(w io.Writer) error { return report.WriteBIDS(w, r.input.Classes) }},
+		{Labels, "_dseg.label.txt", func(w io.Writer) error { return report.WriteITKSnap(w, r.input.Classes) }},
+		{Report, ReportSuffix, func(w io.Writer) error { return r.Report.WritePage(w, title, r.input) }},
+		{Picture, "_report.png", func(w io.Writer) error { return report.WritePicture(w, r.input) }},
+		{Volumes, "_volumes.json", func(w io.Writer) error { return r.Report.WriteJSON(w) }},
+		{Labels, LabelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &r.input.Labels, r.origin.NIfTI) }},
+	}
+}
+
+// Files are the results of the kinds that were asked for, in the order in which
+// they are to be written. title heads the page.
+func (r *Result) Files(title string) []File {
+	return slices.DeleteFunc(r.files(title), func(f File) bool { return !slices.Contains(r.opts.Kinds, f.Kind) })
+}
+
+// Suffixes are the ends of the names of all results that can be.
+func Suffixes() []string {
+	var list []string
+	for _, f := range new(Result).files("") {
+		list = append(list, f.Suffix)
+	}
+	return list
+}

@@ -1,0 +1,107 @@
+package scans
+
+import (
+	"context"
+	"errors"
+	"image"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/volume"
+)
+
+const inputs = "../../volume/testdata/scans/inputs/"
+
+// levels is a network that takes the brightness of a pixel for its tissue.
+type levels struct{ classes []model.Class }
+
+func (levels) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	for i, v := range slice.Pix {
+		mask[i] = v / 64
+	}
+	return ctx.Err()
+}
+
+func (l levels) Manifest() *model.Manifest {
+	return &model.Manifest{Name: "levels", Version: "1.0.0", Classes: l.classes}
+}
+
+func TestAScanGetsTheResultsThatWereAskedFor(t *testing.T) {
+	for _, tt := range []struct {
+		name, scan string
+		kinds      []Kind
+		want       string
+		refusal    volume.Code
+	}{
+		{"the usual", "n-las.nii.gz", nil, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _report.html _report.png _volumes.json", ""},
+		{"figures alone", "n-las.nii.gz", []Kind{Volumes}, "_volumes.json", ""},
+		{"labels and SEG of a series", "d-sagittal", []Kind{SEG, Labels}, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _seg.dcm", ""},
+		{"a SEG of no series", "n-las.nii.gz", []Kind{SEG}, "", volume.CodeNoSeries},
+		{"no scan", "missing", nil, "", volume.CodeNoImage},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			folder := t.TempDir()
+			told := 0
+			r, err := Segment(t.Context(), inputs+tt.scan, levels{model.Tissues}, Options{Kinds: tt.kinds, Progress: func(done, total int) { told = done * 1000 / total }})
+			var refusal *volume.Refusal
+			if tt.refusal != "" {
+				if !errors.As(err, &refusal) || refusal.Code != tt.refusal {
+					t.Fatalf("error %v, want a refusal with %s", err, tt.refusal)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told != 1000 || r.Report.BrainMillilitres == 0 {
+				t.Errorf("%d of 1000 were told at the end, %v ml", told, r.Report.BrainMillilitres)
+			}
+			if err := r.WriteFolder(folder, "x"); err != nil {
+				t.Fatal(err)
+			}
+			entries, err := os.ReadDir(folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, e := range entries {
+				names = append(names, strings.TrimPrefix(e.Name(), "x"))
+				info, err := os.Stat(filepath.Join(folder, e.Name()))
+				if err != nil || info.Size() == 0 {
+					t.Errorf("%s is empty: %v", e.Name(), err)
+				}
+			}
+			if got := strings.Join(names, " "); got != tt.want {
+				t.Errorf("files %q, want %q", got, tt.want)
+			}
+			if files := r.Files("x"); slices.Contains(tt.kinds, Labels) && files[len(files)-1].Suffix != LabelsSuffix {
+				t.Errorf("the label map is not the last that is written")
+			}
+		})
+	}
+}
+
+func TestAnEndedContextEndsTheWork(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Segment(ctx, inputs+"n-las.nii.gz", levels{model.Tissues}, Options{Workers: 1, Progress: func(int, int) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWhatAModelCannotGiveIsToldBeforeAnythingIsRead(t *testing.T) {
+	other := levels{[]model.Class{{Value: 0, Name: "outside"}, {Value: 1, Name: "inside"}}}.Manifest()
+	if err := Check(Usual, other); err != nil {
+		t.Error(err)
+	}
+	if err := Check(Kinds, other); err == nil || !strings.HasPrefix(err.Error(), "seg: ") {
+		t.Errorf("error %v", err)
+	}
+	if err := Check([]Kind{"sticks"}, other); err == nil || !strings.Contains(err.Error(), `"sticks"`) {
+		t.Errorf("error %v", err)
+	}
+}
