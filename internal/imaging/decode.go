@@ -62,6 +62,8 @@ type source interface {
 	// cost too much, without decoding a pixel.
 	survey(Limits) error
 	decode() (image.Image, error)
+	// pixelMM is the size of a pixel in mm as the file states it, 0 for none.
+	pixelMM() (across, down float64)
 }
 
 // pngSource is a PNG.
@@ -81,6 +83,8 @@ func (p *pngSource) header() (Info, error) {
 }
 
 func (p *pngSource) survey(Limits) error { return p.file.Survey() }
+
+func (p *pngSource) pixelMM() (across, down float64) { return p.file.PixelMM() }
 
 func (p *pngSource) decode() (image.Image, error) { return p.file.Decode() }
 
@@ -102,6 +106,7 @@ func decode(data []byte, limits Limits) (*image.Gray, Info, error) {
 	if err != nil {
 		return nil, Info{}, err
 	}
+	info.AcrossMM, info.DownMM = s.pixelMM()
 	info.Flags = append(flags, appearance(slice)...)
 	return slice, info, nil
 }

@@ -86,6 +86,10 @@ type Info struct {
 	Bits int
 	// Colour is true where the file stores colour, even if every pixel is grey.
 	Colour bool
+	// AcrossMM and DownMM are the distances in mm from column to column and from
+	// row to row that the file states (pHYs, JFIF density); 0 where it does not.
+	// Programs state a screen's resolution too: see package pixelsize.
+	AcrossMM, DownMM float64
 	// Flags tell what is odd about the image; mostly there are none.
 	Flags []Flag
 }

@@ -17,6 +17,7 @@ const (
 	jpegRST7 = 0xd7
 	jpegEOI  = 0xd9
 	jpegSOS  = 0xda
+	jpegAPP0 = 0xe0
 )
 
 // jpegFile is a JPEG, and what its markers tell before a pixel is decoded.
@@ -29,6 +30,8 @@ type jpegFile struct {
 	// what decoding costs, for each scan may visit every block for a few bytes.
 	blocks int64
 	ended  bool // by an end marker
+	// acrossMM and downMM are the distances that a JFIF header states.
+	acrossMM, downMM float64
 }
 
 // jpegComponent is a plane of a JPEG.
@@ -94,6 +97,8 @@ func (j *jpegFile) follow(file []byte) {
 		segment := file[at+2 : at+length]
 		at += length
 		switch {
+		case marker == jpegAPP0:
+			j.setDensity(segment)
 		case marker == jpegSOS:
 			j.addScan(segment)
 		case jpegSOF0 <= marker && marker <= jpegSOF2 && j.components == nil:
@@ -101,6 +106,21 @@ func (j *jpegFile) follow(file []byte) {
 		}
 	}
 }
+
+// setDensity reads the density of a JFIF header: dots an inch, or a centimetre.
+func (j *jpegFile) setDensity(s []byte) {
+	if len(s) < 12 || string(s[:5]) != "JFIF\x00" {
+		return
+	}
+	across, down := float64(int(s[8])<<8|int(s[9])), float64(int(s[10])<<8|int(s[11]))
+	unit := map[byte]float64{1: 25.4, 2: 10}[s[7]]
+	if unit == 0 || across == 0 || down == 0 {
+		return
+	}
+	j.acrossMM, j.downMM = unit/across, unit/down
+}
+
+func (j *jpegFile) pixelMM() (across, down float64) { return j.acrossMM, j.downMM }
 
 // setFrame reads a frame header: bits, height, width, and the planes.
 func (j *jpegFile) setFrame(s []byte, progressive bool) {

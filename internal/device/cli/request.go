@@ -30,6 +30,7 @@ import (
 type requestFlags struct {
 	to      string
 	overlay bool
+	spacing []float64
 	timeout time.Duration
 }
 
@@ -47,6 +48,7 @@ func requestCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&f.to, "to", "", "name of the mask below the component's output folder, or s3://bucket/key (default: the image's name)")
+	cmd.Flags().Float64SliceVar(&f.spacing, "spacing", nil, spacingUsage)
 	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also ask for the slice with the tissues in colour")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Second, "for how long to wait for the result")
 	return cmd
@@ -54,14 +56,21 @@ func requestCommand() *cobra.Command {
 
 // document makes the request for an image.
 func (f requestFlags) document(id, image string) ([]byte, error) {
-	reference := map[string]string{"s3": image}
+	mm, err := spacing(f.spacing)
+	if err != nil {
+		return nil, err
+	}
+	reference := map[string]any{"s3": image}
 	name := image[strings.LastIndexByte(image, '/')+1:]
 	if !strings.HasPrefix(image, "s3://") {
 		absolute, err := filepath.Abs(image)
 		if err != nil {
 			return nil, err
 		}
-		reference = map[string]string{"path": absolute}
+		reference = map[string]any{"path": absolute}
+	}
+	if len(f.spacing) > 0 {
+		reference["spacingMm"] = mm
 	}
 	to := f.to
 	if to == "" {

@@ -26,6 +26,7 @@ type segmentFlags struct {
 	model   string
 	library string
 	workers int
+	spacing []float64
 }
 
 func segmentCommand() *cobra.Command {
@@ -49,10 +50,15 @@ func segmentCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
 	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
 	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "images in work at the same time")
+	cmd.Flags().Float64SliceVar(&f.spacing, "spacing", nil, spacingUsage)
 	return cmd
 }
 
 func segment(ctx context.Context, f segmentFlags, images []string, stdout, stderr io.Writer) error {
+	mm, err := spacing(f.spacing)
+	if err != nil {
+		return err
+	}
 	p, err := newPlan(f.out, images, f.overlay, os.Stat)
 	if err != nil {
 		return err
@@ -74,7 +80,7 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 	defer bar.End()
 	bar.Count("segmenting", 0, len(p.tasks))
 	done, failed := 0, 0
-	for r := range inOrder(ctx, e, p.tasks, f.overlay, cfg.Service.Workers) {
+	for r := range inOrder(ctx, e, p.tasks, mm, f.overlay, cfg.Service.Workers) {
 		if r.Error != nil {
 			failed++
 			fmt.Fprintf(stderr, "brainseg: %s: %s\n", output.Name(images[done]), r.Error.Message)
@@ -95,7 +101,7 @@ func segment(ctx context.Context, f segmentFlags, images []string, stdout, stder
 
 // inOrder has the tasks worked on, as many as there are workers at the same
 // time, and yields their results in order. It ends early when ctx does.
-func inOrder(ctx context.Context, e *engine.Engine, list []task, overlay bool, workers int) iter.Seq[request.Result] {
+func inOrder(ctx context.Context, e *engine.Engine, list []task, mm [2]float64, overlay bool, workers int) iter.Seq[request.Result] {
 	return func(yield func(request.Result) bool) {
 		var waiting []chan request.Result // of the tasks in work, the oldest first
 		for len(list) > 0 || len(waiting) > 0 {
@@ -108,7 +114,7 @@ func inOrder(ctx context.Context, e *engine.Engine, list []task, overlay bool, w
 					results <- request.Failed(t.mask, request.NewError(request.CodeImageNotFound, t.problem.Error(), nil))
 				} else {
 					e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, request.Request{
-						ID: t.mask, Image: request.Image{Path: t.image},
+						ID: t.mask, Image: request.Image{Path: t.image, SpacingMM: mm},
 						Output: request.Output{To: t.mask, Overlay: overlay},
 					}, func(o engine.Outcome) { o.Claim.Release(); results <- o.Result })
 				}
@@ -133,6 +139,9 @@ func summary(r request.Result) string {
 		}
 	}
 	fmt.Fprintf(&b, "  %.1f ms", r.Timings.Total)
+	if r.Image.SpacingFrom == request.SpacingGuessed {
+		fmt.Fprintf(&b, "  (pixels of %.2g mm are guessed; --spacing states them)", r.Image.SpacingMM[0])
+	}
 	if len(r.Image.Flags) > 0 {
 		fmt.Fprintf(&b, "  (look at it: %s)", strings.Join(r.Image.Flags, ", "))
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/segmentation/pixelsize"
 )
 
 // kind maps a sentinel of another package to the code that a requester sees.
@@ -58,6 +59,7 @@ var decodeKinds = []kind{
 
 var segmentKinds = []kind{
 	{segmentation.ErrTooLarge, request.CodeImageTooLarge},
+	{pixelsize.ErrTooLarge, request.CodeImageTooLarge},
 }
 
 // translate gives err the code of the first kind that it wraps, and that kind's

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/segmentation/pixelsize"
 )
 
 // worker owns the buffers that one request after the other uses.
@@ -58,7 +60,8 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		w.classes = make([]uint8, width*height)
 	}
 	w.classes = w.classes[:width*height]
-	if err := s.model.it.Segment(ctx, slice, w.classes); err != nil {
+	size, stated := spacing(r.Image.SpacingMM, info, slice)
+	if err := pixelsize.Segment(ctx, s.model.it, slice, w.classes, size, s.limits.MaxPixels); err != nil {
 		return Outcome{}, segmentError(err)
 	}
 	measure(&t.Inference)
@@ -78,7 +81,9 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	result := request.Result{
 		ID: r.ID, Status: request.StatusSucceeded, Complete: true,
 		Tissues: tissues(s.model.it.Manifest(), w.classes),
-		Image:   &request.Dimensions{Width: width, Height: height},
+		Image: &request.Dimensions{
+			Width: width, Height: height, SpacingMM: &[2]float64{size.Across, size.Down}, SpacingFrom: stated,
+		},
 	}
 	for _, flag := range info.Flags {
 		result.Image.Flags = append(result.Image.Flags, string(flag))
@@ -101,6 +106,21 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
 	}
 	return Outcome{Result: result, Mask: w.mask.Bytes()}, err
+}
+
+// spacing is the size of a slice's pixels, and who says so: the request before
+// the file, and a guess where neither does.
+func spacing(mm [2]float64, info imaging.Info, slice *image.Gray) (pixelsize.Size, string) {
+	if mm != [2]float64{} {
+		return pixelsize.Size{Across: mm[0], Down: mm[1]}, request.SpacingFromRequest
+	}
+	if size, ok := pixelsize.FromFile(info.AcrossMM, info.DownMM); ok {
+		return size, request.SpacingFromFile
+	}
+	if size, ok := pixelsize.Guess(slice); ok {
+		return size, request.SpacingGuessed
+	}
+	return pixelsize.Of, request.SpacingAssumed
 }
 
 // write stores mask and overlay and notes them in the result.

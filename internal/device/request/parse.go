@@ -143,8 +143,14 @@ func (r *Request) parseImage(top object) error {
 	if err != nil {
 		return err
 	}
-	if err := image.known("image.", "path", "s3", "base64"); err != nil {
+	if err := image.known("image.", "path", "s3", "base64", "spacingMm"); err != nil {
 		return err
+	}
+	if spacing, ok := image["spacingMm"]; ok {
+		if r.Image.SpacingMM, err = parseSpacing(spacing); err != nil {
+			return err
+		}
+		delete(image, "spacingMm")
 	}
 	if len(image) != 1 {
 		return invalid("image must have exactly one of path, s3 and base64", nil)
@@ -163,6 +169,33 @@ func (r *Request) parseImage(top object) error {
 		}
 	}
 	return err
+}
+
+// The sizes of a pixel in mm that a request may state.
+const (
+	MinSpacing = 0.05
+	MaxSpacing = 10.0
+)
+
+// parseSpacing reads one number for square pixels, or two: from column to column
+// and from row to row.
+func parseSpacing(raw json.RawMessage) (mm [2]float64, err error) {
+	var one *float64
+	var two []*float64
+	switch {
+	case json.Unmarshal(raw, &one) == nil && one != nil:
+		mm = [2]float64{*one, *one}
+	case json.Unmarshal(raw, &two) == nil && len(two) == 2 && two[0] != nil && two[1] != nil:
+		mm = [2]float64{*two[0], *two[1]}
+	default:
+		return mm, invalid("image.spacingMm has the wrong type: it must be a number of millimetres, or two of them", nil)
+	}
+	for _, v := range mm {
+		if v < MinSpacing || v > MaxSpacing {
+			return [2]float64{}, invalid(fmt.Sprintf("image.spacingMm must be from %g to %g", MinSpacing, MaxSpacing), nil)
+		}
+	}
+	return mm, nil
 }
 
 // known refuses members of other names. A name is quoted to the requester alone,

@@ -27,11 +27,14 @@ type Request struct {
 	Classic2018 bool
 }
 
-// Image refers to an image. Exactly one member is set.
+// Image refers to an image. Exactly one of Path, S3 and Inline is set.
 type Image struct {
 	Path   string // on the device, below one of the configured roots
 	S3     string // s3://bucket/key
 	Inline []byte // the PNG or JPEG itself
+	// SpacingMM is the size of a pixel in mm, from column to column and from row
+	// to row; 0 where the request does not say.
+	SpacingMM [2]float64
 }
 
 // Output says what to write, and where. The zero value writes the mask to a file

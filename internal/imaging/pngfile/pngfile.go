@@ -46,9 +46,10 @@ type File struct {
 	depth         int // bits of a sample
 	colourType    int
 	interlaced    bool
-	palette       []byte // the content of PLTE in an image with a palette, otherwise nil
-	transparency  []byte // the content of tRNS where there is one that counts, otherwise nil
-	data          []byte // the run of IDAT chunks, lengths, names and checksums included
+	palette       []byte    // the content of PLTE in an image with a palette, otherwise nil
+	perMetre      [2]uint32 // pixels across and down, as pHYs states them; 0 for none
+	transparency  []byte    // the content of tRNS where there is one that counts, otherwise nil
+	data          []byte    // the run of IDAT chunks, lengths, names and checksums included
 }
 
 // Open reads the header of a file that begins with Signature: 8 bytes of it are
@@ -74,6 +75,15 @@ func (p *File) Bits() int { return max(8, p.depth) }
 // Colour reports whether the file stores colour.
 func (p *File) Colour() bool {
 	return p.colourType == rgb || p.colourType == palette || p.colourType == rgba
+}
+
+// PixelMM returns the distances in mm between columns and between rows that the
+// file states, 0 where it states none. Survey comes before.
+func (p *File) PixelMM() (across, down float64) {
+	if p.perMetre[0] == 0 || p.perMetre[1] == 0 {
+		return 0, 0
+	}
+	return 1000 / float64(p.perMetre[0]), 1000 / float64(p.perMetre[1])
 }
 
 // Survey finds the chunks and compares their checksums; Decode needs it. It allocates nothing that grows with the file.
@@ -107,6 +117,8 @@ func (p *File) Survey() error {
 			if err := p.setPalette(c); err != nil {
 				return err
 			}
+		case c.is("pHYs") && len(c.content) == 9 && c.content[8] == 1 && c.intact():
+			p.perMetre = [2]uint32{binary.BigEndian.Uint32(c.content), binary.BigEndian.Uint32(c.content[4:])}
 		case c.is("tRNS") && p.transparency == nil && c.intact() && p.takesTransparency(len(c.content)):
 			p.transparency = c.content
 		}

@@ -1,5 +1,7 @@
 package threeplane
 
+import "github.com/brainseg/brainseg/internal/resample"
+
 // ownVotes is how much a voxel's own votes count beside one of its neighbours'.
 // Measured on scans with labels: fewer smooth thin sulci away, more leave labels
 // that change from slice to slice and back.
@@ -85,20 +87,20 @@ func neighbours(i int, size [3]int, f func(int)) {
 func (w *work) toScan(fused []uint8, votes [][]uint8, classes int) []uint8 {
 	labels := make([]uint8, w.view.Voxels())
 	scaled := w.zoom != [3]float64{1, 1, 1}
-	var along [3][]between
+	var along [3][]resample.Between
 	for axis := range 3 {
-		along[axis] = betweens(w.view.Size[axis], w.size[axis], w.zoom[axis])
+		along[axis] = resample.Betweens(w.view.Size[axis], w.size[axis], w.zoom[axis])
 	}
 	strideY, strideZ := int32(w.size[0]), int32(w.size[0]*w.size[1])
 	weights := make([]float32, classes)
 	for z, bz := range along[2] {
 		for y, by := range along[1] {
 			at := w.view.Index(0, y, z)
-			rows := [4]int32{bz.a*strideZ + by.a*strideY, bz.a*strideZ + by.b*strideY, bz.b*strideZ + by.a*strideY, bz.b*strideZ + by.b*strideY}
-			shares := [4]float32{(1 - bz.part) * (1 - by.part), (1 - bz.part) * by.part, bz.part * (1 - by.part), bz.part * by.part}
+			rows := [4]int32{bz.A*strideZ + by.A*strideY, bz.A*strideZ + by.B*strideY, bz.B*strideZ + by.A*strideY, bz.B*strideZ + by.B*strideY}
+			shares := [4]float32{(1 - bz.Part) * (1 - by.Part), (1 - bz.Part) * by.Part, bz.Part * (1 - by.Part), bz.Part * by.Part}
 			for _, bx := range along[0] {
 				if !scaled {
-					labels[at] = fused[rows[0]+bx.a]
+					labels[at] = fused[rows[0]+bx.A]
 				} else {
 					labels[at] = interpolated(fused, votes, rows, shares, bx, weights)
 				}
@@ -111,23 +113,23 @@ func (w *work) toScan(fused []uint8, votes [][]uint8, classes int) []uint8 {
 
 // interpolated is the class with most votes between eight voxels. weights is a
 // buffer of one element a class.
-func interpolated(fused []uint8, votes [][]uint8, rows [4]int32, shares [4]float32, bx between, weights []float32) uint8 {
-	first, same := fused[rows[0]+bx.a], true
+func interpolated(fused []uint8, votes [][]uint8, rows [4]int32, shares [4]float32, bx resample.Between, weights []float32) uint8 {
+	first, same := fused[rows[0]+bx.A], true
 	for _, row := range rows {
-		same = same && fused[row+bx.a] == first && fused[row+bx.b] == first
+		same = same && fused[row+bx.A] == first && fused[row+bx.B] == first
 	}
 	if same {
 		return first
 	}
 	clear(weights)
 	for corner, row := range rows {
-		left, right := shares[corner]*(1-bx.part), shares[corner]*bx.part
+		left, right := shares[corner]*(1-bx.Part), shares[corner]*bx.Part
 		// What was fused decides between equal votes.
-		weights[fused[row+bx.a]] += left / 2
-		weights[fused[row+bx.b]] += right / 2
+		weights[fused[row+bx.A]] += left / 2
+		weights[fused[row+bx.B]] += right / 2
 		for _, plane := range votes {
-			weights[plane[row+bx.a]] += left
-			weights[plane[row+bx.b]] += right
+			weights[plane[row+bx.A]] += left
+			weights[plane[row+bx.B]] += right
 		}
 	}
 	best := 0

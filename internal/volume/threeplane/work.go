@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/brainseg/brainseg/internal/resample"
 	"github.com/brainseg/brainseg/internal/volume"
 )
 
@@ -51,7 +52,7 @@ func newWork(scan *volume.Volume, voxel float64) (*work, error) {
 		w.zoom[axis] = 1
 		if ratio := voxel / spacing[axis]; axis != w.thick && math.Abs(ratio-1) > near {
 			w.zoom[axis] = ratio
-			size[axis] = resized(size[axis], ratio)
+			size[axis] = resample.Size(size[axis], ratio)
 		}
 		// After each axis, for each is scaled by itself; in floating point, where
 		// nothing overflows.
@@ -62,7 +63,7 @@ func newWork(scan *volume.Volume, voxel float64) (*work, error) {
 	w.grey = turned(scan.Grey(), w.view)
 	for axis, ratio := range w.zoom {
 		if ratio != 1 {
-			w.grey, w.size = resample(w.grey, w.size, axis, ratio)
+			w.grey, w.size = resample.Axis(w.grey, w.size, axis, ratio)
 		}
 	}
 	return w, nil

@@ -1,4 +1,10 @@
-package threeplane
+// Package resample brings grids of grey values to another spacing, without what
+// is finer than the new grid being left to alias, and tells where the elements of
+// the old grid lie on the new one, so that labels find back.
+//
+// It knows axes only: no millimetres, no slices and no labels. Packages
+// threeplane (scans) and pixelsize (slices) call it.
+package resample
 
 import "math"
 
@@ -9,15 +15,15 @@ type tap struct {
 	weights []float32
 }
 
-// resized is how many elements an axis of n has once it was shrunk by ratio.
-func resized(n int, ratio float64) int { return max(1, int(math.Round(float64(n)/ratio))) }
+// Size is how many elements an axis of n has once it was shrunk by ratio.
+func Size(n int, ratio float64) int { return max(1, int(math.Round(float64(n)/ratio))) }
 
 // taps are those of n elements shrunk by ratio (or stretched, below 1): a cubic
 // of four neighbours, widened to as many as an output element covers, so that
 // nothing finer than the new grid is left to alias. At the ends the outermost
 // element goes on.
 func taps(n int, ratio float64) []tap {
-	to := resized(n, ratio)
+	to := Size(n, ratio)
 	scale := max(ratio, 1)
 	list := make([]tap, to)
 	for j := range list {
@@ -51,8 +57,9 @@ func cubic(x float64) float64 {
 	return 0
 }
 
-// resample scales one axis of a volume, and returns the volume and its size.
-func resample(from []uint8, size [3]int, axis int, ratio float64) ([]uint8, [3]int) {
+// Axis shrinks one axis of a volume by ratio (or stretches it, below 1), and returns
+// the volume and its size. Axis 0 is the one whose elements lie side by side.
+func Axis(from []uint8, size [3]int, axis int, ratio float64) ([]uint8, [3]int) {
 	list := taps(size[axis], ratio)
 	scaled := size
 	scaled[axis] = len(list)
@@ -81,20 +88,20 @@ func resample(from []uint8, size [3]int, axis int, ratio float64) ([]uint8, [3]i
 	return to, scaled
 }
 
-// between tells where an element of a scan's axis lies on the network's: between
-// elements a and b, the share of b.
-type between struct {
-	a, b int32
-	part float32
+// Between tells where an element of an axis lies on the axis that was scaled:
+// between its elements A and B, Part of the way to B.
+type Between struct {
+	A, B int32
+	Part float32
 }
 
-// betweens are those of n elements of an axis that was scaled by ratio to size.
-func betweens(n, size int, ratio float64) []between {
-	list := make([]between, n)
+// Betweens are those of n elements of an axis that was scaled by ratio to size.
+func Betweens(n, size int, ratio float64) []Between {
+	list := make([]Between, n)
 	for i := range list {
 		at := min(max((float64(i)+0.5)/ratio-0.5, 0), float64(size-1))
 		a := int(at)
-		list[i] = between{a: int32(a), b: int32(min(a+1, size-1)), part: float32(at - float64(a))}
+		list[i] = Between{A: int32(a), B: int32(min(a+1, size-1)), Part: float32(at - float64(a))}
 	}
 	return list
 }

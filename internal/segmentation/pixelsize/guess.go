@@ -1,0 +1,131 @@
+package pixelsize
+
+import "image"
+
+// What a slice shows, in pixels of 1 mm: the longer side of a head is 140 to 220
+// of them in all but the outermost slices, that of a brain without its skull 60
+// to 170. A network sees either well at 0.7 to 1.4 mm. So sizes are guessed where
+// what is seen would be larger than any head (pixels are finer than 1 mm), or the
+// whole picture smaller than one (they are coarser).
+//
+// Measured on slices of five people that no network was trained on, mean
+// Dice at a true 0.4, 0.5, 1 and 2 mm: whole heads as they are 0.245, 0.657,
+// 0.830, 0.632, guessed 0.795, 0.800, 0.830, 0.792; stripped 0.693, 0.796, 0.889,
+// 0.517, guessed 0.820, 0.825, 0.889, 0.860.
+const (
+	longest     = 240 // pixels of what is seen, beyond which pixels are finer
+	longLength  = 180 // mm that it is taken to be then
+	shortest    = 110 // pixels of what is seen, below which pixels are coarser ...
+	smallSide   = 144 // ... if no side of the picture has more pixels
+	tiny        = 40  // pixels of what is seen, below which it is no head
+	shortLength = 150 // mm that it is taken to be then
+	finest      = 0.3 // mm, that are guessed
+	coarsest    = 2.0
+	darkest     = 0.12 // of the bright end: what is below is air
+	leastShare  = 0.04 // of a row or column that is seen: less is noise or a mark
+)
+
+// Guess tells the size of a slice's pixels from what it shows. It is false where
+// the pixels can be taken for the network's, or where the picture is not of one
+// slice. The slice's stride is its width.
+func Guess(slice *image.Gray) (Size, bool) {
+	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+	side := max(width, height)
+	if side > smallSide && side <= longest {
+		return Of, false
+	}
+	length := extent(slice.Pix[:width*height], width, height)
+	mm := 1.0
+	switch {
+	case length > longest:
+		mm = max(longLength/float64(length), finest)
+	case length >= tiny && length < shortest && side <= smallSide:
+		mm = min(shortLength/float64(length), coarsest)
+	default:
+		return Of, false
+	}
+	return Size{Across: mm, Down: mm}, true
+}
+
+// extent is the longer side of what a slice shows, in pixels; 0 where there are
+// gaps between, as between the slices of a sheet, or nothing to be seen.
+func extent(pixels []uint8, width, height int) int {
+	floor := threshold(pixels)
+	columns, rows := make([]int32, width), make([]int32, height)
+	for y := range height {
+		n := int32(0)
+		for x, v := range pixels[y*width:][:width] {
+			if v > floor {
+				columns[x]++
+				n++
+			}
+		}
+		rows[y] = n
+	}
+	down, ok := run(rows, int32(leastShare*float64(width)))
+	if !ok {
+		return 0
+	}
+	across, ok := run(columns, int32(leastShare*float64(height)))
+	if !ok {
+		return 0
+	}
+	return max(down, across)
+}
+
+// threshold is the grey value up to which pixels are air.
+func threshold(pixels []uint8) uint8 {
+	var histogram [256]int
+	for _, v := range pixels {
+		histogram[v]++
+	}
+	n := len(pixels) - histogram[0]
+	index, seen := int(0.99*float64(n-1)), 0
+	for v := 1; v < len(histogram); v++ {
+		if seen += histogram[v]; seen > index {
+			return max(1, uint8(darkest*float64(v)))
+		}
+	}
+	return 255
+}
+
+// run is the length of the one run of counts above least; false for none or many.
+func run(counts []int32, least int32) (length int, ok bool) {
+	first, last, above := -1, -1, 0
+	for i, n := range counts {
+		if n > least {
+			if first < 0 {
+				first = i
+			}
+			last = i
+			above++
+		}
+	}
+	if first < 0 {
+		return 0, false
+	}
+	length = last - first + 1
+	return length, length-above <= length/gapShare
+}
+
+// gapShare of a length may be missing inside: eyes and jaws have thin places.
+const gapShare = 50
+
+// Sizes in mm that a file's own statement is believed. Finer ones are mostly a
+// screen's or a printer's 72, 96 or 300 dots an inch, which programs put into
+// every picture that they save.
+const (
+	believedFinest   = 0.4
+	believedCoarsest = 4.0
+)
+
+// FromFile is the size that a picture file states, in mm. It is false where that
+// states none, or one that says nothing of the patient.
+func FromFile(across, down float64) (Size, bool) {
+	for _, mm := range []float64{across, down} {
+		if !(mm >= believedFinest && mm <= believedCoarsest) {
+			return Of, false
+		}
+	}
+	return Size{Across: across, Down: down}, true
+}
