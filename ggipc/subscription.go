@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,10 +26,12 @@ type Subscription struct {
 	handle    func(context.Context, []byte) error
 	overflow  func([]byte) error // nil where what does not fit is dropped
 
-	ctx       context.Context // ends when the subscription does
-	cancel    context.CancelCauseFunc
-	queue     chan []byte
-	finishing atomic.Bool // by Finish: what is queued is still handled
+	ctx    context.Context // ends when the subscription does
+	cancel context.CancelCauseFunc
+	queue  chan []byte
+
+	entering  sync.Mutex // held while an event enters the queue
+	finishing bool       // by Finish: what is queued is still handled, and no more enters; guarded by entering
 
 	queueBytes  atomic.Int64 // in place of Options.QueueBytes
 	queuedBytes atomic.Int64
@@ -72,7 +75,9 @@ func (s *Subscription) Close() { s.cancel(ErrClosed) }
 // events that have come, unless the client is closed first. What comes until the
 // nucleus has taken note overflows, as it does where the queue is full.
 func (s *Subscription) Finish() {
-	s.finishing.Store(true)
+	s.entering.Lock()
+	s.finishing = true
+	s.entering.Unlock()
 	s.cancel(ErrClosed)
 }
 
@@ -215,20 +220,31 @@ func (s *Subscription) renew() (*stream, error) {
 // enqueue hands an event to the handler's goroutine, or to whoever takes what
 // overflows, or counts it as dropped.
 func (s *Subscription) enqueue(payload []byte) {
-	size := int64(len(payload))
-	if s.queuedBytes.Add(size) <= s.queueBytes.Load() && !s.finishing.Load() {
-		select {
-		case s.queue <- payload:
-			return
-		default:
-		}
+	if s.enter(payload) {
+		return
 	}
-	s.queuedBytes.Add(-size)
 	if s.overflow == nil {
 		s.dropped.Add(1)
 		return
 	}
 	s.understood(s.overflow(payload))
+}
+
+// enter puts an event into the queue if there is room for it.
+func (s *Subscription) enter(payload []byte) bool {
+	size := int64(len(payload))
+	s.entering.Lock()
+	defer s.entering.Unlock()
+	if s.finishing || s.queuedBytes.Load()+size > s.queueBytes.Load() {
+		return false
+	}
+	select {
+	case s.queue <- payload:
+		s.queuedBytes.Add(size)
+		return true
+	default:
+		return false
+	}
 }
 
 // understood counts an event that was not.
@@ -257,7 +273,10 @@ func (s *Subscription) handleEvents() {
 
 // handleRest handles what is queued when the subscription is finished.
 func (s *Subscription) handleRest() {
-	for s.finishing.Load() && s.client.ctx.Err() == nil {
+	s.entering.Lock()
+	finishing := s.finishing
+	s.entering.Unlock()
+	for finishing && s.client.ctx.Err() == nil {
 		select {
 		case payload := <-s.queue:
 			s.queuedBytes.Add(-int64(len(payload)))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -110,46 +109,4 @@ func TestAnOverlayThatCannotBeWrittenDoesNotUndoTheMask(t *testing.T) {
 		t.Errorf("the mask: %v", err)
 	}
 	checkSchema(t, schemas.Result, r)
-}
-
-// hanging is a store whose writes do not come back before it is told.
-type hanging struct {
-	Store
-	began, back chan struct{}
-}
-
-func (s hanging) Write(ctx context.Context, destination string, data []byte, options store.WriteOptions) (store.Written, error) {
-	close(s.began)
-	<-s.back
-	return s.Store.Write(ctx, destination, data, options)
-}
-
-func TestTheEndDoesNotWaitForAWriteThatHangs(t *testing.T) {
-	began, back := make(chan struct{}), make(chan struct{})
-	b := start(t, func(_ *config.Config, d *Deps) {
-		d.OpenStore = func(cfg config.Config) (Store, error) {
-			s, err := openStore(cfg)
-			return hanging{s, began, back}, err
-		}
-	})
-	const requests = 40 // for one worker: more than it is handed ahead
-	answers := make(chan request.Result, 2*requests)
-	for i := range requests {
-		b.Submit(t.Context(), anybody, request.Request{ID: strconv.Itoa(i), Image: request.Image{Inline: ramp(t, 12, 5)}}, func(o Outcome) { answers <- o.Result })
-	}
-	<-began
-	b.callOff()
-	if len(answers) != requests {
-		t.Errorf("%d of %d requests are answered at the end", len(answers), requests)
-	}
-	close(back)
-	b.wg.Wait()
-	close(answers)
-	seen := make(map[string]bool)
-	for r := range answers {
-		if seen[r.ID] || r.Error == nil || r.Error.Code != request.CodeStopping {
-			t.Errorf("result %+v, error %+v", r, r.Error)
-		}
-		seen[r.ID] = true
-	}
 }

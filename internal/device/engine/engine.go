@@ -18,7 +18,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"image"
 	"sync"
 	"sync/atomic"
@@ -155,11 +154,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		err = ctx.Err()
 		e.cancel()
 		e.intake.abort()
-		select {
-		case <-finished:
-		case <-time.After(stuckGrace):
-			e.giveUpStuck()
-		}
+		<-finished
 	}
 	e.cancel()
 	e.mu.Lock()
@@ -170,19 +165,6 @@ func (e *Engine) Close(ctx context.Context) error {
 		last.release()
 	}
 	return err
-}
-
-// stuckGrace is for how long a worker may go on once its work was called off.
-const stuckGrace = 500 * time.Millisecond
-
-// giveUpStuck answers the requests of workers that hang in the storage, and does
-// the work of these workers: to answer whatever waits for one.
-func (e *Engine) giveUpStuck() {
-	for _, j := range e.intake.inWork() {
-		e.finish(j, e.failed(j.Request.ID, errStopping(nil)), errStopping(errors.New("the storage does not come back")))
-	}
-	e.intake.standIn()
-	e.work()
 }
 
 // acquire returns the configuration in effect, nil where the engine is closed.

@@ -101,6 +101,8 @@ func message(err, sentinel error) string {
 
 var (
 	errGivenUp = request.NewError(request.CodeStorageUnavailable, "read image: the storage does not answer", nil)
-	errNoRoom  = request.NewError(request.CodeBusy, "there is no room for another image now, try again later", nil)
-	errClaimed = request.NewError(request.CodeOutputExists, "write result: another request, whose answer is not delivered yet, has this output; send again later, or with output.overwrite", nil)
+	// errNotWritten is of a write that was given up, or not begun because so many were.
+	errNotWritten = request.NewError(request.CodeStorageUnavailable, "write result: the storage does not answer", nil)
+	errNoRoom     = request.NewError(request.CodeBusy, "there is no room for another image now, try again later", nil)
+	errClaimed    = request.NewError(request.CodeOutputExists, "write result: another request, whose answer is not delivered yet, has this output; send again later, or with output.overwrite", nil)
 )

@@ -23,23 +23,23 @@ import (
 type intake struct {
 	e *Engine
 
-	mu       sync.Mutex
-	changed  *sync.Cond        // on mu: workers and the taker wait for it
-	taken    []*Job            // not yet with a worker, in order; guarded by mu
-	working  map[*Job]struct{} // with a worker; guarded by mu
-	fetching [2]int            // places in use, by kind of source; guarded by mu
-	lost     [2]int            // reads that were given up and have not come back; guarded by mu
-	aborted  bool              // nothing is fetched any more; guarded by mu
-	ended    bool              // nothing more comes from the queue; guarded by mu
-	workers  int               // that run; guarded by mu
-	wanted   int               // workers; guarded by mu
+	mu         sync.Mutex
+	changed    *sync.Cond // on mu: workers and the taker wait for it
+	taken      []*Job     // not yet with a worker, in order; guarded by mu
+	fetching   [2]int     // places in use, by kind of source; guarded by mu
+	lost       [2]int     // reads that were given up and have not come back; guarded by mu
+	lostWrites int        // likewise; guarded by mu
+	aborted    bool       // nothing is fetched any more; guarded by mu
+	ended      bool       // nothing more comes from the queue; guarded by mu
+	workers    int        // that run; guarded by mu
+	wanted     int        // workers; guarded by mu
 }
 
 // Bounds of the fetching.
 const (
 	maxTaken    = 32              // jobs, fetched or not, that no worker has
 	maxFetching = 8               // reads at the same time, of each kind of source
-	maxLost     = 32              // reads given up that may hang in the system, of each kind
+	maxLost     = 32              // reads given up that may hang in the system, of each kind; and writes
 	fileGrace   = 1 * time.Second // for which a file keeps its place in the order
 )
 
@@ -47,7 +47,6 @@ const (
 // has it.
 type state struct {
 	done     func(Outcome)
-	answered bool          // guarded by intake.mu
 	received chan struct{} // closed when the status has told of the job
 	setup    *setup
 	phase    phase
@@ -82,7 +81,7 @@ const (
 )
 
 func newIntake(e *Engine) *intake {
-	in := &intake{e: e, working: make(map[*Job]struct{})}
+	in := &intake{e: e}
 	in.changed = sync.NewCond(&in.mu)
 	return in
 }
@@ -248,7 +247,6 @@ func (in *intake) next() *Job {
 		if i := in.candidate(); i >= 0 {
 			j := in.taken[i]
 			in.taken = append(in.taken[:i], in.taken[i+1:]...)
-			in.working[j] = struct{}{}
 			in.changed.Broadcast()
 			return j
 		}
@@ -281,39 +279,11 @@ func (in *intake) employ(n int) (more int) {
 	return more
 }
 
-// standIn makes a place for one more worker, whatever hangs in the others.
-func (in *intake) standIn() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.workers++
-	in.wanted = in.workers
-}
-
-// answer reports whether a job still is to be answered, once.
-func (in *intake) answer(j *Job) bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	delete(in.working, j)
-	first := !j.answered
-	j.answered = true
-	return first
-}
-
-// Stuck counts the reads that were given up and have not come back.
+// Stuck counts the reads and writes that were given up and have not come back.
 func (e *Engine) Stuck() int {
 	e.intake.mu.Lock()
 	defer e.intake.mu.Unlock()
-	return e.intake.lost[fromFile] + e.intake.lost[fromObject]
-}
-
-// inWork lists the jobs that workers have.
-func (in *intake) inWork() (list []*Job) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for j := range in.working {
-		list = append(list, j)
-	}
-	return list
+	return e.intake.lost[fromFile] + e.intake.lost[fromObject] + e.intake.lostWrites
 }
 
 // fetch reads the image of a job. It may outlive the job, for a read from a file

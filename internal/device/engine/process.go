@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"strings"
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/request"
@@ -23,15 +22,16 @@ type worker struct {
 	classes []uint8      // the mask, a class a pixel
 	mask    bytes.Buffer // the mask as PNG
 	overlay bytes.Buffer
+	lent    bool // to writes that do not come back
 }
 
 // keepPixels is the largest mask whose buffers are kept for the next request.
 const keepPixels = 1 << 20
 
-// trim lets go of the buffers of a large image.
+// trim lets go of buffers of a large image, and of those that are lent.
 func (w *worker) trim() {
-	if cap(w.classes) > keepPixels {
-		w.classes, w.mask, w.overlay = nil, bytes.Buffer{}, bytes.Buffer{}
+	if w.lent || cap(w.classes) > keepPixels {
+		*w = worker{e: w.e}
 	}
 }
 
@@ -89,7 +89,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		result.Image.Flags = append(result.Image.Flags, string(flag))
 	}
 	if !r.Output.Discard {
-		err = w.write(ctx, s.store.it, r, &result)
+		err = w.save(ctx, j, &result)
 		if err != nil && result.Mask == nil {
 			return Outcome{}, err
 		}
@@ -121,36 +121,6 @@ func spacing(mm [2]float64, info imaging.Info, slice *image.Gray) (pixelsize.Siz
 		return size, request.SpacingGuessed
 	}
 	return pixelsize.Of, request.SpacingAssumed
-}
-
-// write stores mask and overlay and notes them in the result.
-func (w *worker) write(ctx context.Context, images Store, r request.Request, result *request.Result) error {
-	maskTo, overlayTo := r.Destinations()
-	if r.Classic2018 {
-		result.Bucket, result.Prefix, _ = strings.Cut(strings.TrimPrefix(maskTo, "s3://"), "/")
-	}
-	options := store.WriteOptions{Source: reference(r), Overwrite: r.Output.Overwrite}
-	write := func(to string, b []byte) (*request.File, error) {
-		written, err := images.Write(ctx, to, b, options)
-		if err != nil {
-			return nil, writeError(err)
-		}
-		f := &request.File{SHA256: written.SHA256, Bytes: len(b)}
-		if strings.HasPrefix(written.Location, "s3://") {
-			f.URI = written.Location
-		} else {
-			f.Path = written.Location
-		}
-		return f, nil
-	}
-	var err error
-	if result.Mask, err = write(maskTo, w.mask.Bytes()); err != nil {
-		return err
-	}
-	if r.Output.Overlay {
-		result.Overlay, err = write(overlayTo, w.overlay.Bytes())
-	}
-	return err
 }
 
 // reference says where the image of r is in the store; it is empty for one that

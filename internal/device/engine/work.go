@@ -22,11 +22,8 @@ func (e *Engine) work() {
 	}
 }
 
-// finish answers a job and tells of it. Only the first call for a job does.
+// finish answers a job and tells of it.
 func (e *Engine) finish(j *Job, o Outcome, err error) {
-	if !e.intake.answer(j) {
-		return
-	}
 	if failure := e.queue.Finish(e.ctx, j, o.Result); failure != nil {
 		e.deps.Logger.Error("an answer could not be stored", zap.Uint64("request", j.Number), zap.Error(failure))
 	}
@@ -68,7 +65,7 @@ func (w *worker) attempt(j *Job) (o Outcome, err error) {
 	case err == nil:
 	case e.ctx.Err() != nil:
 		err = errStopping(err)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && request.AsError(err).Code != request.CodeStorageUnavailable:
 		err = request.NewError(request.CodeInternal, "the request took too long", err)
 	}
 	return o, err

@@ -203,7 +203,8 @@ type WriteOptions struct {
 // symbolic link at the destination is a file of its own, and not followed.
 // Objects of S3 other than the source are replaced; a bucket keeps versions.
 //
-// Errors are of type *Error; errors.Is tells the kind.
+// Errors are of type *Error; errors.Is tells the kind. The end of ctx ends a Write
+// of a file as it does Read, before the file has its name.
 func (s *Store) Write(ctx context.Context, destination string, data []byte, options WriteOptions) (Written, error) {
 	const op = "write result"
 	if err := ctx.Err(); err != nil {
@@ -214,7 +215,7 @@ func (s *Store) Write(ctx context.Context, destination string, data []byte, opti
 	var err error
 	switch {
 	case !isObject(destination):
-		location, err = s.output.write(destination, data, func() fs.FileInfo { return s.identify(options.Source) }, options.Overwrite)
+		location, err = s.output.write(ctx, destination, data, func() fs.FileInfo { return s.identify(options.Source) }, options.Overwrite)
 	case options.Source.Inline == nil && options.Source.Location == destination:
 		err = failure{kind: ErrIsSource}
 	default:

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -37,7 +38,7 @@ func (o *outputFolder) open(path string) (err error) {
 // paths would step around. source looks at the image that data was made from;
 // it gives nil where that is no file, and is asked only where something may be
 // replaced.
-func (o *outputFolder) write(path string, data []byte, source func() fs.FileInfo, overwrite bool) (string, error) {
+func (o *outputFolder) write(ctx context.Context, path string, data []byte, source func() fs.FileInfo, overwrite bool) (string, error) {
 	if err := checkPath(path); err != nil {
 		return "", err
 	}
@@ -74,7 +75,7 @@ func (o *outputFolder) write(path string, data []byte, source func() fs.FileInfo
 		defer inner.Close()
 		root = inner
 	}
-	if err := o.put(root, filepath.Base(name), data, source, overwrite); err != nil {
+	if err := o.put(ctx, root, filepath.Base(name), data, source, overwrite); err != nil {
 		return "", fileFailure(err)
 	}
 	return filepath.Join(string(o.folder), name), nil
@@ -156,7 +157,7 @@ func syncFolder(folder *os.File) error {
 // put writes a temporary file, flushes it to the disk, gives it its name and
 // flushes the folder: a name that is lost with the power would be of a mask that
 // an answer has told of.
-func (o *outputFolder) put(root *os.Root, name string, data []byte, source func() fs.FileInfo, overwrite bool) error {
+func (o *outputFolder) put(ctx context.Context, root *os.Root, name string, data []byte, source func() fs.FileInfo, overwrite bool) error {
 	folder, err := root.Open(".")
 	if err != nil {
 		return err
@@ -172,7 +173,10 @@ func (o *outputFolder) put(root *os.Root, name string, data []byte, source func(
 	}
 	defer file.Close() // and with it the lock that says that somebody needs the file
 	_ = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err = fillFile(file, data); err == nil {
+	if err = fillFile(file, data); err == nil && ctx.Err() != nil {
+		err = contextFailure(ctx.Err()) // nothing is left of a write that was given up
+	}
+	if err == nil {
 		err = o.place(root, folder, temporary, name, source, overwrite)
 	}
 	if err != nil {

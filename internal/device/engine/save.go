@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/device/claim"
+	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/store"
+)
+
+// Bounds of the writing, beside maxLost.
+const (
+	writeGrace = 500 * time.Millisecond // for which a write may go on once it was called off
+	hungGrace  = 1 * time.Second        // for a write to a file while another one hangs
+)
+
+// saving is the storing of the results of one request: on a goroutine of its own,
+// for a write to a file system that does not answer heeds no context. Once it is
+// given up, setup, claim and data are its own until it comes back.
+type saving struct {
+	in      *intake
+	number  uint64 // of the request
+	setup   *setup
+	options store.WriteOptions
+	to      []string // the mask, and the overlay where one is asked for
+	data    [][]byte
+	ended   chan struct{} // closed when the writes have come back
+
+	written  [2]*request.File // guarded by intake.mu
+	err      error            // guarded by intake.mu
+	returned bool             // guarded by intake.mu
+	lost     bool             // given up; guarded by intake.mu
+	claim    *claim.Claim     // once it is lost; guarded by intake.mu
+}
+
+// save stores mask and overlay and notes them in the result. Where the storage
+// does not answer until ctx ends, save leaves the writes behind, with the worker's
+// buffers.
+func (w *worker) save(ctx context.Context, j *Job, result *request.Result) error {
+	in, r := w.e.intake, j.Request
+	maskTo, overlayTo := r.Destinations()
+	s := &saving{
+		in: in, number: j.Number, setup: j.setup, ended: make(chan struct{}),
+		options: store.WriteOptions{Source: reference(r), Overwrite: r.Output.Overwrite},
+		to:      []string{maskTo}, data: [][]byte{w.mask.Bytes()},
+	}
+	if r.Output.Overlay {
+		s.to, s.data = append(s.to, overlayTo), append(s.data, w.overlay.Bytes())
+	}
+	if r.Classic2018 {
+		result.Bucket, result.Prefix, _ = strings.Cut(strings.TrimPrefix(maskTo, "s3://"), "/")
+	}
+
+	in.mu.Lock()
+	lost := in.lostWrites
+	in.mu.Unlock()
+	if lost >= maxLost {
+		return errNotWritten
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if lost > 0 && !strings.HasPrefix(maskTo, "s3://") { // one long wait at a time is enough
+		ctx, cancel = context.WithTimeout(ctx, hungGrace)
+		defer cancel()
+	}
+	s.setup.refs.Add(1)
+	go s.run(ctx)
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
+		select {
+		case <-s.ended:
+		case <-time.After(writeGrace):
+		}
+	}
+
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	result.Mask, result.Overlay = s.written[0], s.written[1]
+	if s.returned {
+		return s.err
+	}
+	in.lostWrites++
+	s.lost, s.claim, j.claim, w.lent = true, j.claim, nil, true
+	return errNotWritten
+}
+
+// run writes one after the other. It may outlive the request; nobody waits for it
+// then.
+func (s *saving) run(ctx context.Context) {
+	defer s.setup.release()
+	var err error
+	for i := range s.to {
+		var file *request.File
+		if file, err = s.write(ctx, s.to[i], s.data[i]); err != nil {
+			break
+		}
+		s.in.mu.Lock()
+		s.written[i] = file
+		s.in.mu.Unlock()
+	}
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
+	s.err, s.returned = err, true
+	close(s.ended)
+	if s.lost {
+		s.in.lostWrites--
+		s.claim.Release()
+		s.in.e.deps.Logger.Info("a write that was given up has come back", zap.Uint64("request", s.number))
+	}
+}
+
+// write writes one file, and turns a panic of the storage into an error.
+func (s *saving) write(ctx context.Context, to string, data []byte) (file *request.File, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+			s.in.e.deps.Logger.Error("a write failed by a fault of the component", zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	written, err := s.setup.store.it.Write(ctx, to, data, s.options)
+	if err != nil {
+		return nil, writeError(err)
+	}
+	file = &request.File{SHA256: written.SHA256, Bytes: len(data)}
+	if strings.HasPrefix(written.Location, "s3://") {
+		file.URI = written.Location
+	} else {
+		file.Path = written.Location
+	}
+	return file, nil
+}
