@@ -18,6 +18,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
+	"github.com/brainseg/brainseg/internal/segmentation/pixelsize"
 )
 
 type segmentFlags struct {
@@ -139,7 +140,7 @@ func summary(r request.Result) string {
 		}
 	}
 	fmt.Fprintf(&b, "  %.1f ms", r.Timings.Total)
-	if r.Image.SpacingFrom == request.SpacingGuessed {
+	if r.Image.SpacingFrom == string(pixelsize.Guessed) {
 		fmt.Fprintf(&b, "  (pixels of %.2g mm are guessed; --spacing states them)", r.Image.SpacingMM[0])
 	}
 	if len(r.Image.Flags) > 0 {

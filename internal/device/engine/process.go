@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/request"
@@ -60,7 +59,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		w.classes = make([]uint8, width*height)
 	}
 	w.classes = w.classes[:width*height]
-	size, stated := spacing(r.Image.SpacingMM, info, slice)
+	size, stated := pixelsize.Find(r.Image.SpacingMM, [2]float64{info.AcrossMM, info.DownMM}, slice)
 	if err := pixelsize.Segment(ctx, s.model.it, slice, w.classes, size, s.limits.MaxPixels); err != nil {
 		return Outcome{}, segmentError(err)
 	}
@@ -82,7 +81,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		ID: r.ID, Status: request.StatusSucceeded, Complete: true,
 		Tissues: tissues(s.model.it.Manifest(), w.classes),
 		Image: &request.Dimensions{
-			Width: width, Height: height, SpacingMM: &[2]float64{size.Across, size.Down}, SpacingFrom: stated,
+			Width: width, Height: height, SpacingMM: &[2]float64{size.Across, size.Down}, SpacingFrom: string(stated),
 		},
 	}
 	for _, flag := range info.Flags {
@@ -106,21 +105,6 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
 	}
 	return Outcome{Result: result, Mask: w.mask.Bytes()}, err
-}
-
-// spacing is the size of a slice's pixels, and who says so: the request before
-// the file, and a guess where neither does.
-func spacing(mm [2]float64, info imaging.Info, slice *image.Gray) (pixelsize.Size, string) {
-	if mm != [2]float64{} {
-		return pixelsize.Size{Across: mm[0], Down: mm[1]}, request.SpacingFromRequest
-	}
-	if size, ok := pixelsize.FromFile(info.AcrossMM, info.DownMM); ok {
-		return size, request.SpacingFromFile
-	}
-	if size, ok := pixelsize.Guess(slice); ok {
-		return size, request.SpacingGuessed
-	}
-	return pixelsize.Of, request.SpacingAssumed
 }
 
 // reference says where the image of r is in the store; it is empty for one that

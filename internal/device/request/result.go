@@ -64,21 +64,13 @@ type Dimensions struct {
 	Width  int `json:"width"`
 	Height int `json:"height"`
 	// SpacingMM is the size of a pixel in mm that the mask was made with, from
-	// column to column and from row to row, and SpacingFrom one of the constants
-	// that say who stated it.
+	// column to column and from row to row, and SpacingFrom who stated it, in the words of
+	// package pixelsize.
 	SpacingMM   *[2]float64 `json:"spacingMm,omitempty"`
 	SpacingFrom string      `json:"spacingFrom,omitempty"`
 	// Flags name what may have spoilt the mask, in the words of package imaging.
 	Flags []string `json:"flags,omitempty"`
 }
-
-// The values of Dimensions.SpacingFrom.
-const (
-	SpacingFromRequest = "request"
-	SpacingFromFile    = "file"    // the picture file states it
-	SpacingGuessed     = "guessed" // from the size of what the slice shows
-	SpacingAssumed     = "assumed" // the model's own
-)
 
 // Model identifies the model that made a mask.
 type Model struct {

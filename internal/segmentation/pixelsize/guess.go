@@ -2,6 +2,33 @@ package pixelsize
 
 import "image"
 
+// Source says who stated the size of a pixel.
+type Source string
+
+// The sources, the one that counts most first.
+const (
+	FromRequest Source = "request"
+	InFile      Source = "file"    // the picture file states it
+	Guessed     Source = "guessed" // from the size of what the slice shows
+	Assumed     Source = "assumed" // the network's own
+)
+
+// Find is the size of a slice's pixels from what is known: what a request states,
+// then what the file does, both in mm from column to column and from row to row,
+// 0 for nothing, then a guess.
+func Find(stated, inFile [2]float64, slice *image.Gray) (Size, Source) {
+	if stated != [2]float64{} {
+		return Size{Across: stated[0], Down: stated[1]}, FromRequest
+	}
+	if size, ok := FromFile(inFile[0], inFile[1]); ok {
+		return size, InFile
+	}
+	if size, ok := Guess(slice); ok {
+		return size, Guessed
+	}
+	return Of, Assumed
+}
+
 // What a slice shows, in pixels of 1 mm: the longer side of a head is 140 to 220
 // of them in all but the outermost slices, that of a brain without its skull 60
 // to 170. A network sees either well at 0.7 to 1.4 mm. So sizes are guessed where
