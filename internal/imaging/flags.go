@@ -16,6 +16,9 @@ const (
 	// even, where a slice has air: the grey values seem to be inverted
 	// (MONOCHROME1), or the slice lies on a white page. Nothing was changed.
 	FlagInvertedLikely Flag = "inverted-likely"
+	// FlagInverted: likewise, and a model saw a brain the other way round only,
+	// which gave the mask. Decode never sets it.
+	FlagInverted Flag = "inverted"
 	// FlagBytesSwapped: the 16-bit values made sense only with their two bytes
 	// exchanged, and were read so.
 	FlagBytesSwapped Flag = "bytes-swapped"

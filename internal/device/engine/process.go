@@ -12,7 +12,7 @@ import (
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
-	"github.com/brainseg/brainseg/internal/segmentation/pixelsize"
+	"github.com/brainseg/brainseg/internal/segmentation/view"
 )
 
 // worker owns the buffers that one request after the other uses.
@@ -59,8 +59,9 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		w.classes = make([]uint8, width*height)
 	}
 	w.classes = w.classes[:width*height]
-	size, stated := pixelsize.Find(r.Image.SpacingMM, [2]float64{info.AcrossMM, info.DownMM}, slice)
-	if err := pixelsize.Segment(ctx, s.model.it, slice, w.classes, size, s.limits.MaxPixels); err != nil {
+	shown := view.View{Network: s.model.it, MaxPixels: s.limits.MaxPixels, StatedMM: r.Image.SpacingMM, Info: info}
+	seen, err := shown.Segment(ctx, slice, w.classes)
+	if err != nil {
 		return Outcome{}, segmentError(err)
 	}
 	measure(&t.Inference)
@@ -81,10 +82,10 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		ID: r.ID, Status: request.StatusSucceeded, Complete: true,
 		Tissues: tissues(s.model.it.Manifest(), w.classes),
 		Image: &request.Dimensions{
-			Width: width, Height: height, SpacingMM: &[2]float64{size.Across, size.Down}, SpacingFrom: string(stated),
+			Width: width, Height: height, SpacingMM: &[2]float64{seen.Size.Across, seen.Size.Down}, SpacingFrom: string(seen.Source),
 		},
 	}
-	for _, flag := range info.Flags {
+	for _, flag := range seen.Flags {
 		result.Image.Flags = append(result.Image.Flags, string(flag))
 	}
 	if !r.Output.Discard {

@@ -61,6 +61,9 @@ func Guess(slice *image.Gray) (Size, bool) {
 	if side > smallSide && side <= longest {
 		return Of, false
 	}
+	if border := edge(slice.Pix, width, height); border > whiteBorder {
+		return Of, false // an inverted slice, or a white page: what it shows cannot be told from air
+	}
 	length := extent(slice.Pix[:width*height], width, height)
 	mm := 1.0
 	switch {
@@ -98,6 +101,18 @@ func extent(pixels []uint8, width, height int) int {
 		return 0
 	}
 	return max(down, across)
+}
+
+// whiteBorder is the mean grey value of a border that is no air.
+const whiteBorder = 100
+
+// edge is the mean grey value of the outermost rows.
+func edge(pixels []uint8, width, height int) int {
+	sum := 0
+	for x := range width {
+		sum += int(pixels[x]) + int(pixels[(height-1)*width+x])
+	}
+	return sum / (2 * width)
 }
 
 // threshold is the grey value up to which pixels are air.

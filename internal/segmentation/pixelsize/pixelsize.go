@@ -4,7 +4,7 @@
 //
 // It runs no network itself and reads no files: where the size comes from
 // (a request, a file) is its caller's matter. Where nobody states it, Guess tells
-// it from the size of what the slice shows, for a head is a head. Package engine
+// it from the size of what the slice shows, for a head is a head. Package view
 // calls it; whole scans, which know their voxels, are package threeplane's.
 package pixelsize
 
