@@ -19,6 +19,8 @@ const (
 
 	// largePixels is the size from which images are decoded one at a time.
 	largePixels = 1 << 20
+	// largeMemory is what decoding may take without asking for it.
+	largeMemory = 1 << 20
 )
 
 // largeDecode is held while a large image is decoded, so that the memory that
@@ -64,6 +66,8 @@ type source interface {
 	decode() (image.Image, error)
 	// pixelMM is the size of a pixel in mm as the file states it, 0 for none.
 	pixelMM() (across, down float64)
+	// memory is what decode takes, in bytes.
+	memory(Info) int64
 }
 
 // pngSource is a PNG.
@@ -86,6 +90,8 @@ func (p *pngSource) survey(Limits) error { return p.file.Survey() }
 
 func (p *pngSource) pixelMM() (across, down float64) { return p.file.PixelMM() }
 
+func (p *pngSource) memory(info Info) int64 { return int64(p.file.PixelBytes()) * info.pixels() }
+
 func (p *pngSource) decode() (image.Image, error) { return p.file.Decode() }
 
 func decode(data []byte, limits Limits) (*image.Gray, Info, error) {
@@ -93,10 +99,15 @@ func decode(data []byte, limits Limits) (*image.Gray, Info, error) {
 	if err != nil {
 		return nil, Info{}, err
 	}
-	if int64(info.Width)*int64(info.Height) > largePixels {
+	if info.pixels() > largePixels {
 		largeDecode.Lock()
 		defer largeDecode.Unlock()
 		defer debug.FreeOSMemory()
+	}
+	if need := s.memory(info) + info.pixels(); limits.Memory != nil && need > largeMemory { // the slice too
+		if left := limits.Memory(); need > left {
+			return nil, Info{}, fmt.Errorf("%w: %d MB, and %d are left", ErrTooMuchMemory, need>>20, left>>20)
+		}
 	}
 	picture, err := s.decode()
 	if err != nil {
@@ -132,7 +143,7 @@ func open(data []byte, limits Limits) (s source, info Info, err error) {
 	if info.Width <= 0 || info.Height <= 0 {
 		return nil, Info{}, fmt.Errorf("%w: it has no pixels", ErrCorrupt)
 	}
-	if pixels := int64(info.Width) * int64(info.Height); pixels > limits.MaxPixels {
+	if info.pixels() > limits.MaxPixels {
 		return nil, Info{}, fmt.Errorf("%w: %d x %d, the limit is %d in all",
 			ErrTooManyPixels, info.Width, info.Height, limits.MaxPixels)
 	}

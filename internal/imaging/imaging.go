@@ -30,6 +30,8 @@ var (
 	// decoding would take seconds. The bound is half of Limits.MaxPixels, in
 	// visits of a block of 8 x 8 pixels, and not below half a million.
 	ErrTooMuchWork = errors.New("the image takes too much work to decode; the configuration key images.maxPixels bounds it")
+	// ErrTooMuchMemory: decoding takes more than Limits.Memory says there is.
+	ErrTooMuchMemory = errors.New("the image takes more memory to decode than the device has left")
 	// ErrUnsupported: a valid but rare kind of PNG or JPEG, such as 12-bit,
 	// lossless or arithmetic-coded JPEG.
 	ErrUnsupported = pngfile.ErrUnsupported
@@ -41,7 +43,7 @@ var (
 
 // Limits bounds what Decode accepts. The zero value is ready to use.
 //
-// Working memory follows from MaxPixels: up to 24 bytes a pixel for the
+// Working memory follows from MaxPixels: up to 25 bytes a pixel for the
 // costliest kind (progressive CMYK JPEG), 1 byte a pixel for an 8-bit grey PNG.
 // Neither side has a limit of its own.
 type Limits struct {
@@ -49,6 +51,10 @@ type Limits struct {
 	MaxBytes int64
 	// MaxPixels is width times height; default 4,194,304 (2048 x 2048).
 	MaxPixels int64
+	// Memory, if not nil, is asked for the bytes of memory that there are, before
+	// pixels are decoded that take more than 1 MiB. It may be called
+	// concurrently.
+	Memory func() int64
 }
 
 // The defaults of Limits.
@@ -93,3 +99,5 @@ type Info struct {
 	// Flags tell what is odd about the image; mostly there are none.
 	Flags []Flag
 }
+
+func (i Info) pixels() int64 { return int64(i.Width) * int64(i.Height) }

@@ -32,6 +32,9 @@ type jpegFile struct {
 	ended  bool // by an end marker
 	// acrossMM and downMM are the distances that a JFIF header states.
 	acrossMM, downMM float64
+	// converted: the planes are neither grey nor luminance and colour, and a
+	// picture is made of them.
+	converted bool
 }
 
 // jpegComponent is a plane of a JPEG.
@@ -49,7 +52,25 @@ func (j *jpegFile) header() (Info, error) {
 	if err != nil {
 		return Info{}, classify(err)
 	}
+	j.converted = config.ColorModel != color.GrayModel && config.ColorModel != color.YCbCrModel
 	return Info{Format: JPEG, Width: config.Width, Height: config.Height, Bits: 8, Colour: config.ColorModel != color.GrayModel}, nil
+}
+
+// memory counts a byte for each sample of the planes, four for each coefficient
+// that a progressive JPEG keeps until its last scan, and the picture that is made
+// of some kinds of planes.
+func (j *jpegFile) memory(info Info) int64 {
+	var bytes int64
+	for _, c := range j.components {
+		bytes += 64 * c.blocks
+		if c.progressive {
+			bytes += 4 * 64 * c.blocks
+		}
+	}
+	if j.converted {
+		bytes += 4 * info.pixels()
+	}
+	return bytes
 }
 
 // leastVisits is what the scans of any JPEG may visit, however small MaxPixels is.

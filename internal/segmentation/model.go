@@ -141,7 +141,7 @@ func (m *Model) Manifest() *model.Manifest { return &m.manifest }
 // tiles that overlap, one such slice at a time, so that the memory of a run does
 // not grow with the slice and is given back: see commonPixels to tilePixels.
 //
-// An error wraps ErrSize, ErrTooLarge, model.ErrNetwork, ErrRuntime, ErrClosed or
+// An error wraps ErrSize, ErrTooLarge, ErrTooMuchMemory, model.ErrNetwork, ErrRuntime, ErrClosed or
 // the context's; mask is undefined then. When ctx ends the run ends soon after.
 func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
 	if err := ctx.Err(); err != nil {
@@ -179,6 +179,9 @@ func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, wi
 		return m.segmentTile(ctx, m.session, slice, mask, window, whole)
 	}
 	if pixels <= largePixels {
+		if err := m.fits(pixels); err != nil {
+			return err
+		}
 		session, err := m.medium.acquire()
 		if err != nil {
 			return err
@@ -191,6 +194,9 @@ func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, wi
 		defer func() { <-m.turn }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	if err := m.fits(pixels); err != nil {
+		return err
 	}
 	session, err := m.open()
 	if err != nil {

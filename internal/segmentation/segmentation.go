@@ -17,6 +17,9 @@ var (
 	ErrRuntime = errors.New("ONNX Runtime cannot be used")
 	// ErrTooLarge: the image has more pixels than Options.MaxPixels.
 	ErrTooLarge = errors.New("the image has too many pixels")
+	// ErrTooMuchMemory: a large image, and Options.Memory says that it would not
+	// fit.
+	ErrTooMuchMemory = errors.New("the image takes more memory to segment than the device has left")
 	// ErrSize: the image is empty, or the mask buffer has another number of
 	// pixels than the image.
 	ErrSize = errors.New("image and mask do not fit together")
@@ -43,6 +46,11 @@ type Options struct {
 	// bounds time, not memory: large slices are run in tiles. Default
 	// DefaultMaxPixels.
 	MaxPixels int64
+	// Memory, if not nil, is asked for the bytes of memory that there are, before
+	// a slice is run that takes more than the model keeps anyway: one of more
+	// than 320 x 320 pixels. It may be called concurrently. How much that is was
+	// measured for the shipped network; others may take more.
+	Memory func() int64
 }
 
 func (o Options) withDefaults() Options {

@@ -1,6 +1,7 @@
 package segmentation
 
 import (
+	"fmt"
 	"image"
 	"iter"
 )
@@ -23,6 +24,28 @@ const (
 	// sheet of 48 slices, 0.2 % of the pixels, all on borders of tissues.
 	tileHalo = 160
 )
+
+// What a run takes in a session of its own, in bytes: measured, and rounded up.
+const (
+	bytesPerPixel   = 160
+	bytesPerSession = 20 << 20 // and what is left of the run before
+)
+
+// fits asks whether there is memory for a run of a network's input of so many
+// pixels in all, above commonPixels.
+func (m *Model) fits(pixels int) error {
+	if m.opts.Memory == nil {
+		return nil
+	}
+	need := int64(min(pixels, tilePixels)) * bytesPerPixel
+	if pixels > largePixels {
+		need += bytesPerSession
+	}
+	if left := m.opts.Memory(); need > left {
+		return fmt.Errorf("%w: %d MB, and %d are left", ErrTooMuchMemory, need>>20, left>>20)
+	}
+	return nil
+}
 
 // tile is a part of a slice: the network sees the outer rectangle and decides
 // the inner one.

@@ -170,3 +170,24 @@ func TestALargeSliceThatWaitsForAnotherStopsWithItsContext(t *testing.T) {
 	}
 	<-m.turn
 }
+
+func TestASliceForWhichThereIsNoMemoryIsRefusedBeforeItIsRun(t *testing.T) {
+	var left int64
+	m := open(t, "threshold", Options{Memory: func() int64 { return left }})
+	for _, tt := range []struct {
+		side int
+		left int64
+		want error
+	}{
+		{320, 0, nil},
+		{321, 10 << 20, ErrTooMuchMemory}, {321, 20 << 20, nil},
+		{513, 60 << 20, ErrTooMuchMemory}, {513, 70 << 20, nil},
+		{2000, 100 << 20, ErrTooMuchMemory}, {2000, 120 << 20, nil},
+	} {
+		left = tt.left
+		err := m.Segment(t.Context(), image.NewGray(image.Rect(0, 0, tt.side, tt.side)), make([]uint8, tt.side*tt.side))
+		if !errors.Is(err, tt.want) {
+			t.Errorf("side %d, %d bytes left: error %v, want %v", tt.side, tt.left, err, tt.want)
+		}
+	}
+}

@@ -51,6 +51,7 @@ var decodeKinds = []kind{
 	{imaging.ErrTooManyBytes, request.CodeImageTooLarge},
 	{imaging.ErrTooManyPixels, request.CodeImageTooLarge},
 	{imaging.ErrTooMuchWork, request.CodeImageTooLarge},
+	{imaging.ErrTooMuchMemory, request.CodeImageTooLarge},
 	{imaging.ErrEmpty, request.CodeImageUnreadable},
 	{imaging.ErrFormat, request.CodeImageUnreadable},
 	{imaging.ErrUnsupported, request.CodeImageUnreadable},
@@ -60,6 +61,7 @@ var decodeKinds = []kind{
 var segmentKinds = []kind{
 	{segmentation.ErrTooLarge, request.CodeImageTooLarge},
 	{pixelsize.ErrTooLarge, request.CodeImageTooLarge},
+	{segmentation.ErrTooMuchMemory, request.CodeImageTooLarge},
 }
 
 // translate gives err the code of the first kind that it wraps, and that kind's

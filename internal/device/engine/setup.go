@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/memory"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/selftest"
 	"github.com/brainseg/brainseg/internal/device/store"
@@ -53,7 +54,9 @@ func (o *opened[T]) release() {
 
 // newSetup opens what cfg needs and before, which may be nil, does not have.
 func newSetup(ctx context.Context, cfg config.Config, before *setup, deps Deps) (*setup, error) {
-	s := &setup{cfg: cfg, limits: imaging.Limits{MaxBytes: cfg.Images.MaxBytes, MaxPixels: cfg.Images.MaxPixels}}
+	s := &setup{cfg: cfg, limits: imaging.Limits{
+		MaxBytes: cfg.Images.MaxBytes, MaxPixels: cfg.Images.MaxPixels, Memory: memory.Available,
+	}}
 	s.refs.Store(1)
 	if before != nil && sameModel(before.cfg, cfg) {
 		s.model = before.model
@@ -102,7 +105,7 @@ func sameStore(a, b config.Config) bool {
 // openModel opens the model and lets it pass its self-test.
 func openModel(ctx context.Context, cfg config.Config, logger *zap.Logger) (Model, error) {
 	m, err := segmentation.Open(cfg.Model.Path, segmentation.Options{
-		Library: cfg.Model.Library, Threads: cfg.Service.Threads, MaxPixels: cfg.Images.MaxPixels,
+		Library: cfg.Model.Library, Threads: cfg.Service.Threads, MaxPixels: cfg.Images.MaxPixels, Memory: memory.Available,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the model: %w", err)

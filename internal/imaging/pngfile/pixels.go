@@ -223,7 +223,9 @@ type plainPNG struct {
 	rows  pixelReader
 	left  int64 // of the rows, in bytes
 	sum   hash.Hash32
-	ready []byte // the piece that is being read
+	block []byte // a stored block and what belongs to it
+	piece []byte // a chunk or more
+	ready []byte // what of the piece has not been read
 	ended bool
 	err   error // of rows
 }
@@ -263,7 +265,10 @@ func (s *plainPNG) Read(b []byte) (int, error) {
 func (s *plainPNG) next() error {
 	n := int(min(s.left, storedBytes))
 	s.left -= int64(n)
-	content := make([]byte, 5+n, 5+n+4)
+	if s.block == nil {
+		s.block = make([]byte, 5+n, 5+n+4)
+	}
+	content := s.block[:5+n]
 	if err := s.rows.read(content[5:]); err != nil {
 		return err
 	}
@@ -277,10 +282,11 @@ func (s *plainPNG) next() error {
 		content[0] = 1 // the last block
 		content = binary.BigEndian.AppendUint32(content, s.sum.Sum32())
 	}
-	s.ready = appendChunk(s.ready[:0], "IDAT", content)
+	s.piece = appendChunk(s.piece[:0], "IDAT", content)
 	if s.left == 0 {
-		s.ready, s.ended = appendChunk(s.ready, "IEND", nil), true
+		s.piece, s.ended = appendChunk(s.piece, "IEND", nil), true
 	}
+	s.ready = s.piece
 	return nil
 }
 

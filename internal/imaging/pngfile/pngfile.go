@@ -214,6 +214,22 @@ func (p *File) channels() int {
 	return 0
 }
 
+// PixelBytes is the memory in bytes that Decode takes for a pixel.
+func (p *File) PixelBytes() int {
+	bytes := 4
+	switch {
+	case p.colourType == palette, p.colourType == grey && p.transparency == nil:
+		bytes = 1
+	}
+	if p.depth == 16 {
+		bytes *= 2
+	}
+	if p.interlaced {
+		bytes *= 2 // the passes, and the picture of them
+	}
+	return bytes
+}
+
 // Decode reads the pixels, in one of the types of package image/png.
 func (p *File) Decode() (image.Image, error) {
 	if p.colourType == grey && p.depth == 8 && !p.interlaced && p.transparency == nil {
