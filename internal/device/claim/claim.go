@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/scans"
 )
 
 // Names are the outputs of a request below the output folder root, each by one
@@ -21,6 +22,12 @@ func Names(root string, r request.Request) []string {
 	names := []string{mask, overlay}
 	if !r.Output.Overlay {
 		names = names[:1]
+	}
+	if r.Scan != nil {
+		names = scans.Suffixes(r.Scan.Kinds)
+		for i, suffix := range names {
+			names[i] = r.ScanDestination() + suffix
+		}
 	}
 	root, err := filepath.Abs(root)
 	for i, name := range names {

@@ -159,8 +159,8 @@ func local(ctx context.Context, f localFlags, command []string, stdout, stderr i
 	ended := make(chan error, 1)
 	go func() {
 		ended <- greengrass.Run(ctx, greengrass.Options{
-			IPC:    ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(greengrass.ComponentName)},
-			Logger: logger, Level: &level,
+			IPC:     ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(greengrass.ComponentName)},
+			Version: Version, Logger: logger, Level: &level,
 		})
 	}()
 	select {
@@ -208,7 +208,11 @@ func printStatus(ctx context.Context, n *nucleus.Nucleus, w io.Writer) (ready <-
 func printStatusLine(w io.Writer, document []byte) request.State {
 	var s request.Status
 	if json.Unmarshal(document, &s) == nil {
-		fmt.Fprintf(w, "status  %s  %s\n", s.Time.Local().Format("15:04:05.000"), s.Message)
+		progress := ""
+		if s.Progress > 0 {
+			progress = fmt.Sprintf(" %.0f %%", 100*s.Progress)
+		}
+		fmt.Fprintf(w, "status  %s  %s%s\n", s.Time.Local().Format("15:04:05.000"), s.Message, progress)
 	}
 	return s.State
 }

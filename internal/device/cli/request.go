@@ -32,6 +32,7 @@ type requestFlags struct {
 	overlay bool
 	spacing []float64
 	timeout time.Duration
+	scan    scanFlags
 }
 
 func requestCommand() *cobra.Command {
@@ -40,22 +41,27 @@ func requestCommand() *cobra.Command {
 		Use:   "request IMAGE",
 		Short: "Send a request to the component, as another component would",
 		Long: "Publish a request for IMAGE, a path on this device or s3://bucket/key, and show status messages and the result.\n" +
+			"A folder, and a file called as NIfTI, DICOM or a zip, is a whole scan; Ctrl-C calls it off.\n" +
 			"It runs as a Greengrass component or under brainseg local: socket and token come from the environment.",
-		Example: "  brainseg local -- brainseg request --overlay slice.png",
+		Example: "  brainseg local -- brainseg request --overlay slice.png\n  brainseg local -- brainseg request --kinds labels,seg series/",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return sendRequest(cmd.Context(), f, args[0], cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&f.to, "to", "", "name of the mask below the component's output folder, or s3://bucket/key (default: the image's name)")
+	cmd.Flags().StringVar(&f.to, "to", "", "name of the mask, or the beginning of those of a scan's results, below the component's output folder, or s3://bucket/key (default: the image's name)")
 	cmd.Flags().Float64SliceVar(&f.spacing, "spacing", nil, spacingUsage)
 	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also ask for the slice with the tissues in colour")
-	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Second, "for how long to wait for the result")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "for how long to wait for the result (default: 30s, and 1h for a scan)")
+	f.scan.add(cmd)
 	return cmd
 }
 
 // document makes the request for an image.
 func (f requestFlags) document(id, image string) ([]byte, error) {
+	if f.scan.meant(image) {
+		return f.scan.document(id, image, f.to)
+	}
 	mm, err := spacing(f.spacing)
 	if err != nil {
 		return nil, err
@@ -84,6 +90,12 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	document, err := f.document(id, image)
 	if err != nil {
 		return err
+	}
+	whole, asked := f.scan.meant(image), ctx
+	if f.timeout <= 0 {
+		if f.timeout = 30 * time.Second; whole {
+			f.timeout = time.Hour
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
@@ -124,6 +136,9 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 			drain(statuses, stdout)
 			return showResult(stdout, image, r)
 		case <-ctx.Done():
+			if asked.Err() != nil && whole {
+				callOff(client, id)
+			}
 			return fmt.Errorf("no result on topic %s within %s: is the component running, and may this one subscribe?", config.ResultTopic, f.timeout)
 		}
 	}
@@ -146,7 +161,17 @@ func drain(statuses <-chan []byte, w io.Writer) {
 // a colour terminal a small picture.
 func showResult(w io.Writer, image string, r request.Result) error {
 	if r.Error != nil {
-		return fmt.Errorf("%s (%s)", r.Error.Message, r.Error.Code)
+		code := string(r.Error.Code)
+		if r.Error.Reason != "" {
+			code += ": " + r.Error.Reason
+		}
+		return fmt.Errorf("%s (%s)", r.Error.Message, code)
+	}
+	if r.Scan != nil {
+		fmt.Fprintln(w)
+		showScan(w, r.Scan)
+		showOrigin(w, r)
+		return nil
 	}
 	if colourTerminal(w) {
 		if err := showPicture(w, image, r); err != nil {
@@ -171,13 +196,18 @@ func showResult(w io.Writer, image string, r request.Result) error {
 			fmt.Fprintf(w, "%-8s %s%s\n", file.name, output.Name(relative(file.Path)), output.Name(file.URI))
 		}
 	}
+	showOrigin(w, r)
+	return nil
+}
+
+// showOrigin prints how long it took and which model it was.
+func showOrigin(w io.Writer, r request.Result) {
 	if r.Timings != nil {
 		fmt.Fprintf(w, "%-8s %.1f ms, of which %.1f ms in the network\n", "time", r.Timings.Total, r.Timings.Inference)
 	}
 	if r.Model != nil {
 		fmt.Fprintf(w, "%-8s %s %s\n", "model", r.Model.Name, r.Model.Version)
 	}
-	return nil
 }
 
 func colourTerminal(w io.Writer) bool {

@@ -7,9 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"github.com/brainseg/brainseg/internal/device/report"
+	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scans"
 	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
@@ -37,7 +37,7 @@ func (f *volumeFlags) checkResults(paths []string) error {
 		}
 	}
 	for name, path := range names {
-		for _, suffix := range scans.Suffixes() {
+		for _, suffix := range scans.Suffixes(request.Kinds) {
 			result := filepath.Join(f.out, name+suffix)
 			if info, err := os.Stat(result); err == nil && given[inodeOf(info)] != "" {
 				return fmt.Errorf("%s would be overwritten by a result of %s; choose another --out", given[inodeOf(info)], path)
@@ -50,7 +50,7 @@ func (f *volumeFlags) checkResults(paths []string) error {
 // kinds are the results that were asked for.
 func (f *volumeFlags) kinds() []scans.Kind {
 	if f.seg {
-		return scans.Kinds
+		return append([]scans.Kind{scans.SEG}, scans.Usual...)
 	}
 	return scans.Usual
 }
@@ -61,9 +61,6 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 	if err := f.checkResults(paths); err != nil {
 		return usageError{err}
 	}
-	// A scan is a few large pieces of memory: collecting garbage often costs little,
-	// and keeps the peak near what is in use.
-	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	network, err := segmentation.Open(f.model, segmentation.Options{Library: f.library})
 	if err != nil {
 		return fmt.Errorf("open the model: %w", err)

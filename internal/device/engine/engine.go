@@ -3,6 +3,9 @@
 // decoded, segmented, encoded, written, answered) and goes over to another
 // configuration while it works.
 //
+// Whole scans are taken as well; package scanjob works on them, one after the
+// other, and its slices let other requests go first.
+//
 // Everything that takes requests stands on it: package greengrass (messages from
 // other components), package httpapi (the endpoint of the 2018 system), the
 // command segment, the benchmark and their tests.
@@ -29,6 +32,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/scanjob"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/model"
 )
@@ -51,6 +55,8 @@ type Store interface {
 type Deps struct {
 	// Thing is the core device's thing name, for results and status. Default "".
 	Thing string
+	// Version of the program, for the DICOM objects that it makes. Default "".
+	Version string
 	// Status takes status messages, in order for each request. It must not
 	// block. Default: none.
 	Status func(request.Status)
@@ -99,9 +105,11 @@ type Engine struct {
 	budget *budget.Budget
 	claims claim.Outputs
 	intake *intake
-	ctx    context.Context // ends the work in progress
+	lane   *scanjob.Lane      // of whole scans
+	slices scanjob.Precedence // over whole scans
+	ctx    context.Context    // ends the work in progress
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // the taker and the workers
+	wg     sync.WaitGroup // the taker, the workers and the lane
 	count  atomic.Uint64  // requests that were given a number
 	busy   atomic.Int64   // requests accepted and not answered
 
@@ -122,8 +130,9 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	}
 	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), budget: budget.New(cfg.Images.TotalBytes), current: first}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.intake = newIntake(e)
+	e.intake, e.lane = newIntake(e), scanjob.NewLane()
 	e.wg.Go(e.intake.run)
+	e.wg.Go(e.lane.Run)
 	e.startWorkers(cfg.Service.Workers)
 	e.status(request.Status{Message: request.MessageModelLoaded, State: request.StateStarting})
 	return e, nil

@@ -93,6 +93,7 @@ func (in *intake) run() {
 		in.ended = true
 		in.mu.Unlock()
 		in.changed.Broadcast()
+		in.e.lane.End()
 	}()
 	for {
 		in.mu.Lock()
@@ -125,6 +126,11 @@ func (in *intake) room() bool {
 
 func (in *intake) take(j *Job) {
 	j.setup = in.e.acquire()
+	if j.Request.Scan != nil {
+		in.e.takeScan(j)
+		return
+	}
+	in.e.slices.Begin()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.taken = append(in.taken, j)

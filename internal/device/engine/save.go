@@ -128,11 +128,16 @@ func (s *saving) write(ctx context.Context, to string, data []byte) (file *reque
 	if err != nil {
 		return nil, writeError(err)
 	}
-	file = &request.File{SHA256: written.SHA256, Bytes: len(data)}
+	return fileOf(written), nil
+}
+
+// fileOf is what an answer says of a file.
+func fileOf(written store.Written) *request.File {
+	file := &request.File{SHA256: written.SHA256, Bytes: int(written.Bytes)}
 	if strings.HasPrefix(written.Location, "s3://") {
 		file.URI = written.Location
 	} else {
 		file.Path = written.Location
 	}
-	return file, nil
+	return file
 }

@@ -53,6 +53,12 @@ func (e *Engine) SubmitDocument(ctx context.Context, from Requester, document []
 		e.refuse(number, r.ID, err, done)
 		return
 	}
+	if r.Cancel {
+		if !e.Cancel(r.ID) {
+			e.refuse(number, r.ID, errNoScan, done)
+		}
+		return
+	}
 	e.submit(ctx, number, from, r, nil, done)
 }
 

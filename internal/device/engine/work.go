@@ -27,8 +27,11 @@ func (e *Engine) finish(j *Job, o Outcome, err error) {
 	if failure := e.queue.Finish(e.ctx, j, o.Result); failure != nil {
 		e.deps.Logger.Error("an answer could not be stored", zap.Uint64("request", j.Number), zap.Error(failure))
 	}
-	if o.Claim = j.claim; o.Result.Mask == nil {
+	if o.Claim = j.claim; o.Result.Mask == nil && o.Result.Scan == nil {
 		j.claim.Release() // nothing was written
+	}
+	if j.Request.Scan == nil {
+		e.slices.End()
 	}
 	// The answer first: somebody waits for it.
 	j.done(o)

@@ -42,6 +42,8 @@ type Options struct {
 	// answering the rest as stopping, and sending the answers. Default 3.5 s, for
 	// the classic nucleus kills what is left 5 s after it asked for the end.
 	StopTimeout time.Duration
+	// Version of the program, for the DICOM objects that it makes. Default "".
+	Version string
 	// Logger is the log. Default: none.
 	Logger *zap.Logger
 	// Level, if not nil, is set to the configured log level.
@@ -126,7 +128,7 @@ type component struct {
 
 // start opens everything and returns when requests are taken.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
-	c.engine, err = engine.Open(ctx, cfg, engine.Deps{Thing: thing(), Status: c.out.status, Logger: c.opts.Logger})
+	c.engine, err = engine.Open(ctx, cfg, engine.Deps{Thing: thing(), Version: c.opts.Version, Status: c.out.status, Logger: c.opts.Logger})
 	if err != nil {
 		return err
 	}

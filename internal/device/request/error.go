@@ -19,6 +19,7 @@ const (
 	CodeOutputFailed       Code = "output_failed"       // the mask could not be written
 	CodeStorageUnavailable Code = "storage_unavailable" // no network, no credentials, or the storage does not answer
 	CodeResultTooLarge     Code = "result_too_large"    // the work is done, but its result does not fit into a frame
+	CodeCancelled          Code = "cancelled"           // the scan was called off
 	CodeBusy               Code = "busy"                // the queue is full; try again later
 	CodeStopping           Code = "stopping"            // the component is being stopped; try again later
 	CodeInternal           Code = "internal"            // a fault of the component; its log says more
@@ -30,6 +31,7 @@ type Error struct {
 	Code    Code
 	Message string
 	summary string // in place of Message for everybody else, where that quotes the request
+	reason  string // of a scan that is refused
 	cause   error
 }
 
@@ -52,6 +54,14 @@ func NewError(code Code, message string, cause error) *Error {
 func (e *Error) WithSummary(summary string) *Error {
 	with := *e
 	with.summary = summary
+	return &with
+}
+
+// WithReason returns the error with the code by which docs/scans.md tells why a
+// scan is refused.
+func (e *Error) WithReason(reason string) *Error {
+	with := *e
+	with.reason = reason
 	return &with
 }
 

@@ -27,7 +27,7 @@ func Parse(document []byte) (Request, error) {
 	if err != nil {
 		return r, err
 	}
-	if err := top.known("", "id", "image", "output", "bucket", "prefix"); err != nil {
+	if err := top.known("", "id", "image", "output", "bucket", "prefix", "cancel"); err != nil {
 		return r, err
 	}
 	if _, ok := top["id"]; ok {
@@ -37,6 +37,13 @@ func Parse(document []byte) (Request, error) {
 		}
 		r.ID = id
 	}
+	if _, ok := top["cancel"]; ok {
+		if len(top) != 2 || r.ID == "" || string(top["cancel"]) != "true" {
+			return r, invalid("a request to cancel has an id and \"cancel\": true, and nothing else", nil)
+		}
+		r.Cancel = true
+		return r, nil
+	}
 	if err := r.parseOutput(top); err != nil {
 		return r, err
 	}
@@ -44,8 +51,8 @@ func Parse(document []byte) (Request, error) {
 	_, hasBucket := top["bucket"]
 	_, hasPrefix := top["prefix"]
 	if hasBucket || hasPrefix {
-		if !hasBucket || !hasPrefix || hasImage || r.Output.To != "" {
-			return r, invalid("a request with bucket and prefix has both, and neither image nor output.to", nil)
+		if !hasBucket || !hasPrefix || hasImage || r.Output.To != "" || r.Scan != nil {
+			return r, invalid("a request with bucket and prefix has both, and neither image nor output.to or output.kinds", nil)
 		}
 		bucket, err := top.text("bucket", "bucket", MaxReference)
 		if err != nil {
@@ -114,17 +121,14 @@ func (r *Request) parseOutput(top object) error {
 	if err != nil {
 		return err
 	}
+	if _, ok := output["kinds"]; ok {
+		return r.parseScanOutput(output)
+	}
 	if err := output.known("output.", "to", "overlay", "inline", "overwrite"); err != nil {
 		return err
 	}
-	for name, flag := range map[string]*bool{"overlay": &r.Output.Overlay, "inline": &r.Output.Inline, "overwrite": &r.Output.Overwrite} {
-		switch value := output[name]; string(value) {
-		case "", "false":
-		case "true":
-			*flag = true
-		default:
-			return invalid("output."+name+" has the wrong type: it must be true or false", nil)
-		}
+	if err := output.flags("output.", map[string]*bool{"overlay": &r.Output.Overlay, "inline": &r.Output.Inline, "overwrite": &r.Output.Overwrite}); err != nil {
+		return err
 	}
 	if _, ok := output["to"]; !ok {
 		return nil
@@ -142,6 +146,9 @@ func (r *Request) parseImage(top object) error {
 	image, err := top.object("image")
 	if err != nil {
 		return err
+	}
+	if r.Scan != nil {
+		return r.parseScan(image)
 	}
 	if err := image.known("image.", "path", "s3", "base64", "spacingMm"); err != nil {
 		return err
@@ -196,6 +203,20 @@ func parseSpacing(raw json.RawMessage) (mm [2]float64, err error) {
 		}
 	}
 	return mm, nil
+}
+
+// flags reads members that are true or false, or not there.
+func (o object) flags(prefix string, flags map[string]*bool) error {
+	for name, flag := range flags {
+		switch value := o[name]; string(value) {
+		case "", "false":
+		case "true":
+			*flag = true
+		default:
+			return invalid(prefix+name+" has the wrong type: it must be true or false", nil)
+		}
+	}
+	return nil
 }
 
 // known refuses members of other names. A name is quoted to the requester alone,

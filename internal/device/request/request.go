@@ -13,7 +13,7 @@ const (
 	MaxReference = 1024
 )
 
-// Request asks for one image to be segmented.
+// Request asks for one image to be segmented, or no longer to be.
 type Request struct {
 	// ID names the request in its result: 1 to MaxID characters, none of them a
 	// control character. The form of 2018 may lack it; Parse leaves it empty then.
@@ -25,6 +25,11 @@ type Request struct {
 	// Classic2018 is set where the request has the form of the 2018 system,
 	// {"bucket": b, "prefix": key}. Image and Output are filled in accordingly.
 	Classic2018 bool
+	// Scan is set where the image is a whole scan, not a slice.
+	Scan *Scan
+	// Cancel calls off the scan that was asked for with this id. Nothing else is
+	// set then.
+	Cancel bool
 }
 
 // Image refers to an image. Exactly one of Path, S3 and Inline is set.
@@ -41,7 +46,8 @@ type Image struct {
 // named after the request's id below the configured output folder.
 type Output struct {
 	// To names the mask: a path below the output folder, or s3://bucket/key. It
-	// ends in .png, but not in .overlay.png: an overlay takes its name from it.
+	// ends in .png, but not in .overlay.png: an overlay takes its name from it. Of a
+	// scan it is the beginning of the names of all results.
 	To string
 	// Overlay asks for a colour overlay as a second PNG.
 	Overlay bool

@@ -62,6 +62,32 @@ var requests = []struct {
 	{"white space around", " \n{\"id\":\"a\",\"image\":{\"path\":\"x\"}}\r\n\t ", Request{ID: "a", Image: Image{Path: "x"}}, ""},
 	{"a member twice, of which the last counts", `{"id":"a","image":{"path":"x"},"image":{"s3":"s3://b/k"}}`, Request{ID: "a", Image: Image{S3: "s3://b/k"}}, ""},
 
+	{"a scan", `{"id":"a","image":{"path":"series"},"output":{"kinds":["seg","labels"]}}`,
+		Request{ID: "a", Image: Image{Path: "series"}, Scan: &Scan{Kinds: []Kind{KindSEG, KindLabels}}}, ""},
+	{"a scan with every choice", `{"id":"a","image":{"path":"x.nii","assume":"RAS","series":"1.2","volume":2.0e0},"output":{"kinds":["report"],"to":"a/b","deidentify":true,"overwrite":true}}`,
+		Request{ID: "a", Image: Image{Path: "x.nii"}, Output: Output{To: "a/b", Overwrite: true}, Scan: &Scan{Kinds: []Kind{KindReport}, Assume: "RAS", Series: "1.2", Volume: 2, Deidentify: true}}, ""},
+	{"a scan that is called off", `{"id":"a","cancel":true}`, Request{ID: "a", Cancel: true}, ""},
+
+	{"a scan without results", `{"id":"a","image":{"path":"x"},"output":{"kinds":[]}}`, Request{ID: "a"}, "output.kinds has the wrong type: it must be a list of at least one word"},
+	{"null as kinds", `{"id":"a","image":{"path":"x"},"output":{"kinds":null}}`, Request{ID: "a"}, "output.kinds has the wrong type: it must be a list of at least one word"},
+	{"an unknown kind", `{"id":"a","image":{"path":"x"},"output":{"kinds":["mask"]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, volumes, report, picture, seg"},
+	{"null as kind", `{"id":"a","image":{"path":"x"},"output":{"kinds":[null]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, volumes, report, picture, seg"},
+	{"a kind twice", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg","seg"]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, volumes, report, picture, seg"},
+	{"a scan with an overlay", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg"],"overlay":true}}`, Request{ID: "a"}, "the request has an unknown member output.overlay"},
+	{"a scan that came along", `{"id":"a","image":{"base64":"aGVsbG8="},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "the request has an unknown member image.base64"},
+	{"a scan nowhere", `{"id":"a","image":{"volume":1},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image of a scan must have a path"},
+	{"results of a scan in a folder", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg"],"to":"b/"}}`, Request{ID: "a"}, "output.to is the beginning of the names of the results, and must not end in /"},
+	{"another orientation", `{"id":"a","image":{"path":"x","assume":"LPS"},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image.assume must be RAS"},
+	{"a series that is no UID", `{"id":"a","image":{"path":"x","series":"1.a"},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image.series must be a UID"},
+	{"volume 0", `{"id":"a","image":{"path":"x","volume":0},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image.volume must be a whole number from 1 to 32767"},
+	{"half a volume", `{"id":"a","image":{"path":"x","volume":1.5},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image.volume must be a whole number from 1 to 32767"},
+	{"a volume in quotes", `{"id":"a","image":{"path":"x","volume":"1"},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image.volume must be a whole number from 1 to 32767"},
+	{"choices for a slice", `{"id":"a","image":{"path":"x","volume":1}}`, Request{ID: "a"}, "the request has an unknown member image.volume"},
+	{"a scan in the form of 2018", `{"bucket":"b","prefix":"k","output":{"kinds":["seg"]}}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to or output.kinds"},
+	{"called off and asked for", `{"id":"a","cancel":true,"image":{"path":"x"}}`, Request{ID: "a"}, "a request to cancel has an id and \"cancel\": true, and nothing else"},
+	{"not called off", `{"id":"a","cancel":false}`, Request{ID: "a"}, "a request to cancel has an id and \"cancel\": true, and nothing else"},
+	{"nothing called off", `{"cancel":true}`, Request{}, "a request to cancel has an id and \"cancel\": true, and nothing else"},
+
 	{"nothing", ``, Request{}, "the request is not JSON"},
 	{"cut", `{"id":"a","ima`, Request{}, "the request is not JSON"},
 	{"no object", `[1]`, Request{}, "the request must be a JSON object"},
@@ -104,9 +130,9 @@ var requests = []struct {
 	{"base64 in lines", `{"id":"a","image":{"base64":"aGVs\nbG8="}}`, Request{ID: "a"}, "image.base64 is not standard base64: it has line breaks"},
 	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a"}, "output.to must end in .png, and not in .overlay.png, which names overlays"},
 	{"output that is named as an overlay", `{"id":"a","image":{"path":"x"},"output":{"to":"m.overlay.png"}}`, Request{ID: "a"}, "output.to must end in .png, and not in .overlay.png, which names overlays"},
-	{"bucket alone", `{"bucket":"b"}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to"},
+	{"bucket alone", `{"bucket":"b"}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to or output.kinds"},
 	{"empty bucket", `{"bucket":"","prefix":"k"}`, Request{}, "bucket is empty"},
-	{"the form of 2018 beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to"},
+	{"the form of 2018 beside an image", `{"id":"a","bucket":"b","prefix":"k","image":{"path":"x"}}`, Request{ID: "a"}, "a request with bucket and prefix has both, and neither image nor output.to or output.kinds"},
 }
 
 func TestParseReadsRequestsAndNamesWhatIsWrong(t *testing.T) {
@@ -155,10 +181,24 @@ func fullResult() Result {
 	}
 }
 
+func scanResult() Result {
+	r := fullResult()
+	file := File{Path: "/out/a.scan/scan_dseg.nii.gz", SHA256: strings.Repeat("0", 64), Bytes: 5}
+	r.Mask, r.Overlay, r.Tissues, r.Image = nil, nil, nil, nil
+	r.Scan = &ScanResult{
+		Files: []ScanFile{{Kind: KindLabels, File: file}}, Tissues: []ScanTissue{{Value: 1, Name: "csf", Colour: "#0000ff", Voxels: 2, Millilitres: 0.5, Fraction: 1}},
+		BrainMillilitres: 0.5, Quality: ScanQuality{Agreement: 0.8, Flags: []string{"not-a-head"}}, Planes: []string{"axial"}, Slices: 3, Warnings: []string{"qfac-sign"},
+		Grid: &ScanGrid{Size: [3]int{1, 2, 3}, Spacing: [3]float64{1, 1, 0.5}, Orientation: "RAS"},
+	}
+	return r
+}
+
 func TestResultsAndStatusFollowTheirSchemas(t *testing.T) {
 	results := schema(t, schemas.Result)
 	for name, r := range map[string]Result{
 		"success": fullResult(),
+		"scan":    scanResult(),
+		"refusal": Failed("a", NewError(CodeImageUnreadable, "there is a gap", nil).WithReason("missing-slices")),
 		"failure": Failed("a", NewError(CodeBusy, "the queue is full", nil)),
 		"fault":   Failed("", errors.New("anything")),
 	} {
@@ -173,7 +213,7 @@ func TestResultsAndStatusFollowTheirSchemas(t *testing.T) {
 	if err := validate(results, []byte(`{"id":"a","status":"failed","time":"1970-01-01T00:00:00Z","complete":true}`)); err == nil {
 		t.Error("schema accepts a failure without an error")
 	}
-	document, err := json.Marshal(Status{Message: ErrorMessage("x"), State: StateReady, Request: 1, Code: CodeBusy, Time: time.Unix(1, 0), Thing: "t", Model: &Model{Name: "m", Version: "1"}})
+	document, err := json.Marshal(Status{Message: ErrorMessage("x"), State: StateReady, Request: 1, Code: CodeBusy, Progress: 0.5, Time: time.Unix(1, 0), Thing: "t", Model: &Model{Name: "m", Version: "1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,6 +346,12 @@ func FuzzParse(f *testing.F) {
 			if here {
 				set++
 			}
+		}
+		if r.Cancel {
+			if r.ID == "" || set != 0 || r.Scan != nil {
+				t.Errorf("accepted %+v", r)
+			}
+			return
 		}
 		if set != 1 || (r.ID == "" && !r.Classic2018) || len(r.Image.Path) > 4*MaxReference || len(r.Output.To) > 4*MaxReference {
 			t.Errorf("accepted %+v", r)

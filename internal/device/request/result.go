@@ -23,6 +23,7 @@ type Result struct {
 	Overlay  *File       `json:"overlay,omitempty"` // colour PNG, where asked for
 	Tissues  []Tissue    `json:"tissues,omitempty"`
 	Image    *Dimensions `json:"image,omitempty"`
+	Scan     *ScanResult `json:"scan,omitempty"` // of a whole scan, in place of mask, tissues and image
 	Model    *Model      `json:"model,omitempty"`
 	Timings  *Timings    `json:"timings,omitempty"`
 	Thing    string      `json:"thing,omitempty"` // the core device's thing name
@@ -38,6 +39,7 @@ type Result struct {
 // Failure is an Error as it is published.
 type Failure struct {
 	Code    Code   `json:"code"`
+	Reason  string `json:"reason,omitempty"` // of a scan that is refused, by its code in docs/scans.md
 	Message string `json:"message"`
 }
 
@@ -93,7 +95,7 @@ type Timings struct {
 // Failed returns the result of a request that met err.
 func Failed(id string, err error) Result {
 	e := AsError(err)
-	return Result{ID: id, Status: StatusFailed, Error: &Failure{Code: e.Code, Message: e.Message}, Complete: true}
+	return Result{ID: id, Status: StatusFailed, Error: &Failure{Code: e.Code, Reason: e.reason, Message: e.Message}, Complete: true}
 }
 
 // Encode returns the result as JSON of at most limit bytes (no limit if 0).
@@ -109,13 +111,13 @@ func (r Result) Encode(limit int) ([]byte, error) {
 				mask.Base64, r.Mask = nil, &mask
 			}
 		},
-		func(r *Result) { r.Tissues = nil },
+		func(r *Result) { r.Tissues, r.Scan = nil, r.Scan.shortened() },
 		func(r *Result) { r.Timings, r.Image, r.Thing = nil, nil, "" },
 		func(r *Result) { r.Overlay = nil },
 		func(r *Result) {
 			failure := Failure{Code: CodeResultTooLarge, Message: "the result does not fit into a frame"}
 			if r.Error != nil {
-				failure = Failure{Code: r.Error.Code, Message: "the answer does not fit into a frame"}
+				failure = Failure{Code: r.Error.Code, Reason: r.Error.Reason, Message: "the answer does not fit into a frame"}
 			}
 			*r = Result{ID: r.ID, Status: StatusFailed, Error: &failure, Time: r.Time, Attempt: r.Attempt}
 		},

@@ -21,6 +21,9 @@ const (
 	MessageImageProcessed = "Image processed."
 )
 
+// MessageScanInWork tells of the progress of a scan.
+const MessageScanInWork = "Scan in work."
+
 // ErrorMessage returns the status message for an error that a requester was
 // told of.
 func ErrorMessage(text string) string { return "Error: " + text + "." }
@@ -28,13 +31,15 @@ func ErrorMessage(text string) string { return "Error: " + text + "." }
 // Status is a message on the status topic. It names nothing of a request but the
 // number that the component gave it.
 type Status struct {
-	Message string    `json:"message"`
-	State   State     `json:"state"`
-	Request uint64    `json:"request,omitempty"` // counted from the start of the process
-	Code    Code      `json:"code,omitempty"`    // of an error
-	Time    time.Time `json:"time"`
-	Thing   string    `json:"thing,omitempty"` // the core device's thing name
-	Model   *Model    `json:"model,omitempty"`
+	Message string `json:"message"`
+	State   State  `json:"state"`
+	Request uint64 `json:"request,omitempty"` // counted from the start of the process
+	Code    Code   `json:"code,omitempty"`    // of an error
+	// Progress is how much of a scan's slices are segmented, above 0 to 1.
+	Progress float64   `json:"progress,omitempty"`
+	Time     time.Time `json:"time"`
+	Thing    string    `json:"thing,omitempty"` // the core device's thing name
+	Model    *Model    `json:"model,omitempty"`
 }
 
 // Encode returns the message as JSON.

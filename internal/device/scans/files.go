@@ -5,26 +5,24 @@ import (
 	"slices"
 
 	"github.com/brainseg/brainseg/internal/device/report"
+	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/volume/nifti"
 )
 
 // Kind names a result of a scan, as requests do.
-type Kind string
+type Kind = request.Kind
 
 // The kinds of results.
 const (
-	Labels  Kind = "labels"  // the label map on the scan's grid, and what its values mean
-	Volumes Kind = "volumes" // the figures, for programs
-	Report  Kind = "report"  // a page to look at
-	Picture Kind = "picture" // one picture of the three planes
-	SEG     Kind = "seg"     // a DICOM Segmentation object, of a DICOM series
+	Labels  = request.KindLabels
+	Volumes = request.KindVolumes
+	Report  = request.KindReport
+	Picture = request.KindPicture
+	SEG     = request.KindSEG
 )
 
-// Kinds are all that there are, and Usual those that nobody has to ask for.
-var (
-	Kinds = []Kind{Labels, Volumes, Report, Picture, SEG}
-	Usual = []Kind{Labels, Volumes, Report, Picture}
-)
+// Usual are the kinds that nobody has to ask for.
+var Usual = []Kind{Labels, Volumes, Report, Picture}
 
 // The ends of the names of results.
 const (
@@ -62,11 +60,13 @@ func (r *Result) Files(title string) []File {
 	return slices.DeleteFunc(r.files(title), func(f File) bool { return !slices.Contains(r.opts.Kinds, f.Kind) })
 }
 
-// Suffixes are the ends of the names of all results that can be.
-func Suffixes() []string {
+// Suffixes are the ends of the names of the results of some kinds.
+func Suffixes(kinds []Kind) []string {
 	var list []string
 	for _, f := range new(Result).files("") {
-		list = append(list, f.Suffix)
+		if slices.Contains(kinds, f.Kind) {
+			list = append(list, f.Suffix)
+		}
 	}
 	return list
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/report"
+	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/seg"
@@ -65,7 +66,7 @@ type Result struct {
 // with a model. The error is one sentence for whoever asked.
 func Check(kinds []Kind, manifest *model.Manifest) error {
 	for _, k := range kinds {
-		if !slices.Contains(Kinds, k) {
+		if !slices.Contains(request.Kinds, k) {
 			return fmt.Errorf("there is no result called %q", string(k))
 		}
 	}
@@ -84,6 +85,7 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 	if len(opts.Kinds) == 0 {
 		opts.Kinds = Usual
 	}
+	defer frugal()()
 	start := time.Now()
 	s, origin, err := scan.Read(ctx, path, opts.Read)
 	if err != nil {

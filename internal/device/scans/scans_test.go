@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"image"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/brainseg/brainseg/internal/device/report"
+	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/nifti"
 )
 
 const inputs = "../../volume/testdata/scans/inputs/"
@@ -30,6 +34,22 @@ func (l levels) Manifest() *model.Manifest {
 	return &model.Manifest{Name: "levels", Version: "1.0.0", Classes: l.classes}
 }
 
+// small writes a scan of 24 voxels of 1 mm a side, brighter towards the front.
+func small(t *testing.T) string {
+	t.Helper()
+	const side = 24
+	v := volume.Labels{Grid: volume.Grid{Size: [3]int{side, side, side}, Affine: volume.Affine{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}}}}
+	v.Values = make([]uint8, v.Voxels())
+	for i := range v.Values {
+		v.Values[i] = uint8(10 * (i / side % side))
+	}
+	path := filepath.Join(t.TempDir(), "small.nii.gz")
+	if err := report.WriteFile(path, func(w io.Writer) error { return nifti.WriteLabels(w, &v, nil) }); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestAScanGetsTheResultsThatWereAskedFor(t *testing.T) {
 	for _, tt := range []struct {
 		name, scan string
@@ -37,16 +57,16 @@ func TestAScanGetsTheResultsThatWereAskedFor(t *testing.T) {
 		want       string
 		refusal    volume.Code
 	}{
-		{"the usual", "n-las.nii.gz", nil, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _report.html _report.png _volumes.json", ""},
-		{"figures alone", "n-las.nii.gz", []Kind{Volumes}, "_volumes.json", ""},
-		{"labels and SEG of a series", "d-sagittal", []Kind{SEG, Labels}, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _seg.dcm", ""},
-		{"a SEG of no series", "n-las.nii.gz", []Kind{SEG}, "", volume.CodeNoSeries},
+		{"the usual", small(t), nil, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _report.html _report.png _volumes.json", ""},
+		{"figures alone", small(t), []Kind{Volumes}, "_volumes.json", ""},
+		{"labels and SEG of a series", inputs + "d-sagittal", []Kind{SEG, Labels}, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _seg.dcm", ""},
+		{"a SEG of no series", small(t), []Kind{SEG}, "", volume.CodeNoSeries},
 		{"no scan", "missing", nil, "", volume.CodeNoImage},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			folder := t.TempDir()
 			told := 0
-			r, err := Segment(t.Context(), inputs+tt.scan, levels{model.Tissues}, Options{Kinds: tt.kinds, Progress: func(done, total int) { told = done * 1000 / total }})
+			r, err := Segment(t.Context(), tt.scan, levels{model.Tissues}, Options{Kinds: tt.kinds, Progress: func(done, total int) { told = done * 1000 / total }})
 			var refusal *volume.Refusal
 			if tt.refusal != "" {
 				if !errors.As(err, &refusal) || refusal.Code != tt.refusal {
@@ -87,7 +107,7 @@ func TestAScanGetsTheResultsThatWereAskedFor(t *testing.T) {
 
 func TestAnEndedContextEndsTheWork(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := Segment(ctx, inputs+"n-las.nii.gz", levels{model.Tissues}, Options{Workers: 1, Progress: func(int, int) { cancel() }})
+	_, err := Segment(ctx, small(t), levels{model.Tissues}, Options{Workers: 1, Progress: func(int, int) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -98,7 +118,7 @@ func TestWhatAModelCannotGiveIsToldBeforeAnythingIsRead(t *testing.T) {
 	if err := Check(Usual, other); err != nil {
 		t.Error(err)
 	}
-	if err := Check(Kinds, other); err == nil || !strings.HasPrefix(err.Error(), "seg: ") {
+	if err := Check(request.Kinds, other); err == nil || !strings.HasPrefix(err.Error(), "seg: ") {
 		t.Errorf("error %v", err)
 	}
 	if err := Check([]Kind{"sticks"}, other); err == nil || !strings.Contains(err.Error(), `"sticks"`) {

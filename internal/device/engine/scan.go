@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/scanjob"
+	"github.com/brainseg/brainseg/internal/device/store"
+)
+
+// scanTimeout bounds the work on one scan: the largest one takes some minutes on a
+// fast device.
+const scanTimeout = 2 * time.Hour
+
+var (
+	errCancelled = request.NewError(request.CodeCancelled, "the scan was called off", nil)
+	errNoScan    = request.NewError(request.CodeCancelled, "there is no scan with this id that could be called off: it is answered, or has not come yet", nil)
+)
+
+// takeScan puts a scan into the lane for scans.
+func (e *Engine) takeScan(j *Job) {
+	e.lane.Put(e.ctx, j.From.Way, j.From.Client, j.Request.ID, func(ctx context.Context) {
+		e.queue.Started(j)
+		o, err := e.attemptScan(ctx, j)
+		e.finish(j, o, err)
+	})
+}
+
+// Cancel calls off the scans with an id, which are answered as cancelled. It is
+// false where none waits or is in work.
+func (e *Engine) Cancel(id string) bool { return e.lane.Cancel(id) > 0 }
+
+// attemptScan works on a scan, as worker.attempt on a slice.
+func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error) {
+	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+	defer cancel()
+	began := time.Now()
+	s, kept := j.setup, j.claim
+	s.refs.Add(1)
+	o.Result, err = scanjob.Job{
+		Request: j.Request, Roots: s.cfg.Images.Roots, Network: s.model.it, Workers: s.cfg.Service.Workers,
+		Slices: &e.slices, Version: e.deps.Version, Logger: e.deps.Logger,
+		Write: func(ctx context.Context, to string, data []byte) (*request.File, error) {
+			written, err := s.store.it.Write(ctx, to, data, store.WriteOptions{Source: reference(j.Request), Overwrite: j.Request.Output.Overwrite})
+			if err != nil {
+				return nil, writeError(err)
+			}
+			return fileOf(written), nil
+		},
+		Progress: func(share float64) {
+			e.status(request.Status{Message: request.MessageScanInWork, State: request.StateBusy, Request: j.Number, Progress: share})
+		},
+		Done: func(left bool) {
+			if left {
+				kept.Release()
+			}
+			s.release()
+		},
+	}.Run(ctx)
+	if errors.Is(err, scanjob.ErrLeft) {
+		j.claim = nil // until what was left behind comes back
+	}
+	switch {
+	case err == nil:
+		o.Result.Timings.Queue, o.Result.Timings.Total = milliseconds(began.Sub(j.Accepted)), milliseconds(time.Since(j.Accepted))
+		e.sign(&o.Result, s.identity)
+		return o, nil
+	case e.ctx.Err() != nil:
+		err = errStopping(err)
+	case errors.Is(context.Cause(ctx), scanjob.ErrCancelled):
+		err = errCancelled
+	case ctx.Err() != nil:
+		err = request.NewError(request.CodeInternal, "the scan took too long", err)
+	}
+	return e.failed(j.Request.ID, err), err
+}
