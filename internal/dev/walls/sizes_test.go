@@ -25,7 +25,7 @@ const (
 // larger are the packages that may have more: each waits to be parted.
 var larger = map[string]int{
 	"ggipc":                  1700,
-	"internal/device/cli":    1_350,
+	"internal/device/cli":    1_500,
 	"internal/device/engine": 1_700,
 	"internal/device/queue":  2300,
 	"internal/device/store":  1210,

@@ -187,6 +187,15 @@ func (e *Engine) acquire() *setup {
 	return e.current
 }
 
+// Lend returns the model in effect, for work that is no request. It stays open
+// until release is called, once. Where the engine is closed, that is an error.
+func (e *Engine) Lend() (m Model, release func(), err error) {
+	if s := e.acquire(); s != nil {
+		return s.model.it, s.release, nil
+	}
+	return nil, nil, errStopping(nil)
+}
+
 // Model identifies the model in use.
 func (e *Engine) Model() request.Model {
 	e.mu.Lock()

@@ -1,0 +1,171 @@
+// Package hosting serves a model as Amazon SageMaker asks of a container: an
+// endpoint, real-time or asynchronous, and Batch Transform.
+//
+// Run plays the container's whole part: it finds the model that the service
+// unpacked, listens, opens an engine while the service is told to wait, and on
+// SIGTERM finishes what it has. Package invocations answers the calls. Nothing
+// here makes models (model-build does), and nobody is asked who he is (the service
+// does that). The command serve calls it.
+package hosting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/hosting/invocations"
+)
+
+// The places and bounds of the contract.
+const (
+	// ModelFolder is where the service unpacks a model's archive.
+	ModelFolder = "/opt/ml/model"
+	// DefaultAddress is listened on where nothing else is said: outside a
+	// container, nobody but this machine gets in.
+	DefaultAddress = "127.0.0.1:8080"
+	// maxPayload is the largest body: that of an asynchronous invocation.
+	maxPayload = 1 << 30
+)
+
+// Options are the settings of Run. The zero value works outside a container
+// where Fallback is set; see FromEnvironment for what a container's is.
+type Options struct {
+	// Address to listen on. Default DefaultAddress.
+	Address string
+	// Model is the folder to look for the model in. Default ModelFolder.
+	Model string
+	// Fallback is the folder of the model to take where Model is missing or empty.
+	// Default none, which is an error then.
+	Fallback string
+	// Library is the path of libonnxruntime. Default: beside the executable.
+	Library string
+	// Configuration is a document with the keys of a deployment, of which those
+	// of topics, folders and listeners mean nothing here. Default "{}".
+	Configuration string
+	// Batch tells that a transform job calls.
+	Batch bool
+	// MaxPayload is the largest body in bytes. Default, and at most, 1 GiB.
+	MaxPayload int64
+	// Drain is how long work may go on once ctx has ended. Default 25 s: the
+	// service kills after 30.
+	Drain time.Duration
+	// Version of the program, for DICOM objects. Default "".
+	Version string
+	// Logger gets the fate of requests by number. Default none.
+	Logger *zap.Logger
+	// Level, if not nil, is set to the log level of the configuration.
+	Level *zap.AtomicLevel
+	// Listening, if not nil, is told the address once it is listened on.
+	Listening func(address net.Addr)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Address == "" {
+		o.Address = DefaultAddress
+	}
+	if o.Model == "" {
+		o.Model = ModelFolder
+	}
+	if o.MaxPayload <= 0 || o.MaxPayload > maxPayload {
+		o.MaxPayload = maxPayload
+	}
+	if o.Drain <= 0 {
+		o.Drain = 25 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Listening == nil {
+		o.Listening = func(net.Addr) {}
+	}
+	return o
+}
+
+// stopGrace is for how long answers may be written once the work was called off.
+const stopGrace = 2 * time.Second
+
+// Run serves until ctx ends, and then finishes what was taken. It returns nil
+// where it ended as asked.
+func Run(ctx context.Context, o Options) (err error) {
+	o = o.withDefaults()
+	cfg, err := o.configuration()
+	if err != nil {
+		return err
+	}
+	if o.Level != nil {
+		o.Level.SetLevel(cfg.Log.Level)
+	}
+	spool, err := os.MkdirTemp("", "brainseg-serve-")
+	if err != nil {
+		return fmt.Errorf("make a folder for scans in work: %w; TMPDIR names another place", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(spool)) }()
+	listener, err := net.Listen("tcp", o.Address)
+	if err != nil {
+		return fmt.Errorf("listen for the service: %w", err)
+	}
+	s := invocations.New(invocations.Options{Batch: o.Batch, MaxPayload: o.MaxPayload, Spool: spool, Version: o.Version, Logger: o.Logger})
+	defer s.Stop()
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(o.Logger),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	o.Listening(listener.Addr())
+
+	// The model while the service is already told to wait.
+	if cfg.Model.Path, err = o.findModel(); err != nil {
+		server.Close()
+		<-served
+		return err
+	}
+	e, err := engine.Open(ctx, cfg, engine.Deps{Logger: o.Logger})
+	if err != nil {
+		server.Close()
+		<-served
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	s.Begin(e)
+	o.Logger.Info("ready", zap.String("model", e.Model().Name), zap.String("modelVersion", e.Model().Version),
+		zap.Int("workers", cfg.Service.Workers), zap.Bool("batch", o.Batch))
+	select {
+	case err = <-served: // the listener broke
+		s.Stop()
+	case <-ctx.Done():
+		err = drain(server, s, e, o.Drain)
+		<-served
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	e.Close(ended) // nobody waits for an answer any more
+	return err
+}
+
+// drain takes nothing new and finishes what was taken, for as long as there is
+// time; what is left is answered as stopped.
+func drain(server *http.Server, s *invocations.Service, e *engine.Engine, patience time.Duration) error {
+	soon, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if server.Shutdown(soon) == nil {
+		return nil
+	}
+	s.Stop()
+	e.Close(soon)
+	last, cancel := context.WithTimeout(context.Background(), min(stopGrace, patience))
+	defer cancel()
+	if server.Shutdown(last) != nil {
+		server.Close()
+	}
+	return nil
+}

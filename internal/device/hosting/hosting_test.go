@@ -1,0 +1,224 @@
+package hosting
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+const (
+	root   = "../../.."
+	inputs = root + "/internal/volume/testdata/scans/inputs/"
+	slice  = root + "/artifacts/model/selftest.png"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// container is a running service.
+type container struct {
+	url   string
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// start runs the service with the shipped model until the test ends, and returns
+// once it listens.
+func start(t *testing.T, change ...func(*Options)) *container {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	listening := make(chan net.Addr, 1)
+	o := Options{
+		Address: "127.0.0.1:0", Model: filepath.Join(root, "artifacts", "model"),
+		Library:   filepath.Join(root, "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1"),
+		Listening: func(a net.Addr) { listening <- a },
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c := &container{stop: stop, ended: make(chan error, 1)}
+	go func() { c.ended <- Run(ctx, o) }()
+	select {
+	case a := <-listening:
+		c.url = "http://" + a.String()
+	case err := <-c.ended:
+		t.Fatalf("it ended: %v", err)
+	case <-time.After(time.Minute):
+		t.Fatal("it does not listen")
+	}
+	t.Cleanup(func() {
+		stop()
+		http.DefaultClient.CloseIdleConnections()
+		if err := <-c.ended; err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+		c.ended <- nil
+		if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+			t.Errorf("left on disk: %v, %v", left, err)
+		}
+	})
+	return c
+}
+
+// ready waits until the service would send requests.
+func (c *container) ready(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if status, _, _ := c.call(t, http.MethodGet, "/ping", nil); status == http.StatusOK {
+			return
+		}
+	}
+	t.Fatal("/ping is not answered 200")
+}
+
+// call returns status, type and content of an answer. headers are names and values.
+func (c *container) call(t *testing.T, method, path string, body io.Reader, headers ...string) (int, string, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, c.url+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	content, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, answer.Header.Get("Content-Type"), string(content)
+}
+
+func (c *container) invoke(t *testing.T, body, contentType, accept string) (int, string, string) {
+	t.Helper()
+	headers := []string{}
+	if contentType != "" {
+		headers = append(headers, "Content-Type", contentType)
+	}
+	if accept != "" {
+		headers = append(headers, "Accept", accept)
+	}
+	return c.call(t, http.MethodPost, "/invocations", strings.NewReader(body), headers...)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestATransformJobIsToldHowToCall(t *testing.T) {
+	c := start(t, func(o *Options) { o.Configuration = `{"service": {"workers": "3"}}` })
+	c.ready(t)
+	status, _, answer := c.call(t, http.MethodGet, "/execution-parameters", nil)
+	want := `{"BatchStrategy":"MULTI_RECORD","MaxConcurrentTransforms":4,"MaxPayloadInMB":25}` + "\n"
+	if status != http.StatusOK || answer != want {
+		t.Errorf("%d %s, want %s", status, answer, want)
+	}
+}
+
+func TestWhatWasTakenIsAnsweredBeforeTheContainerStops(t *testing.T) {
+	c := start(t)
+	c.ready(t)
+	content := read(t, slice)
+	reader, writer := io.Pipe()
+	answered := make(chan int, 1)
+	go func() {
+		status, _, _ := c.call(t, http.MethodPost, "/invocations", reader, "Content-Type", "image/png")
+		answered <- status
+	}()
+	if _, err := io.WriteString(writer, content[:100]); err != nil { // the service has the request once the first bytes went
+		t.Fatal(err)
+	}
+	c.taken(t)
+	c.stop()
+	c.refusing(t)
+	io.WriteString(writer, content[100:])
+	writer.Close()
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("the answer has status %d", status)
+	}
+}
+
+func TestWhatTakesTooLongIsAnsweredAsStopped(t *testing.T) {
+	c := start(t, func(o *Options) { o.Drain = 50 * time.Millisecond })
+	c.ready(t)
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	answered := make(chan error, 1)
+	go func() {
+		r, _ := http.NewRequest(http.MethodPost, c.url+"/invocations", reader)
+		r.Header.Set("Content-Type", "application/gzip")
+		answer, err := http.DefaultClient.Do(r)
+		if err == nil {
+			answer.Body.Close()
+		}
+		answered <- err
+	}()
+	if _, err := io.WriteString(writer, "never whole"); err != nil {
+		t.Fatal(err)
+	}
+	c.taken(t)
+	c.stop()
+	select {
+	case err := <-c.ended:
+		if err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+		c.ended <- nil
+	case <-time.After(25 * time.Second):
+		t.Fatal("a client that sends nothing keeps it from ending")
+	}
+	writer.Close()
+	<-answered
+}
+
+// taken waits until a body is being read: what the transport has sent has arrived
+// once a later call on another connection is answered.
+func (c *container) taken(t *testing.T) {
+	t.Helper()
+	for range 3 {
+		c.call(t, http.MethodGet, "/ping", nil)
+	}
+}
+
+// refusing waits until no new connection is taken.
+func (c *container) refusing(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		connection, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
+		if err != nil {
+			return
+		}
+		connection.Close()
+	}
+	t.Fatal("connections are still taken")
+}
+
+func TestAConfigurationThatCannotBeUsedIsSaid(t *testing.T) {
+	for document, want := range map[string]string{
+		"[]": "not a JSON object", "null": "not a JSON object",
+		`{"service": {"workers": 0}}`:           "service.workers is 0",
+		`{"http": {"address": "127.0.0.1:99"}}`: "http.address means nothing here",
+	} {
+		if err := Run(t.Context(), Options{Configuration: document}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", document, err, want)
+		}
+	}
+}
