@@ -26,7 +26,7 @@ const (
 var larger = map[string]int{
 	"ggipc":                  1700,
 	"internal/device/cli":    1_500,
-	"internal/device/engine": 1_700,
+	"internal/device/engine": 1_900,
 	"internal/device/queue":  2300,
 	"internal/device/store":  1210,
 	"internal/dev/nucleus":   2500,
