@@ -163,8 +163,9 @@ offline: ## 50,000 answers that wait for the network, over two restarts
 	$(QUEUE_TEST) -run WaitForDays -undelivered 50000
 
 .PHONY: burst
-burst: $(RUNTIME) ## 8,000 requests at full speed, each of which must be answered
+burst: $(RUNTIME) ## 8,000 requests at full speed, and 1,386 for a process that is stopped for 30 s, all to be answered
 	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run BurstOfRequests -burst 8000
+	nice -n 10 go test -count=1 -v ./internal/device/cli -run StoodStill -stopped 30s
 
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput
