@@ -143,6 +143,10 @@ fuzz: $(RUNTIME) ## run every fuzz target for FUZZTIME (default 60s)
 bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (minutes)
 	internal/dev/benchmark/run.sh
 
+.PHONY: bench-workers
+bench-workers: $(RUNTIME) ## slices a second with one worker, two, and so on, in turn
+	go run ./internal/dev/benchmark workers
+
 .PHONY: bench-volume
 bench-volume: $(RUNTIME) ## time a whole scan in three planes, as a number of slices
 	go test ./internal/volume/threeplane -run '^$$' -bench Scan -benchtime 3x | grep -E 'slices/scan|FAIL'
