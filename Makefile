@@ -143,6 +143,10 @@ fuzz: $(RUNTIME) ## run every fuzz target for FUZZTIME (default 60s)
 bench: bin/brainseg ## compare with C, Node and Python in one interleaved run (minutes)
 	internal/dev/benchmark/run.sh
 
+.PHONY: bench-workers
+bench-workers: $(RUNTIME) ## slices a second with one worker, two, and so on, in turn
+	go run ./internal/dev/benchmark workers
+
 .PHONY: bench-volume
 bench-volume: $(RUNTIME) ## time a whole scan in three planes, as a number of slices
 	go test ./internal/volume/threeplane -run '^$$' -bench Scan -benchtime 3x | grep -E 'slices/scan|FAIL'
@@ -163,8 +167,9 @@ offline: ## 50,000 answers that wait for the network, over two restarts
 	$(QUEUE_TEST) -run WaitForDays -undelivered 50000
 
 .PHONY: burst
-burst: $(RUNTIME) ## 8,000 requests at full speed, each of which must be answered
+burst: $(RUNTIME) ## 8,000 requests at full speed, and 1,386 for a process that is stopped for 30 s, all to be answered
 	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run BurstOfRequests -burst 8000
+	nice -n 10 go test -count=1 -v ./internal/device/cli -run StoodStill -stopped 30s
 
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput

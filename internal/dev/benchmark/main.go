@@ -37,6 +37,11 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == goContestantCommand {
 		exit(goContestant(os.Args[2:]))
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == workersCommand {
+		exit(compareWorkers(ctx, os.Args[2:]))
+	}
 	var s settings
 	root := flag.String("root", ".", "the repository")
 	flag.StringVar(&s.model, "model", "", "folder of the model (default artifacts/model)")
@@ -57,8 +62,6 @@ func main() {
 			*path = filepath.Join(*root, standard)
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	exit(benchmark(ctx, s))
 }
 
@@ -78,13 +81,7 @@ func benchmark(ctx context.Context, s settings) error {
 		}
 		*path = absolute
 	}
-	parent := ""
-	if s.work != "" {
-		parent = s.work
-	} else if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
-		parent = "/dev/shm"
-	}
-	work, err := os.MkdirTemp(parent, "brainseg-benchmark-")
+	work, err := workFolder(s.work)
 	if err != nil {
 		return err
 	}
@@ -114,6 +111,17 @@ func benchmark(ctx context.Context, s settings) error {
 	}
 	results.print(os.Stdout, manifest, slices)
 	return nil
+}
+
+// workFolder makes a folder below parent, by default in memory where there is
+// such a file system.
+func workFolder(parent string) (string, error) {
+	if parent == "" {
+		if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+			parent = "/dev/shm"
+		}
+	}
+	return os.MkdirTemp(parent, "brainseg-benchmark-")
 }
 
 // errUnsupportedModel: the contestants in C, JavaScript and Python know the one

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -174,6 +175,10 @@ func TestARefusedTokenEndsTheProcessWithItsOwnExitCode(t *testing.T) {
 	}
 }
 
+// stopped is for how long the process stands still at least: make burst has it
+// stand still for longer than anybody's patience with a connection.
+var stopped = flag.Duration("stopped", 0, "least time that the process stands still")
+
 func TestAProcessThatStoodStillAnswersWhateverCameMeanwhile(t *testing.T) {
 	n := newNucleus(t, nucleus.Classic)
 	p := startComponent(t, n)
@@ -183,12 +188,19 @@ func TestAProcessThatStoodStillAnswersWhateverCameMeanwhile(t *testing.T) {
 	}
 	defer client.Close()
 	const sent = 1386
-	answered := make(map[string]bool)
+	answered := make(map[string]bool) // by the handler alone
+	codes := make(map[request.Code]int)
 	all := make(chan struct{})
 	_, err = client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "inference/brain_segmentation/result"}, func(_ context.Context, m ggipc.TopicMessage) {
 		var r request.Result
 		if err := json.Unmarshal(m.Bytes(), &r); err != nil {
 			t.Error(err)
+		}
+		if answered[r.ID] {
+			return // again, for what was on its way when the process was stopped
+		}
+		if r.Error != nil {
+			codes[r.Error.Code]++
 		}
 		if answered[r.ID] = true; len(answered) == sent {
 			close(all)
@@ -200,17 +212,20 @@ func TestAProcessThatStoodStillAnswersWhateverCameMeanwhile(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	rest := time.After(*stopped)
 	for i := range sent {
 		document := fmt.Appendf(nil, `{"id":"%d","image":{"path":"missing.png"}}`, i)
 		if err := client.PublishToTopic(t.Context(), ggipc.PublishToTopicRequest{Topic: "inference/brain_segmentation/request", Binary: document}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	<-rest
 	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	select {
 	case <-all:
+		t.Logf("stood still for %v; %d requests, all answered: %v", *stopped, sent, codes)
 	case <-time.After(time.Minute):
 		t.Errorf("only some of %d requests are answered", sent)
 	}

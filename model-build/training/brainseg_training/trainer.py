@@ -199,7 +199,25 @@ class Trainer:
             return
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         path = self.checkpoints / CHECKPOINT
-        state = {
+        partial = path.with_suffix(".partial")
+        torch.save(self._state(), partial)
+        partial.replace(path)
+
+    def _resume(self) -> None:
+        """Takes over the first host's state, whatever the others find or began with:
+        hosts whose optimisers differ would train networks that drift apart."""
+        path = None if self.checkpoints is None else self.checkpoints / CHECKPOINT
+        if self.rank == 0 and path is not None and path.exists():
+            self._restore(torch.load(path, map_location="cpu"))
+            log.info("resumed at step %d", self.step)
+        if self.ranks > 1:
+            states = [self._state() if self.rank == 0 else None]
+            dist.broadcast_object_list(states, 0)
+            self._restore(states[0])
+
+    def _state(self) -> dict:
+        """All that a training has to remember."""
+        return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -208,25 +226,10 @@ class Trainer:
             "seconds": self.seconds,
             "history": self.history,
         }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
 
-    def _resume(self) -> None:
-        path = None if self.checkpoints is None else self.checkpoints / CHECKPOINT
-        if path is not None and path.exists():
-            state = torch.load(path, map_location="cpu")
-            self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.step, self.samples, self.seconds = state["step"], state["samples"], state["seconds"]
-            self.history = state["history"]
-            log.info("resumed at step %d", self.step)
-        if self.ranks > 1:
-            # The first host's state counts, whatever the others found.
-            numbers = torch.tensor([self.step, self.samples, self.seconds], dtype=torch.float64)
-            dist.broadcast(numbers, 0)
-            self.step, self.samples, self.seconds = int(numbers[0]), int(numbers[1]), float(numbers[2])
-            for module in (self.network, self.average):
-                for value in module.state_dict().values():
-                    dist.broadcast(value, 0)
+    def _restore(self, state: dict) -> None:
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.samples, self.seconds = state["step"], state["samples"], state["seconds"]
+        self.history = state["history"]

@@ -159,10 +159,37 @@ def test_a_training_can_start_from_a_shipped_graph(channels, tmp_path):
     assert torch.allclose(network.final.weight, after["final.weight"], atol=1e-6)
 
 
-def test_two_hosts_train_one_network_together(channels, tmp_path):
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+        return str(probe.getsockname()[1])
+
+
+def run_rank(rank, port, channels, folder):
+    """One of two hosts, in a process of its own: leaves the network of an unbroken
+    training in the folder, and that of one that was stopped and resumed."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    for name, stops in (("unbroken", (0,)), ("resumed", (2, 0))):
+        for stop_at in stops:
+            host = trainer(channels, folder / name if rank == 0 else None, 4)
+            host.options.stop_at = stop_at
+            host.run()
+        torch.save(host.network.state_dict(), folder / f"{name}-{rank}.pt")
+
+
+def test_two_hosts_that_are_resumed_go_on_as_if_they_had_not_stopped(channels, tmp_path):
+    torch.multiprocessing.spawn(run_rank, (free_port(), channels, tmp_path), nprocs=2)
+    want = torch.load(tmp_path / "unbroken-0.pt")
+    for name in ("unbroken-1", "resumed-0", "resumed-1"):
+        for key, value in torch.load(tmp_path / f"{name}.pt").items():
+            if "running" not in key:  # the statistics of batches are each host's own
+                assert torch.allclose(value.float(), want[key].float(), atol=1e-4), f"{key} of {name}"
+
+
+def test_two_hosts_train_one_network_together(channels, tmp_path):
+    port = free_port()
     hosts = json.dumps(["algo-1", "algo-2"])
     shared = {"SM_HOSTS": hosts, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
     processes = [start(channels, tmp_path / host, "--steps", "4", SM_CURRENT_HOST=host, **shared) for host in ("algo-1", "algo-2")]
