@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/brainseg/brainseg/internal/device/scanfolder"
 	"github.com/brainseg/brainseg/internal/device/scans"
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/scan"
@@ -39,10 +40,11 @@ func volumeCommand() *cobra.Command {
 		Use:   "volume (--out DIR SCAN... | --describe SCAN)",
 		Short: "Segment whole scans, NIfTI or DICOM, or say what is read of one",
 		Long: "Segment each SCAN, a NIfTI file or a folder, zip or file of DICOM images, in three planes. DIR gets the labels on the scan's own grid\n" +
-			"(NAME" + scans.LabelsSuffix + "), what they mean, the tissues' volumes in ml (NAME_volumes.json, and a line of " + tableName + "), and a page to look at\n" +
+			"(NAME" + scans.LabelsSuffix + "), what they mean, the tissues' volumes in ml (NAME_volumes.json, and a line of " + scanfolder.TableName + "), and a page to look at\n" +
 			"(NAME" + scans.ReportSuffix + "). With --seg, a DICOM series gets a DICOM Segmentation object too (NAME" + scans.SEGSuffix + ").\n" +
 			"With --describe, say what was read of SCAN, without running the model. Nothing of the patient is told but in the SEG, which\n" +
 			"belongs to the study. Results are called after SCAN's file or folder: give it a name that may be seen.\n" +
+			"A SCAN that is a BIDS data set stands for all T1w of it; DIR becomes a derivative data set.\n" +
 			"A scan that cannot be read right is refused with the reason; the exit code is 2 where all were.",
 		Example: "  brainseg volume --out out head.nii.gz\n  brainseg volume --out out --seg series/\n  brainseg volume --out out series/ other.zip\n  brainseg volume --describe --at=0,0,0 --json series/",
 		Args:    arguments(cobra.MinimumNArgs(1)),

@@ -5,47 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/brainseg/brainseg/internal/device/report"
-	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/scanfolder"
 	"github.com/brainseg/brainseg/internal/device/scans"
 	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
-	"github.com/brainseg/brainseg/internal/volume/scan"
 )
-
-// tableName is the table with a line for each scan.
-const tableName = "volumes.csv"
-
-// checkResults refuses scans of which two would share their results, or one would
-// be replaced by another's: BIDS and others name files as results are named.
-func (f *volumeFlags) checkResults(paths []string) error {
-	names := make(map[string]string)
-	given := make(map[inode]string)
-	for _, path := range paths {
-		name := scan.Name(path)
-		if other, taken := names[name]; taken {
-			return fmt.Errorf("%s and %s would both be written to %s; use two folders", other, path, filepath.Join(f.out, name+scans.LabelsSuffix))
-		}
-		names[name] = path
-		if info, err := os.Stat(path); err == nil { // of others the reader tells
-			given[inodeOf(info)] = path
-		}
-	}
-	for name, path := range names {
-		for _, suffix := range scans.Suffixes(request.Kinds) {
-			result := filepath.Join(f.out, name+suffix)
-			if info, err := os.Stat(result); err == nil && given[inodeOf(info)] != "" {
-				return fmt.Errorf("%s would be overwritten by a result of %s; choose another --out", given[inodeOf(info)], path)
-			}
-		}
-	}
-	return nil
-}
 
 // kinds are the results that were asked for.
 func (f *volumeFlags) kinds() []scans.Kind {
@@ -58,7 +26,8 @@ func (f *volumeFlags) kinds() []scans.Kind {
 // segmentScans segments scans one after the other. One that is refused or fails
 // does not keep the others from being done.
 func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
-	if err := f.checkResults(paths); err != nil {
+	plan, err := scanfolder.Make(f.out, paths)
+	if err != nil {
 		return usageError{err}
 	}
 	network, err := segmentation.Open(f.model, segmentation.Options{Library: f.library})
@@ -69,40 +38,40 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 	if err := scans.Check(f.kinds(), network.Manifest()); err != nil {
 		return usageError{fmt.Errorf("--%w", err)}
 	}
-	if err := os.MkdirAll(f.out, 0o750); err != nil {
-		return fmt.Errorf("make the folder for results: %w", err)
+	if err := plan.Begin(network.Manifest(), Version); err != nil {
+		return err
 	}
 	display := progress.New(stdout, stderr)
 	defer display.Close()
 	refused, failed := 0, 0
-	for i, path := range paths {
-		err := f.segmentScan(ctx, path, network, display)
+	for i, item := range plan.Items {
+		err := f.segmentScan(ctx, item, network, display)
 		var refusal *volume.Refusal
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
-			return fmt.Errorf("interrupted after %d of %d scans", i, len(paths))
+			return fmt.Errorf("interrupted after %d of %d scans", i, len(plan.Items))
 		case errors.As(err, &refusal):
 			refused++
-			fmt.Fprintf(display.Messages(), "brainseg: %s: refused (%s): %s\n", output.Name(path), refusal.Code, output.Printable(refusal.Error()))
+			fmt.Fprintf(display.Messages(), "brainseg: %s: refused (%s): %s\n", output.Name(item.Path), refusal.Code, output.Printable(refusal.Error()))
 		default:
 			failed++
-			fmt.Fprintf(display.Messages(), "brainseg: %s: %s\n", output.Name(path), output.Printable(err.Error()))
+			fmt.Fprintf(display.Messages(), "brainseg: %s: %s\n", output.Name(item.Path), output.Printable(err.Error()))
 		}
 	}
 	switch {
-	case refused == len(paths):
+	case refused == len(plan.Items):
 		return exitError{ExitUsage}
 	case refused+failed > 0:
-		return fmt.Errorf("%d of %d scans were not segmented", refused+failed, len(paths))
+		return fmt.Errorf("%d of %d scans were not segmented", refused+failed, len(plan.Items))
 	}
 	return nil
 }
 
 // segmentScan segments one scan and writes all that there is of it.
-func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *segmentation.Model, display *progress.Display) error {
+func (f *volumeFlags) segmentScan(ctx context.Context, item scanfolder.Item, network *segmentation.Model, display *progress.Display) error {
 	bar := display.Begin()
-	result, err := scans.Segment(ctx, path, network, scans.Options{
+	result, err := scans.Segment(ctx, item.Path, network, scans.Options{
 		Read: f.options, Kinds: f.kinds(), Deidentify: f.deidentify, Workers: f.workers, Version: Version,
 		Progress: func(done, total int) { bar.Count("segmenting", done, total) },
 	})
@@ -110,14 +79,10 @@ func (f *volumeFlags) segmentScan(ctx context.Context, path string, network *seg
 	if err != nil {
 		return err
 	}
-	name := scan.Name(path)
-	if err := result.WriteFolder(f.out, name); err != nil {
+	if err := item.Write(result); err != nil {
 		return err
 	}
-	if err := result.Report.AppendCSV(filepath.Join(f.out, tableName), name); err != nil {
-		return err
-	}
-	return f.tell(display.Out(), result.Report, output.Name(relative(filepath.Join(f.out, name))))
+	return f.tell(display.Out(), result.Report, output.Name(relative(item.Stem)))
 }
 
 // tell prints what a person wants to know first, and where the rest is.
