@@ -166,6 +166,10 @@ offline: ## 50,000 answers that wait for the network, over two restarts
 burst: $(RUNTIME) ## 8,000 requests at full speed, each of which must be answered
 	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run BurstOfRequests -burst 8000
 
+.PHONY: restarts
+restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answered, nothing grows
+	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run HoweverOften -restarts 50
+
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue
