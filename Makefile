@@ -171,6 +171,10 @@ burst: $(RUNTIME) ## 8,000 requests at full speed, and 1,386 for a process that 
 	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run BurstOfRequests -burst 8000
 	nice -n 10 go test -count=1 -v ./internal/device/cli -run StoodStill -stopped 30s
 
+.PHONY: restarts
+restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answered, nothing grows
+	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run HoweverOften -restarts 50
+
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue

@@ -57,12 +57,13 @@ type Options struct {
 	QueueBytes  int64
 
 	// MinBackoff and MaxBackoff bound the pause between two attempts to
-	// connect. Defaults 50 ms and 5 s.
+	// connect, or to subscribe again. Defaults 50 and 250 ms: the socket is on this
+	// device, and what is published while nobody listens is lost.
 	MinBackoff, MaxBackoff time.Duration
 
 	// RefusalGrace is for how long a token that is refused while reconnecting
-	// is tried again: a nucleus that is just starting may refuse it for a
-	// moment. Default 5 s.
+	// is tried again. A nucleus that was restarted knows new tokens only, so waiting
+	// longer keeps the process from being replaced. Default 250 ms.
 	RefusalGrace time.Duration
 
 	// DrainTime is for how long Close goes on reading after it ended the
@@ -102,10 +103,10 @@ func (o Options) withDefaults() Options {
 		o.MinBackoff = 50 * time.Millisecond
 	}
 	if o.MaxBackoff <= 0 {
-		o.MaxBackoff = 5 * time.Second
+		o.MaxBackoff = 250 * time.Millisecond
 	}
 	if o.RefusalGrace <= 0 {
-		o.RefusalGrace = 5 * time.Second
+		o.RefusalGrace = 250 * time.Millisecond
 	}
 	if o.DrainTime <= 0 {
 		o.DrainTime = 100 * time.Millisecond

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 )
 
 // PublishToTopicRequest is a message for local publish/subscribe. Exactly one of
@@ -77,6 +79,19 @@ type SubscribeToTopicRequest struct {
 	// has no room, instead of their being dropped. It runs on the goroutine that
 	// reads the connection: it must return at once, and must not call the client.
 	Overflow func(TopicMessage) `json:"-"`
+
+	// Beat, if not 0, is how often the subscription tries whether it is heard, by
+	// publishing a message to itself on Topic, which has no wildcards then and on
+	// which the component may publish. A subscription that does not hear it twice is
+	// made again, within 2 x Beat; what was published meanwhile is lost. It is for
+	// nucleus lite, which forgets all subscriptions without a word when the service
+	// that passes messages on (ggpubsubd) is restarted. The classic nucleus forgets
+	// none. Default: never. Two seconds are a good choice.
+	//
+	// Handlers never see a beat, their own or that of another component. Others that
+	// subscribe to the topic see binary messages, JSON objects with the one member
+	// "ggipcBeat", and ignore them.
+	Beat time.Duration `json:"-"`
 }
 
 // TopicMessage is a message of local publish/subscribe: Binary, or JSON as the
@@ -109,13 +124,23 @@ func (c *Client) SubscribeToTopic(ctx context.Context, r SubscribeToTopicRequest
 			return err
 		}
 	}
-	return c.subscribe(ctx, "SubscribeToTopic", "SubscriptionResponseMessage", r, func(ctx context.Context, payload []byte) error {
-		m, err := decodeTopicMessage(payload)
-		if err == nil {
-			handle(ctx, m)
-		}
-		return err
-	}, overflow)
+	if r.Beat != 0 && strings.ContainsAny(r.Topic, "+#") {
+		return nil, fmt.Errorf("greengrass SubscribeToTopic: a subscription to the filter %s cannot have beats: nothing can be published to it", r.Topic)
+	}
+	s := &Subscription{
+		operation: "SubscribeToTopic", eventType: serviceNamespace + "SubscriptionResponseMessage", overflow: overflow, beats: newBeats(r.Topic, r.Beat),
+		handle: func(ctx context.Context, payload []byte) error {
+			m, err := decodeTopicMessage(payload)
+			if err == nil {
+				handle(ctx, m)
+			}
+			return err
+		},
+	}
+	if err := c.start(ctx, s, r); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func decodeTopicMessage(payload []byte) (m TopicMessage, err error) {

@@ -25,6 +25,7 @@ type Subscription struct {
 	eventType string
 	handle    func(context.Context, []byte) error
 	overflow  func([]byte) error // nil where what does not fit is dropped
+	beats     *beats             // nil where it is not to a local topic
 
 	ctx    context.Context // ends when the subscription does
 	cancel context.CancelCauseFunc
@@ -85,37 +86,45 @@ func (s *Subscription) Finish() {
 // bounds that wait only. handle gets the payload of each event; overflow, which
 // may be nil, that of events for which there is no room.
 func (c *Client) subscribe(ctx context.Context, operation, eventType string, request any, handle func(context.Context, []byte) error, overflow func([]byte) error) (*Subscription, error) {
+	s := &Subscription{operation: operation, eventType: serviceNamespace + eventType, handle: handle, overflow: overflow}
+	if err := c.start(ctx, s, request); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// start starts a subscription of which operation, types and handlers are set.
+func (c *Client) start(ctx context.Context, s *Subscription, request any) error {
 	payload, err := json.Marshal(request)
 	if err != nil {
-		return nil, fmt.Errorf("greengrass %s: encode request: %w", operation, err)
+		return fmt.Errorf("greengrass %s: encode request: %w", s.operation, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.CallTimeout)
 	defer cancel()
 	current, err := c.wait(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("greengrass %s: %w", operation, err)
+		return fmt.Errorf("greengrass %s: %w", s.operation, err)
 	}
-	s := &Subscription{
-		client: c, operation: operation, payload: payload,
-		eventType: serviceNamespace + eventType, handle: handle, overflow: overflow,
-		queue: make(chan []byte, c.opts.QueueEvents),
-	}
+	s.client, s.payload, s.queue = c, payload, make(chan []byte, c.opts.QueueEvents)
 	s.queueBytes.Store(c.opts.QueueBytes)
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	stream, err := s.open(ctx, current)
 	if err != nil {
 		s.cancel(err)
-		return nil, err
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
 		s.cancel(ErrClosed)
-		return nil, fmt.Errorf("greengrass %s: %w", operation, ErrClosed)
+		return fmt.Errorf("greengrass %s: %w", s.operation, ErrClosed)
 	}
 	c.wg.Go(s.handleEvents)
 	c.wg.Go(func() { s.keepSubscribed(stream) })
-	return s, nil
+	if s.beats != nil {
+		c.wg.Go(s.tryItself)
+	}
+	return nil
 }
 
 // stream is one life of a subscription, on one connection.
@@ -173,15 +182,21 @@ func (s *Subscription) open(ctx context.Context, current *conn) (*stream, error)
 	}
 }
 
-// keepSubscribed makes the subscription again whenever its stream ends.
+// keepSubscribed makes the subscription again whenever its stream ends or hears
+// nothing. A deaf stream is left only when there is another: it might hear yet,
+// and twice is better than never.
 func (s *Subscription) keepSubscribed(st *stream) {
 	o := s.client.opts
 	for {
+		deaf := st
 		select {
+		case <-s.deafness():
+			o.Logger.Warn("greengrass subscription hears nothing and is made again", zap.String("operation", s.operation))
 		case err := <-st.ended:
 			o.Logger.Info("greengrass subscription interrupted", zap.String("operation", s.operation), zap.Error(err))
+			deaf = nil
 		case <-s.ctx.Done():
-			st.conn.terminate(st.id)
+			st.leave()
 			return
 		}
 		pause := backoff.NewExponentialBackOff()
@@ -196,14 +211,24 @@ func (s *Subscription) keepSubscribed(st *stream) {
 			var refusal *Error
 			if s.ctx.Err() != nil || errors.Is(err, ErrClosed) || errors.As(err, &refusal) && !refusal.Retryable() {
 				s.cancel(err)
+				deaf.leave()
 				return
 			}
 			select {
 			case <-time.After(pause.NextBackOff()):
 			case <-s.ctx.Done():
+				deaf.leave()
 				return
 			}
 		}
+		deaf.leave()
+	}
+}
+
+// leave ends a stream from this side; nil is none.
+func (st *stream) leave() {
+	if st != nil {
+		st.conn.terminate(st.id)
 	}
 }
 
@@ -220,6 +245,9 @@ func (s *Subscription) renew() (*stream, error) {
 // enqueue hands an event to the handler's goroutine, or to whoever takes what
 // overflows, or counts it as dropped.
 func (s *Subscription) enqueue(payload []byte) {
+	if s.beats != nil && s.beats.hear(payload) {
+		return
+	}
 	if s.enter(payload) {
 		return
 	}

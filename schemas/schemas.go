@@ -23,6 +23,9 @@ var (
 	// ModelManifest is manifest.json of a model's folder.
 	//go:embed model-manifest.schema.json
 	ModelManifest []byte
+	// Beat is what the component publishes to the request topic to hear itself.
+	//go:embed beat.schema.json
+	Beat []byte
 	// Configuration is what a deployment may set.
 	//go:embed configuration.schema.json
 	Configuration []byte

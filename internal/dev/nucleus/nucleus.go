@@ -106,6 +106,7 @@ type Nucleus struct {
 	connections map[*connection]bool  // guarded by mu
 	strangers   int                   // guarded by mu; connections without a component
 	topics      []*subscription       // guarded by mu; local topics
+	mute        bool                  // guarded by mu; see SetPubSub
 	iotCore     []*subscription       // guarded by mu
 	configs     []*subscription       // guarded by mu
 	updates     []*subscription       // guarded by mu

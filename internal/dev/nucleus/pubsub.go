@@ -69,6 +69,9 @@ func publishToTopic(r *request) (map[string]any, error) {
 	if err := r.authorizeUnder(Lite, pubsubService, topic); err != nil {
 		return nil, err
 	}
+	if r.n.mute {
+		return nil, &refusal{code: codeService, message: "Failed to publish the message."}
+	}
 	return map[string]any{}, r.n.deliver(r.component.name, topic, kind, body)
 }
 
@@ -186,6 +189,9 @@ func subscribeToTopic(r *request) (map[string]any, error) {
 	}
 	if err := r.authorize(pubsubService, topic); err != nil {
 		return nil, err
+	}
+	if r.n.mute {
+		return nil, &refusal{code: codeService, message: "Failed to bind subscription."}
 	}
 	if r.n.limits.subscriptions > 0 && len(r.n.topics) >= r.n.limits.subscriptions {
 		return nil, &refusal{code: codeService}

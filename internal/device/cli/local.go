@@ -91,7 +91,7 @@ func (f localFlags) configuration(component string) (map[string]any, error) {
 		"http":   map[string]any{"address": f.http},
 		"log":    map[string]any{"level": level.String()},
 	}
-	c["accessControl"] = accessControl(component, []string{config.ResultTopic, config.StatusTopic}, []string{config.RequestTopic})
+	c["accessControl"] = accessControl(component, []string{config.ResultTopic, config.StatusTopic, config.RequestTopic}, []string{config.RequestTopic})
 	return c, nil
 }
 

@@ -99,7 +99,8 @@ type HTTP struct {
 
 // IPC configures the connection to the nucleus.
 type IPC struct {
-	MaxFrame int // key ipc.maxFrameBytes
+	MaxFrame int           // key ipc.maxFrameBytes
+	Beat     time.Duration // key ipc.beatSeconds; 0 for never; nucleus lite only
 }
 
 // Log configures the log.
@@ -156,8 +157,11 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Queue:   int(r.integer("service.queue", 64, 1, 10_000)),
 		},
 		HTTP: HTTP{Address: r.text("http.address", "")},
-		IPC:  IPC{MaxFrame: int(r.integer("ipc.maxFrameBytes", 10_000, 2_000, 24<<20))},
-		Log:  Log{Level: r.level("log.level", zapcore.InfoLevel)},
+		IPC: IPC{
+			MaxFrame: int(r.integer("ipc.maxFrameBytes", 10_000, 2_000, 24<<20)),
+			Beat:     time.Duration(r.integer("ipc.beatSeconds", 2, 0, 3600)) * time.Second,
+		},
+		Log: Log{Level: r.level("log.level", zapcore.InfoLevel)},
 	}
 	c.Images.TotalBytes = max(c.Images.TotalBytes, c.Images.MaxBytes)
 	if a := c.HTTP.Address; a != "" {

@@ -18,7 +18,7 @@ func defaults() Config {
 		Output:  Output{Root: "masks"},
 		S3:      S3{Timeout: 30 * time.Second},
 		Service: Service{Workers: 1, Threads: 1, Queue: 64},
-		IPC:     IPC{MaxFrame: 10_000},
+		IPC:     IPC{MaxFrame: 10_000, Beat: 2 * time.Second},
 		Log:     Log{Level: zapcore.InfoLevel},
 	}
 }

@@ -99,7 +99,7 @@ func run(ctx context.Context, opts Options) error {
 	client.SetMaxFrame(cfg.IPC.MaxFrame)
 	c := &component{opts: opts, client: client, out: newPublisher(client, cfg, opts.Logger), changes: make(chan struct{}, 1)}
 	// The time for the end counts from when it was asked for.
-	defer func() { c.close(time.Now().Add(opts.StopTimeout)) }()
+	defer func() { c.close(time.Now().Add(c.stopTimeout())) }()
 	if err := c.start(ctx, cfg); err != nil {
 		// Whoever watches the topic from afar learns that the component did not
 		// start; the details are for the log on the device.
@@ -122,6 +122,7 @@ type component struct {
 	engine   *engine.Engine    // nil before start
 	endpoint *httpapi.Endpoint // nil before start
 	requests requests
+	lite     bool                // the nucleus is nucleus lite; set before requests are taken
 	updates  *ggipc.Subscription // to changes of the configuration; nil where none are told
 	changes  chan struct{}       // holds one where the configuration may have changed
 }
@@ -133,15 +134,15 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 		return err
 	}
 	c.engine.Announce(request.MessageAppStarting, request.StateStarting)
+	if err := c.watchUpdates(ctx); err != nil {
+		return err
+	}
 	c.endpoint = httpapi.New(c.engine, c.opts.Logger)
 	c.requests.component = c
 	for _, part := range []engine.Part{c.endpoint, &c.requests} {
 		if err := c.engine.Attach(ctx, part); err != nil {
 			return err
 		}
-	}
-	if err := c.watchUpdates(ctx); err != nil {
-		return err
 	}
 	if err := c.watchConfiguration(ctx); err != nil {
 		return err
@@ -207,6 +208,17 @@ func (c *component) tellLoss(before, now uint64, what string) uint64 {
 
 // sending is what is kept of the time for the end to send the last answers.
 const sending = time.Second
+
+// stopTimeout is how long the end may take. Where the nucleus refuses the token
+// nothing can be answered any more, and the next process should be there soon.
+func (c *component) stopTimeout() time.Duration {
+	if errors.Is(c.client.Err(), ggipc.ErrTokenRefused) {
+		return min(c.opts.StopTimeout, refusedStop)
+	}
+	return c.opts.StopTimeout
+}
+
+const refusedStop = 250 * time.Millisecond
 
 // close works off what was accepted, and has everything sent and over by end.
 func (c *component) close(end time.Time) {

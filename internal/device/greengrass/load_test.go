@@ -1,6 +1,7 @@
 package greengrass
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -183,8 +184,9 @@ func TestTheEndComesInTimeAndAnswersWhateverWasAccepted(t *testing.T) {
 // deafNucleus passes frames on between the component and the nucleus, but for the
 // answers to what the component publishes on the device while it is deaf.
 type deafNucleus struct {
-	path string
-	deaf atomic.Bool
+	path  string
+	deaf  atomic.Bool
+	beats atomic.Int64 // messages that the component sent to itself
 }
 
 func newDeafNucleus(t *testing.T, n *nucleus.Nucleus) *deafNucleus {
@@ -222,8 +224,13 @@ func newDeafNucleus(t *testing.T, n *nucleus.Nucleus) *deafNucleus {
 			connections.Go(func() {
 				defer server.Close()
 				pass(client, server, func(f *frame.Frame) bool {
-					if d.deaf.Load() && strings.HasSuffix(f.Headers[frame.HeaderOperation], "#PublishToTopic") {
-						unanswered.Store(f.StreamID, true)
+					if published := strings.HasSuffix(f.Headers[frame.HeaderOperation], "#PublishToTopic"); published {
+						if d.deaf.Load() {
+							unanswered.Store(f.StreamID, true)
+						}
+						if bytes.Contains(f.Payload, []byte(requestTopic)) {
+							d.beats.Add(1)
+						}
 					}
 					return true
 				})

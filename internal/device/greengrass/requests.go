@@ -27,6 +27,15 @@ type requests struct {
 	lostBefore uint64 // requests, by subscriptions that are left; used by serve's goroutine alone
 }
 
+// beat is how often the subscription tries whether it still hears: nucleus lite
+// alone forgets subscriptions without telling.
+func (c *component) beat(cfg config.Config) time.Duration {
+	if !c.lite {
+		return 0
+	}
+	return cfg.IPC.Beat
+}
+
 // Requests that wait to be looked at, in number and in bytes.
 const (
 	waitingRequests = 16_384
@@ -66,6 +75,7 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 			r.component.client.SetMaxFrame(next.IPC.MaxFrame)
 			r.component.out.configure(next)
 			replacement.SetQueueBytes(queueBytes)
+			replacement.SetBeat(r.component.beat(next))
 			r.mu.Lock()
 			r.topics, r.taking = next.Topics, replacement
 			r.mu.Unlock()
@@ -105,7 +115,7 @@ func (r *requests) lost() uint64 {
 const updateRecheck = 15 * time.Second
 
 // watchUpdates answers announced updates: go ahead, or later while requests are
-// in work. Nucleus lite announces none.
+// in work. Nucleus lite announces none, and is known by that.
 func (c *component) watchUpdates(ctx context.Context) error {
 	_, err := c.client.SubscribeToComponentUpdates(ctx, func(ctx context.Context, u ggipc.ComponentUpdate) {
 		if !u.Pre {
@@ -120,6 +130,7 @@ func (c *component) watchUpdates(ctx context.Context) error {
 		}
 	})
 	if ggipc.Unsupported(err) {
+		c.lite = true
 		return nil
 	}
 	var refusal *ggipc.Error
