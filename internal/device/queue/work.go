@@ -187,43 +187,51 @@ func (q *Queue) mark() {
 // from a later call tells. It takes as long as the disk does; a worker that has
 // other work to do calls it on a goroutine.
 func (q *Queue) Finish(ctx context.Context, id string, answer []byte, destinations ...string) error {
-	if err := q.finish(ctx, id, answer, destinations); err != nil {
-		return fmt.Errorf("finish a request: %w", err)
-	}
-	return nil
+	return q.BeginFinish(id, answer, destinations...)(ctx)
 }
 
-func (q *Queue) finish(ctx context.Context, id string, answer []byte, destinations []string) error {
+// BeginFinish is Finish in two steps, for who has many answers in one order: it
+// gives the answer its place, behind all that began before it, and does not wait
+// for the disk. The function that it returns does.
+func (q *Queue) BeginFinish(id string, answer []byte, destinations ...string) (finish func(context.Context) error) {
+	o, err := q.beginFinish(id, answer, destinations)
+	return func(ctx context.Context) error {
+		if err == nil {
+			err = o.wait(ctx)
+			if err == nil || errors.Is(err, ErrAnswered) {
+				q.mark()
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("finish a request: %w", err)
+		}
+		return nil
+	}
+}
+
+func (q *Queue) beginFinish(id string, answer []byte, destinations []string) (*operation, error) {
 	for _, d := range destinations {
 		if err := checkName("destination", d, maxDestination, false); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	destinations = slices.Compact(slices.Sorted(slices.Values(destinations)))
 	key := keyOf(id)
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	e := q.active[key]
 	_, answered := q.answers.byID[key]
 	switch {
 	case q.closed:
-		q.mu.Unlock()
-		return ErrClosed
+		return nil, ErrClosed
 	case answered, e != nil && e.state == finishing:
-		q.mu.Unlock()
-		return ErrAnswered
+		return nil, ErrAnswered
 	case e == nil, e.state == storing:
-		q.mu.Unlock()
-		return ErrUnknown
+		return nil, ErrUnknown
 	case e.state == queued:
 		q.leave(e)
 	}
-	o := q.storeAnswer(e, answer, destinations)
-	q.mu.Unlock()
-	err := o.wait(ctx)
-	if err == nil || errors.Is(err, ErrAnswered) {
-		q.mark()
-	}
-	return err
+	return q.storeAnswer(e, answer, destinations), nil
 }
 
 // storeAnswer submits an answer. It is called with mu held.

@@ -145,6 +145,14 @@ func (r Result) Encode(limit int) ([]byte, error) {
 	return nil, fmt.Errorf("encode result: not even a failure fits into %d bytes", limit)
 }
 
+// ParseResult reads a document of Encode.
+func ParseResult(document []byte) (r Result, err error) {
+	if err := json.Unmarshal(document, &r); err != nil {
+		return Result{}, fmt.Errorf("read a result: %w", err)
+	}
+	return r, nil
+}
+
 // MinResult is the number of bytes into which Encode gets at least a failure.
 const MinResult = 1000
 
