@@ -33,6 +33,7 @@ type localFlags struct {
 	socket  string
 	images  []string
 	out     string
+	queue   string
 	model   string
 	library string
 	http    string
@@ -63,6 +64,7 @@ func localCommand() *cobra.Command {
 	flags.StringVar(&f.socket, "socket", "", "path of the socket (default: in a new private folder)")
 	flags.StringSliceVar(&f.images, "images", []string{"."}, "folders below which images may be read")
 	flags.StringVar(&f.out, "out", "out", "folder for masks and overlays")
+	flags.StringVar(&f.queue, "queue", "", "folder for requests that wait and answers that are kept (default: a new one, which goes when this ends)")
 	flags.StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
 	flags.StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
 	flags.StringVar(&f.http, "http", "127.0.0.1:5000", `address of the HTTP endpoint, "" for none (default with a COMMAND)`)
@@ -88,6 +90,7 @@ func (f localFlags) configuration(component string) (map[string]any, error) {
 		"model":  map[string]any{"path": f.model, "library": f.library},
 		"images": map[string]any{"roots": roots},
 		"output": map[string]any{"root": f.out},
+		"queue":  map[string]any{"folder": f.queue},
 		"http":   map[string]any{"address": f.http},
 		"log":    map[string]any{"level": level.String()},
 	}
@@ -124,6 +127,14 @@ func local(ctx context.Context, f localFlags, command []string, stdout, stderr i
 	profile, err := nucleus.ParseProfile(f.profile)
 	if err != nil {
 		return usageError{err}
+	}
+	if f.queue == "" {
+		folder, err := os.MkdirTemp("", "brainseg-queue-")
+		if err != nil {
+			return fmt.Errorf("make a folder for the queue: %w", err)
+		}
+		defer os.RemoveAll(folder)
+		f.queue = folder
 	}
 	configuration, err := f.configuration(greengrass.ComponentName)
 	if err != nil {

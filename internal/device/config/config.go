@@ -30,6 +30,7 @@ type Config struct {
 	Output  Output
 	S3      S3
 	Service Service
+	Queue   Queue
 	HTTP    HTTP
 	IPC     IPC
 	Log     Log
@@ -89,6 +90,20 @@ type Service struct {
 	Workers int // key service.workers; slices segmented at the same time
 	Threads int // key service.threads; of one segmentation
 	Queue   int // key service.queue; requests that wait
+}
+
+// Queue says where requests and answers are kept, and how much of them.
+type Queue struct {
+	// Folder, key queue.folder, holds them; "" keeps them in memory, where they end
+	// with the process.
+	Folder string
+	// Bytes, key queue.bytes, is of the requests of one way in that have no answer,
+	// with the images in them.
+	Bytes int64
+	// AnswerBytes, key queue.answerBytes, is of all answers that are kept.
+	AnswerBytes int64
+	// Retain, key queue.retainHours, is how long an answer is kept.
+	Retain time.Duration
 }
 
 // HTTP configures the endpoint of the 2018 system. It is off while Address is
@@ -155,6 +170,12 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Workers: int(r.integer("service.workers", 1, 1, 64)),
 			Threads: int(r.integer("service.threads", 1, 1, 64)),
 			Queue:   int(r.integer("service.queue", 64, 1, 10_000)),
+		},
+		Queue: Queue{
+			Folder:      r.text("queue.folder", "queue"),
+			Bytes:       r.integer("queue.bytes", 64<<20, 1<<20, 1<<40),
+			AnswerBytes: r.integer("queue.answerBytes", 128<<20, 1<<20, 1<<40),
+			Retain:      time.Duration(r.integer("queue.retainHours", 24, 1, 8760)) * time.Hour,
 		},
 		HTTP: HTTP{Address: r.text("http.address", "")},
 		IPC: IPC{

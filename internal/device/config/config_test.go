@@ -18,6 +18,7 @@ func defaults() Config {
 		Output:  Output{Root: "masks"},
 		S3:      S3{Timeout: 30 * time.Second},
 		Service: Service{Workers: 1, Threads: 1, Queue: 64},
+		Queue:   Queue{Folder: "queue", Bytes: 64 << 20, AnswerBytes: 128 << 20, Retain: 24 * time.Hour},
 		IPC:     IPC{MaxFrame: 10_000, Beat: 2 * time.Second},
 		Log:     Log{Level: zapcore.InfoLevel},
 	}
@@ -40,6 +41,7 @@ func TestParseTakesDefaultsAndWhatEitherNucleusMakesOfScalars(t *testing.T) {
 		{"room for one image at least", `{"images":{"totalBytes":"2048"}}`, func(c *Config) { c.Images.TotalBytes = 16 << 20 }, nil},
 		{"a list of one as a string", `{"images":{"roots":"/data"}}`, func(c *Config) { c.Images.Roots = []string{"/data"} }, nil},
 		{"retention", `{"output":{"retainDays":30,"retainBytes":"1e9"}}`, func(c *Config) { c.Output.RetainAge, c.Output.RetainBytes = 30*24*time.Hour, 1_000_000_000 }, nil},
+		{"the queue", `{"queue":{"folder":"","retainHours":"48","bytes":2e6,"answerBytes":3000000}}`, func(c *Config) { c.Queue = Queue{Bytes: 2_000_000, AnswerBytes: 3_000_000, Retain: 48 * time.Hour} }, nil},
 		{"unknown keys", `{"zoo":1,"model":{"colour":"red","path":"m"}}`, func(c *Config) { c.Model.Path = "m" }, []string{"model.colour", "zoo"}},
 		{"endpoint on loopback", `{"http":{"address":"[::1]:5000"}}`, func(c *Config) { c.HTTP.Address = "[::1]:5000" }, nil},
 	}

@@ -18,6 +18,7 @@ func TestDiffNamesEveryGroupThatChanged(t *testing.T) {
 		`{"output":{"root":"a"}}`:               "Output",
 		`{"s3":{"buckets":["a"]}}`:              "S3",
 		`{"service":{"workers":2}}`:             "Service",
+		`{"queue":{"retainHours":2}}`:           "Queue",
 		`{"http":{"address":"localhost:5000"}}`: "HTTP",
 		`{"ipc":{"maxFrameBytes":5000}}`:        "IPC",
 		`{"log":{"level":"debug"}}`:             "Log",

@@ -84,7 +84,7 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 	e.current = replacement
 	e.mu.Unlock()
 	old.release() // the engine's hold; that of this function stays
-	e.queue.SetBound(next.Service.Queue)
+	e.queue.Configure(next)
 	e.budget.SetLimit(next.Images.TotalBytes)
 	e.startWorkers(next.Service.Workers)
 	for _, c := range prepared {

@@ -31,6 +31,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
 	"github.com/brainseg/brainseg/internal/device/store"
@@ -63,6 +64,9 @@ type Deps struct {
 	// Logger gets the fate of requests by number; ids and causes, which may name
 	// a patient or a file, at debug level only. Default: none.
 	Logger *zap.Logger
+	// Queue keeps what is accepted. The engine stops it; whoever gave it closes it,
+	// once the engine is closed. Default: in memory, where it ends with the process.
+	Queue Queue
 	// OpenModel opens and tests the model that a configuration names. Default:
 	// the real one.
 	OpenModel func(context.Context, config.Config, *zap.Logger) (Model, error)
@@ -109,9 +113,16 @@ type Engine struct {
 	slices scanjob.Precedence // over whole scans
 	ctx    context.Context    // ends the work in progress
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // the taker, the workers and the lane
+	wg     sync.WaitGroup // the taker, the workers, the lane, and what waits for the disk
 	count  atomic.Uint64  // requests that were given a number
 	busy   atomic.Int64   // requests accepted and not answered
+
+	// Those who wait for the disk, so that no worker and no way in does: each has a
+	// place here. nil where the queue is in memory and nobody waits.
+	storing, finishing chan struct{}
+
+	submitting sync.Mutex // held while a job claims its outputs and its place
+	closed     bool       // guarded by submitting
 
 	applying sync.Mutex // held by Apply, Attach and Close
 	parts    []Part     // guarded by applying
@@ -128,7 +139,15 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{deps: deps, queue: newMemoryQueue(cfg.Service.Queue), budget: budget.New(cfg.Images.TotalBytes), current: first}
+	e := &Engine{deps: deps, queue: deps.Queue, budget: budget.New(cfg.Images.TotalBytes), current: first}
+	if e.queue == nil {
+		e.queue = newMemoryQueue(cfg)
+	} else {
+		e.storing, e.finishing = make(chan struct{}, maxStoring), make(chan struct{}, maxFinishing)
+	}
+	for _, j := range e.queue.Restored() { // to what they claimed before, whoever came later
+		j.Claim, _ = e.claims.Take(claim.Names(cfg.Output.Root, j.Request), true)
+	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.intake, e.lane = newIntake(e), scanjob.NewLane()
 	e.wg.Go(e.intake.run)
@@ -138,6 +157,12 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	return e, nil
 }
 
+// Bounds of those who wait for the disk.
+const (
+	maxStoring   = 256 // requests
+	maxFinishing = 64  // answers
+)
+
 // startWorkers has n workers, no more and no fewer, once those that are too many
 // have finished what they are at.
 func (e *Engine) startWorkers(n int) {
@@ -146,14 +171,20 @@ func (e *Engine) startWorkers(n int) {
 	}
 }
 
-// Close refuses new requests, works off those that were accepted until ctx ends,
-// and answers the rest with request.CodeStopping. It waits for everything but
-// reads and writes that do not come back. The error is the context's where that
-// ended first.
+// Close refuses new requests and works, until ctx ends, on those that were
+// accepted; where the queue is on disk, on those that it has handed out. The rest is
+// answered with request.CodeStopping, or stays on disk: then only who waits here for
+// its answer is told so. It waits for everything but reads and writes that do not
+// come back. The error is the context's where that ended first.
 func (e *Engine) Close(ctx context.Context) error {
 	e.applying.Lock()
 	defer e.applying.Unlock()
-	e.queue.Close()
+	e.submitting.Lock()
+	e.closed = true
+	e.submitting.Unlock()
+	for _, done := range e.queue.Stop() {
+		done(e.failed("", failure.Stopping(nil)))
+	}
 	finished := make(chan struct{})
 	go func() { e.wg.Wait(); close(finished) }()
 	var err error
@@ -193,7 +224,7 @@ func (e *Engine) Lend() (m Model, release func(), err error) {
 	if s := e.acquire(); s != nil {
 		return s.model.it, s.release, nil
 	}
-	return nil, nil, errStopping(nil)
+	return nil, nil, failure.Stopping(nil)
 }
 
 // Model identifies the model in use.
@@ -237,8 +268,4 @@ func (e *Engine) status(m request.Status) {
 	m.Time, m.Thing = time.Now().UTC(), e.deps.Thing
 	m.Model = &request.Model{Name: model.Name, Version: model.Version}
 	e.deps.Status(m)
-}
-
-func errStopping(cause error) error {
-	return request.NewError(request.CodeStopping, "the component is being stopped", cause)
 }

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/budget"
-	"github.com/brainseg/brainseg/internal/device/claim"
+	"github.com/brainseg/brainseg/internal/device/failure"
 )
 
 // intake takes jobs from the queue, has their images fetched, and hands them to
@@ -46,8 +46,7 @@ const (
 // state is what the intake notes of a job; guarded by intake.mu until a worker
 // has it.
 type state struct {
-	done     func(Outcome)
-	received chan struct{} // closed when the status has told of the job
+	received chan struct{} // closed when the status has told of the job; nil for one of an earlier process until it is taken
 	setup    *setup
 	phase    phase
 	source   source
@@ -59,7 +58,6 @@ type state struct {
 	crowded  bool         // the fetch waits for room
 	data     []byte       // the encoded image
 	hold     *budget.Hold // room for data; nil before it is known
-	claim    *claim.Claim // of the outputs
 	err      error        // instead of it
 	fetch    time.Duration
 }
@@ -105,7 +103,21 @@ func (in *intake) run() {
 		if err != nil {
 			return
 		}
+		in.e.admit(j)
 		in.take(j)
+	}
+}
+
+// admit readies a job that the queue has handed out: one of an earlier process has
+// no number yet, and an image that was on disk no room.
+func (e *Engine) admit(j *Job) {
+	if j.received == nil {
+		e.busy.Add(1)
+		j.Number, j.received = e.count.Add(1), make(chan struct{})
+		close(j.received)
+	}
+	if n := len(j.Request.Image.Inline); n > 0 && j.hold == nil {
+		j.hold, _ = e.budget.Wait(e.ctx, int64(n)) // without room only where the engine ends
 	}
 }
 
@@ -136,6 +148,14 @@ func (in *intake) take(j *Job) {
 	in.taken = append(in.taken, j)
 	image := &j.Request.Image
 	switch {
+	case j.Poisoned:
+		j.phase, j.err = fetched, failure.ErrPoisoned
+		in.changed.Broadcast()
+		return
+	case j.Done == nil && j.Request.Output.Discard: // who waited for the mask is gone
+		j.phase, j.err = fetched, failure.ErrNobodyWaits
+		in.changed.Broadcast()
+		return
 	case image.Inline != nil:
 		j.source, j.phase, j.data = fromRequest, fetched, image.Inline
 		in.changed.Broadcast()
@@ -154,7 +174,7 @@ func (in *intake) take(j *Job) {
 		j.timer = time.AfterFunc(grace, func() { in.lag(j) })
 	}
 	if in.aborted {
-		in.settle(j, nil, errStopping(nil), false)
+		in.settle(j, nil, failure.Stopping(nil), false)
 		return
 	}
 	in.launch()
@@ -177,7 +197,7 @@ func (in *intake) launch() {
 		switch {
 		case j.phase != parked:
 		case in.lost[j.source] >= maxLost:
-			in.settle(j, nil, errGivenUp, false)
+			in.settle(j, nil, failure.ErrGivenUp, false)
 		case in.fetching[j.source] < maxFetching:
 			in.fetching[j.source]++
 			j.phase, j.began = reading, time.Now()
@@ -202,9 +222,9 @@ func (in *intake) lag(j *Job) {
 		in.changed.Broadcast()
 		return
 	}
-	err := errGivenUp
+	err := failure.ErrGivenUp
 	if j.crowded {
-		err = errNoRoom
+		err = failure.ErrNoRoom
 	}
 	in.settle(j, nil, err, false)
 }
@@ -215,7 +235,7 @@ func (in *intake) abort() {
 	defer in.mu.Unlock()
 	in.aborted = true
 	for _, j := range in.taken {
-		in.settle(j, nil, errStopping(nil), false)
+		in.settle(j, nil, failure.Stopping(nil), false)
 	}
 	in.changed.Broadcast()
 }
@@ -333,7 +353,7 @@ func (in *intake) read(ctx context.Context, j *Job, s *setup) (data []byte, hold
 	}
 	data, err = s.store.it.Read(ctx, ref)
 	if err != nil {
-		return nil, hold, readError(err)
+		return nil, hold, failure.Read(err)
 	}
 	return data, hold, nil
 }

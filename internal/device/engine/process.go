@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/imaging"
@@ -50,7 +51,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	j.data, j.Request.Image.Inline, r.Image.Inline = nil, nil, nil // the garbage collector's
 	j.hold.Release()
 	if err != nil {
-		return Outcome{}, decodeError(err)
+		return Outcome{}, failure.Decode(err)
 	}
 	measure(&t.Decode)
 
@@ -62,7 +63,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	shown := view.View{Network: s.model.it, MaxPixels: s.limits.MaxPixels, StatedMM: r.Image.SpacingMM, Info: info}
 	seen, err := shown.Segment(ctx, slice, w.classes)
 	if err != nil {
-		return Outcome{}, segmentError(err)
+		return Outcome{}, failure.Segment(err)
 	}
 	measure(&t.Inference)
 

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/claim"
+	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 )
@@ -61,7 +62,7 @@ func (w *worker) save(ctx context.Context, j *Job, result *request.Result) error
 	lost := in.lostWrites
 	in.mu.Unlock()
 	if lost >= maxLost {
-		return errNotWritten
+		return failure.ErrNotWritten
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -87,8 +88,8 @@ func (w *worker) save(ctx context.Context, j *Job, result *request.Result) error
 		return s.err
 	}
 	in.lostWrites++
-	s.lost, s.claim, j.claim, w.lent = true, j.claim, nil, true
-	return errNotWritten
+	s.lost, s.claim, j.Claim, w.lent = true, j.Claim, nil, true
+	return failure.ErrNotWritten
 }
 
 // run writes one after the other. It may outlive the request; nobody waits for it
@@ -126,7 +127,7 @@ func (s *saving) write(ctx context.Context, to string, data []byte) (file *reque
 	}()
 	written, err := s.setup.store.it.Write(ctx, to, data, s.options)
 	if err != nil {
-		return nil, writeError(err)
+		return nil, failure.Write(err)
 	}
 	return fileOf(written), nil
 }

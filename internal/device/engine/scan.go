@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
 	"github.com/brainseg/brainseg/internal/device/store"
@@ -24,7 +25,7 @@ func (e *Engine) takeScan(j *Job) {
 	e.lane.Put(e.ctx, j.From.Way, j.From.Client, j.Request.ID, func(ctx context.Context) {
 		e.queue.Started(j)
 		o, err := e.attemptScan(ctx, j)
-		e.finish(j, o, err)
+		e.finish(j, o, err)()
 	})
 }
 
@@ -34,10 +35,13 @@ func (e *Engine) Cancel(id string) bool { return e.lane.Cancel(id) > 0 }
 
 // attemptScan works on a scan, as worker.attempt on a slice.
 func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error) {
+	if j.Poisoned {
+		return e.failed(j.Request.ID, failure.ErrPoisoned), failure.ErrPoisoned
+	}
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
 	began := time.Now()
-	s, kept := j.setup, j.claim
+	s, kept := j.setup, j.Claim
 	s.refs.Add(1)
 	o.Result, err = scanjob.Job{
 		Request: j.Request, Roots: s.cfg.Images.Roots, Network: s.model.it, Workers: s.cfg.Service.Workers,
@@ -45,7 +49,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 		Write: func(ctx context.Context, to string, data []byte) (*request.File, error) {
 			written, err := s.store.it.Write(ctx, to, data, store.WriteOptions{Source: reference(j.Request), Overwrite: j.Request.Output.Overwrite})
 			if err != nil {
-				return nil, writeError(err)
+				return nil, failure.Write(err)
 			}
 			return fileOf(written), nil
 		},
@@ -60,7 +64,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 		},
 	}.Run(ctx)
 	if errors.Is(err, scanjob.ErrLeft) {
-		j.claim = nil // until what was left behind comes back
+		j.Claim = nil // until what was left behind comes back
 	}
 	switch {
 	case err == nil:
@@ -68,7 +72,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 		e.sign(&o.Result, s.identity)
 		return o, nil
 	case e.ctx.Err() != nil:
-		err = errStopping(err)
+		err = failure.Stopping(err)
 	case errors.Is(context.Cause(ctx), scanjob.ErrCancelled):
 		err = errCancelled
 	case ctx.Err() != nil:

@@ -2,29 +2,40 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/claim"
+	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 // Outcome is what became of a request.
 type Outcome struct {
 	Result request.Result
-	// Mask is the encoded mask, nil where there is none. It is valid
-	// until the function that took the outcome returns.
+	// Mask is the encoded mask, nil where there is none, or where the answer is one
+	// that was stored before. It is valid until the function that took the outcome
+	// returns.
 	Mask []byte
+	// Document is Result as it is stored on disk, byte for byte; nil where it is not.
+	Document []byte
 	// Claim keeps the files that Result names from other requests. Whoever takes
 	// the outcome must release it when the result is on its way.
 	Claim *claim.Claim
 }
 
-// Submit queues a request. ctx bounds the wait to be accepted, which takes time
-// only where the queue does. done is called exactly once, by a worker, or before
-// Submit returns where the request is refused. It should return soon: the worker
-// waits for it.
+// Submit queues a request. ctx bounds the wait for a place among those that are
+// being stored. done is called exactly once with the answer, before Submit returns
+// or at any time after it, and should return soon: others wait for it. Where the
+// request asks for an acknowledgement, done is called once more before that, as soon
+// as the request is accepted, with request.StatusAccepted.
+//
+// Where the queue is on disk, its requests keep their ids for as long as their
+// answers: the same request again gets the answer of the first, another one of the
+// same id request.CodeConflict. Answers to requests of WayIPC are delivered by the
+// queue, over restarts, instead of being given to done.
 func (e *Engine) Submit(ctx context.Context, from Requester, r request.Request, done func(Outcome)) {
 	e.submit(ctx, e.count.Add(1), from, r, nil, done)
 }
@@ -35,7 +46,7 @@ func (e *Engine) Submit(ctx context.Context, from Requester, r request.Request, 
 func (e *Engine) Hold(bytes int64) (*budget.Hold, error) {
 	hold, room := e.budget.Take(bytes)
 	if !room {
-		return nil, errNoRoom
+		return nil, failure.ErrNoRoom
 	}
 	return hold, nil
 }
@@ -78,41 +89,114 @@ func (e *Engine) TurnAway(document []byte, done func(Outcome)) {
 func (e *Engine) Refuse(err error) { e.refuse(e.count.Add(1), "", err, func(Outcome) {}) }
 
 func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r request.Request, hold *budget.Hold, done func(Outcome)) {
-	j := &Job{Number: number, From: from, Request: r, Accepted: time.Now()}
-	j.done, j.received, j.hold = done, make(chan struct{}), hold
+	j := &Job{Key: r.ID, Number: number, From: from, Request: r, Accepted: time.Now(), Done: done}
+	if j.received = make(chan struct{}); j.Key == "" {
+		j.Key = "\x00" + rand.Text() // as no id is
+	}
 	if n := len(r.Image.Inline); hold == nil && n > 0 {
 		var room bool
-		if j.hold, room = e.budget.Take(int64(n)); !room {
-			e.refuse(number, r.ID, errNoRoom, done)
+		if hold, room = e.budget.Take(int64(n)); !room {
+			e.refuse(number, r.ID, failure.ErrNoRoom, done)
 			return
 		}
 	}
-	if names := claim.Names(e.Config().Output.Root, r); len(names) > 0 {
-		var free bool
-		if j.claim, free = e.claims.Take(names, r.Output.Overwrite); !free {
-			j.hold.Release()
-			e.refuse(number, r.ID, errClaimed, done)
+	if e.storing == nil {
+		j.hold = hold
+	} else {
+		select {
+		case e.storing <- struct{}{}:
+		case <-ctx.Done():
+			hold.Release()
+			e.refuse(number, r.ID, failure.Stopping(context.Cause(ctx)), done)
 			return
 		}
 	}
-	e.busy.Add(1)
-	if err := e.queue.Accept(ctx, j); err != nil {
-		e.busy.Add(-1)
-		j.hold.Release()
-		j.claim.Release()
-		e.refuse(number, r.ID, acceptError(err), done)
+	stored, err := e.place(j)
+	if err != nil {
+		stored = func(context.Context) (Receipt, error) { return Receipt{}, err }
+	}
+	accept := func() {
+		if receipt, err := stored(e.ctx); err != nil || receipt.Known {
+			e.busy.Add(-1)
+			hold.Release()
+			j.Claim.Release()
+			e.decline(j, receipt, err)
+		} else {
+			e.accepted(j)
+		}
+		e.wg.Done()
+	}
+	if e.storing == nil {
+		accept()
 		return
 	}
-	e.status(request.Status{Message: request.MessageImageReceived, State: request.StateBusy, Request: number})
+	go func() {
+		accept()
+		hold.Release() // the image is on disk
+		<-e.storing
+	}()
+}
+
+// place has a job claim its outputs and take its place among the others. What it
+// returns waits until the job is stored. The caller calls e.wg.Done in any case.
+func (e *Engine) place(j *Job) (stored func(context.Context) (Receipt, error), err error) {
+	e.submitting.Lock()
+	defer e.submitting.Unlock()
+	e.wg.Add(1)
+	e.busy.Add(1)
+	if e.closed {
+		return nil, ErrClosed
+	}
+	if !e.queue.Knows(j.Key) { // a request that comes again has its outputs already
+		if names := claim.Names(e.Config().Output.Root, j.Request); len(names) > 0 {
+			var free bool
+			if j.Claim, free = e.claims.Take(names, j.Request.Output.Overwrite); !free {
+				return nil, failure.ErrClaimed
+			}
+		}
+	}
+	return e.queue.Accept(j), nil
+}
+
+// accepted tells that a job is accepted: from now on it is not lost.
+func (e *Engine) accepted(j *Job) {
+	e.status(request.Status{Message: request.MessageImageReceived, State: request.StateBusy, Request: j.Number})
+	e.acknowledge(j)
 	close(j.received)
+}
+
+func (e *Engine) acknowledge(j *Job) {
+	if j.Request.Acknowledge && j.Done != nil {
+		r := request.Accepted(j.Request.ID)
+		r.Thing, r.Time, r.Attempt = e.deps.Thing, time.Now().UTC(), 1
+		j.Done(Outcome{Result: r})
+	}
+}
+
+// decline tells what became of a job that is not accepted as a new one.
+func (e *Engine) decline(j *Job, receipt Receipt, err error) {
+	switch {
+	case err != nil:
+		e.refuse(j.Number, j.Request.ID, acceptError(err), j.Done)
+	case receipt.Answer == nil:
+		e.acknowledge(j)
+	default:
+		document := request.WithAttempt(receipt.Answer, 2) // at least: it is not the first time
+		result, err := request.ParseResult(document)
+		if err != nil {
+			e.refuse(j.Number, j.Request.ID, err, j.Done)
+			return
+		}
+		j.Done(Outcome{Result: result, Document: document})
+	}
 }
 
 func acceptError(err error) error {
 	switch {
 	case errors.Is(err, ErrQueueFull):
 		return request.NewError(request.CodeBusy, "the queue is full, try again later", err)
-	case errors.Is(err, ErrClosed):
-		return errStopping(err)
+	case errors.Is(err, ErrClosed), errors.Is(err, context.Canceled):
+		return failure.Stopping(err)
 	}
 	return err
 }

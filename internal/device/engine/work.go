@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -8,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -17,29 +19,64 @@ func (e *Engine) work() {
 	for j := e.intake.next(); j != nil; j = e.intake.next() {
 		e.queue.Started(j)
 		o, err := w.attempt(j)
-		e.finish(j, o, err)
+		e.complete(j, o, err)
 		w.trim()
 	}
 }
 
-// finish answers a job and tells of it.
-func (e *Engine) finish(j *Job, o Outcome, err error) {
-	if failure := e.queue.Finish(e.ctx, j, o.Result); failure != nil {
-		e.deps.Logger.Error("an answer could not be stored", zap.Uint64("request", j.Number), zap.Error(failure))
+// complete has a job of a worker answered. The worker waits for no disk.
+func (e *Engine) complete(j *Job, o Outcome, err error) {
+	if e.finishing == nil {
+		e.finish(j, o, err)()
+		return
 	}
-	if o.Claim = j.claim; o.Result.Mask == nil && o.Result.Scan == nil {
-		j.claim.Release() // nothing was written
+	o.Mask = bytes.Clone(o.Mask) // the worker's
+	e.finishing <- struct{}{}
+	finish := e.finish(j, o, err)
+	e.wg.Go(func() { finish(); <-e.finishing })
+}
+
+// finish gives the answer to a job its place in their order. What it returns waits
+// until the answer is stored, and tells of it.
+func (e *Engine) finish(j *Job, o Outcome, err error) func() {
+	if o.Result.Mask == nil && o.Result.Scan == nil {
+		j.Claim.Release() // nothing was written
 	}
 	if j.Request.Scan == nil {
 		e.slices.End()
 	}
-	// The answer first: somebody waits for it.
-	j.done(o)
-	j.hold.Release()
-	j.setup.release()
-	e.busy.Add(-1)
-	<-j.received
-	e.report(j.Number, o.Result, err)
+	var stored func(context.Context) ([]byte, []func(Outcome), error)
+	stopping := err != nil && request.AsError(err).Code == request.CodeStopping
+	if !stopping {
+		stored = e.queue.Finish(j, o.Result)
+	}
+	return func() {
+		<-j.received
+		var tell []func(Outcome)
+		if stopping {
+			tell = e.queue.Return(j)
+		} else {
+			var unstored error
+			if o.Document, tell, unstored = stored(e.ctx); unstored != nil {
+				e.deps.Logger.Error("an answer could not be stored, the request is worked on again after the next start", zap.Uint64("request", j.Number), zap.Error(unstored))
+				stopping, err = true, failure.Stopping(unstored)
+				o = e.failed(j.Request.ID, err)
+			}
+		}
+		o.Claim = j.Claim
+		// The answer first: somebody waits for it.
+		for _, done := range tell {
+			done(o)
+		}
+		j.hold.Release()
+		j.setup.release()
+		e.busy.Add(-1)
+		if stopping && e.finishing != nil {
+			e.deps.Logger.Info("request stays in the queue", zap.Uint64("request", j.Number))
+			return
+		}
+		e.report(j.Number, o.Result, err)
+	}
 }
 
 // attempt works on one request; neither an error nor a panic gets past it. The
@@ -56,7 +93,7 @@ func (w *worker) attempt(j *Job) (o Outcome, err error) {
 		}
 	}()
 	if e.ctx.Err() != nil {
-		return o, errStopping(nil)
+		return o, failure.Stopping(nil)
 	}
 	if j.err != nil {
 		return o, j.err
@@ -67,7 +104,7 @@ func (w *worker) attempt(j *Job) (o Outcome, err error) {
 	switch {
 	case err == nil:
 	case e.ctx.Err() != nil:
-		err = errStopping(err)
+		err = failure.Stopping(err)
 	case ctx.Err() != nil && request.AsError(err).Code != request.CodeStorageUnavailable:
 		err = request.NewError(request.CodeInternal, "the request took too long", err)
 	}
@@ -94,9 +131,9 @@ func (e *Engine) report(number uint64, r request.Result, err error) {
 			zap.Float64("inferenceMs", r.Timings.Inference), zap.Float64("totalMs", r.Timings.Total))
 		return
 	}
-	failure := request.AsError(err)
-	e.status(request.Status{Message: request.ErrorMessage(failure.Summary()), State: e.State(), Request: number, Code: failure.Code})
-	e.deps.Logger.Warn("request failed", zap.Uint64("request", number), zap.String("code", string(failure.Code)))
+	told := request.AsError(err)
+	e.status(request.Status{Message: request.ErrorMessage(told.Summary()), State: e.State(), Request: number, Code: told.Code})
+	e.deps.Logger.Warn("request failed", zap.Uint64("request", number), zap.String("code", string(told.Code)))
 	e.deps.Logger.Debug("request failed, in detail", zap.Uint64("request", number), zap.String("id", r.ID), zap.String("cause", detail(err)))
 }
 

@@ -91,6 +91,9 @@ func (w *configurationWatcher) look(ctx context.Context) {
 	if changes != only {
 		w.engine.Announce("Configuration changed.", request.StateReady)
 	}
+	if old := w.engine.Config().Queue.Folder; old != next.Queue.Folder {
+		w.opts.Logger.Warn("another queue.folder takes effect at the next start")
+	}
 	if err := w.engine.Apply(ctx, next); err != nil {
 		if ctx.Err() != nil {
 			return // the component ends

@@ -239,7 +239,7 @@ func TestTheNumberOfARequestGoesOnOverConfigurations(t *testing.T) {
 	d.launch()
 	d.awaitStatus("Ready.")
 	for want := uint64(1); want <= 3; want++ {
-		d.ask(`{"id":"a","image":{"path":"a.png"}}`)
+		d.ask(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"}}`, want))
 		for s := next(t, d.statuses); s.Message != request.MessageImageProcessed; s = next(t, d.statuses) {
 			if s.Request != 0 && s.Request != want {
 				t.Errorf("request %d has number %d", want, s.Request)

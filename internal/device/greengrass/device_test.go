@@ -86,6 +86,7 @@ func newDevice(t testing.TB, profile nucleus.Profile, change map[string]any) *de
 		"model":         map[string]any{"path": modelDir(t), "library": library(t)},
 		"images":        map[string]any{"roots": []any{d.in}},
 		"output":        map[string]any{"root": d.out},
+		"queue":         map[string]any{"folder": filepath.Join(t.TempDir(), "queue")},
 	}
 	for key, value := range change {
 		configuration[key] = value

@@ -21,6 +21,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/request"
@@ -38,9 +39,9 @@ type Options struct {
 	// ConnectTimeout is for how long an unreachable nucleus is tried at start.
 	// Default 30 s.
 	ConnectTimeout time.Duration
-	// StopTimeout is how long the end may take: working off what was accepted,
-	// answering the rest as stopping, and sending the answers. Default 3.5 s, for
-	// the classic nucleus kills what is left 5 s after it asked for the end.
+	// StopTimeout is how long the end may take: finishing what is in work and sending
+	// the answers. Default 3.5 s, for the classic nucleus kills what is left 5 s
+	// after it asked for the end.
 	StopTimeout time.Duration
 	// Version of the program, for the DICOM objects that it makes. Default "".
 	Version string
@@ -119,6 +120,8 @@ type component struct {
 	opts     Options
 	client   *ggipc.Client
 	out      *publisher
+	queue    *diskqueue.Queue  // nil before start, and where it is in memory
+	answers  *answers          // nil likewise
 	engine   *engine.Engine    // nil before start
 	endpoint *httpapi.Endpoint // nil before start
 	requests requests
@@ -129,8 +132,15 @@ type component struct {
 
 // start opens everything and returns when requests are taken.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
-	c.engine, err = engine.Open(ctx, cfg, engine.Deps{Thing: thing(), Version: c.opts.Version, Status: c.out.status, Logger: c.opts.Logger})
-	if err != nil {
+	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Status: c.out.status, Logger: c.opts.Logger}
+	if cfg.Queue.Folder != "" {
+		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
+			return err
+		}
+		c.answers = c.out.deliver(c.queue)
+		deps.Queue = c.queue
+	}
+	if c.engine, err = engine.Open(ctx, cfg, deps); err != nil {
 		return err
 	}
 	c.engine.Announce(request.MessageAppStarting, request.StateStarting)
@@ -160,6 +170,15 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 }
 
 const messageReady = "Ready."
+
+// tellDamage tells of a damaged queue: what was in it is not known any more.
+func (c *component) tellDamage(setAside string, cause error) {
+	c.opts.Logger.Error("the queue's file is damaged and set aside; requests and answers in it are lost to the component", zap.String("kept", setAside), zap.Error(cause))
+	c.out.status(request.Status{
+		Message: request.ErrorMessage("the queue was damaged and is set aside; requests that waited in it must be sent again"),
+		State:   request.StateBusy, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
+	})
+}
 
 // serve goes along with the configuration until ctx ends or the client gives up.
 func (c *component) serve(ctx context.Context) error {
@@ -220,7 +239,8 @@ func (c *component) stopTimeout() time.Duration {
 
 const refusedStop = 250 * time.Millisecond
 
-// close works off what was accepted, and has everything sent and over by end.
+// close finishes what is in work, and has everything sent and over by end. What was
+// accepted and is not answered stays on disk, where the queue is there.
 func (c *component) close(end time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
@@ -234,7 +254,16 @@ func (c *component) close(end time.Time) {
 		closing.Go(func() { _ = c.engine.Close(working) }) // late requests are answered as stopping
 	}
 	closing.Wait()
+	if c.queue != nil {
+		closing.Go(func() {
+			c.answers.close(ctx)
+			if err := c.queue.Close(ctx); err != nil {
+				c.opts.Logger.Error("the queue could not be closed", zap.Error(err))
+			}
+		})
+	}
 	c.out.close(ctx)
+	closing.Wait()
 }
 
 // summary says in one sentence, without paths, why a configuration cannot be used.

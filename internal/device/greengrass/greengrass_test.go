@@ -89,37 +89,38 @@ func TestAnUpdateGoesAheadWhileNothingIsInWork(t *testing.T) {
 	}
 }
 
-func TestWhatWasAcceptedIsAnsweredBeforeTheComponentEnds(t *testing.T) {
-	d := newDevice(t, nucleus.Classic, nil)
-	d.slice("a.png")
-	d.launch()
-	const n = 30
-	for i := range n {
-		d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"}}`, i))
-	}
-	next(t, d.results) // one is answered: the others are at the component or on their way
-	d.stop()
-	if err := d.wait(); err != nil {
-		t.Fatal(err)
-	}
-	// What comes last on each topic tells that all else has come.
-	for topic, last := range map[string]string{statusTopic: `{"message":"last"}`, resultTopic: `{"id":"last"}`} {
-		if err := d.nucleus.Publish(topic, []byte(last)); err != nil {
+func TestWhatWasAcceptedIsAnsweredBeforeTheComponentEndsOrAfterItIsStartedAgain(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, nil)
+		d.slice("a.png")
+		d.launch()
+		c := d.tally()
+		const n = 30
+		for i := range n {
+			d.publish(fmt.Sprintf(`{"id":"%d","image":{"path":"a.png"}}`, i))
+		}
+		until(t, "all are received", func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.seen[request.MessageImageReceived] == n
+		})
+		d.stop()
+		if err := d.wait(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	received, answered := 0, 1
-	for s := next(t, d.statuses); s.Message != "last"; s = next(t, d.statuses) {
-		if s.Message == request.MessageImageReceived {
-			received++
+		d.launch()
+		until(t, "all are answered", func() bool { return c.answered() == n })
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for id, times := range c.times {
+			if times != 1 {
+				t.Errorf("request %s was answered %d times", id, times)
+			}
 		}
-	}
-	for r := next(t, d.results); r.ID != "last"; r = next(t, d.results) {
-		answered++
-	}
-	if answered < received {
-		t.Errorf("%d requests were received and %d answered", received, answered)
-	}
+		if len(c.codes) > 0 {
+			t.Errorf("requests failed: %v", c.codes)
+		}
+	})
 }
 
 func TestAComponentThatCannotStartSaysWhy(t *testing.T) {

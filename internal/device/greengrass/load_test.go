@@ -151,7 +151,7 @@ func silent(t *testing.T) (address string) {
 	return l.Addr().String()
 }
 
-func TestTheEndComesInTimeAndAnswersWhateverWasAccepted(t *testing.T) {
+func TestTheEndComesInTimeAndWhatIsNotAnsweredByThenIsAfterTheNextStart(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	t.Setenv("AWS_REGION", "eu-west-1")
@@ -178,7 +178,17 @@ func TestTheEndComesInTimeAndAnswersWhateverWasAccepted(t *testing.T) {
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("the end took %v", took)
 	}
+	if c.answered() == n {
+		t.Error("all were answered, though their images never came")
+	}
+	d.configure(map[string]any{"s3": map[string]any{"buckets": "others"}})
+	d.launch()
 	until(t, "all are answered", func() bool { return c.answered() == n })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.codes[request.CodeBusy]+c.codes[request.CodeImageNotAllowed] != n {
+		t.Errorf("answers: %v", c.codes)
+	}
 }
 
 // deafNucleus passes frames on between the component and the nucleus, but for the

@@ -90,6 +90,12 @@ func (o *outbox) losses() uint64 {
 	return o.lost
 }
 
+func (o *outbox) loseOne() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lose(1)
+}
+
 // lose counts messages that will not be sent. mu is held.
 func (o *outbox) lose(n uint64) {
 	o.lost += n
@@ -126,9 +132,7 @@ func (o *outbox) run() {
 		if m, ok := o.take(); ok {
 			if !o.deliver(m) {
 				m.claim.Release()
-				o.mu.Lock()
-				o.lose(1)
-				o.mu.Unlock()
+				o.loseOne()
 			}
 			continue
 		}
@@ -161,9 +165,8 @@ func (o *outbox) deliver(m message) bool {
 			return false
 		}
 		var refusal *ggipc.Error
-		var tooLarge *ggipc.FrameTooLargeError
 		refused := errors.As(err, &refusal)
-		if refused && !refusal.Retryable() || errors.As(err, &tooLarge) {
+		if hopeless(err) {
 			o.logger.Error("message refused", zap.String("kind", o.name), zap.Error(err))
 			return false
 		}
@@ -191,6 +194,13 @@ func (o *outbox) deliver(m message) bool {
 			return false
 		}
 	}
+}
+
+// hopeless tells whether a message that met err can never be sent.
+func hopeless(err error) bool {
+	var refusal *ggipc.Error
+	var tooLarge *ggipc.FrameTooLargeError
+	return errors.As(err, &refusal) && !refusal.Retryable() || errors.As(err, &tooLarge)
 }
 
 // close sends what is queued until ctx ends, or until the other side refuses a

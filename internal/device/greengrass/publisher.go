@@ -17,9 +17,10 @@ import (
 // waits for a nucleus or a network.
 type publisher struct {
 	logger  *zap.Logger
-	results *outbox
-	local   *outbox // status on the device
-	cloud   *outbox // status to AWS IoT Core
+	publish func(context.Context, message) error // on the device
+	results *outbox                              // and acknowledgements; not the answers that a queue on disk keeps
+	local   *outbox                              // status on the device
+	cloud   *outbox                              // status to AWS IoT Core
 
 	mu     sync.Mutex
 	topics config.Topics // guarded by mu
@@ -32,6 +33,7 @@ func newPublisher(client *ggipc.Client, cfg config.Config, logger *zap.Logger) *
 	}
 	p := &publisher{
 		logger:  logger,
+		publish: publish,
 		results: newOutbox("result", publish, logger),
 		local:   newOutbox("status", publish, logger),
 		cloud: newOutbox("status to AWS IoT Core", func(ctx context.Context, m message) error {
@@ -58,7 +60,10 @@ func (p *publisher) configured() (topics config.Topics, limit int) {
 // result queues a result; it never waits.
 func (p *publisher) result(o engine.Outcome) {
 	topics, limit := p.configured()
-	document, err := o.Result.Encode(limit)
+	document, err := o.Document, error(nil)
+	if document == nil || len(document) > limit {
+		document, err = o.Result.Encode(limit)
+	}
 	if err != nil {
 		o.Claim.Release()
 		p.logger.Error("result cannot be published", zap.Error(err))

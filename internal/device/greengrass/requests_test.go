@@ -72,16 +72,16 @@ func TestBadRequestsGetOneResultEachAndTheComponentLivesOn(t *testing.T) {
 		d.slice("a.png")
 		d.launch()
 		for document, code := range map[string]request.Code{
-			`not JSON`:                            request.CodeInvalidRequest,
-			`[]`:                                  request.CodeInvalidRequest,
-			`{"id":"x"}`:                          request.CodeInvalidRequest,
-			`{"id":"x","image":{"path":"b.png"}}`: request.CodeImageNotFound,
-			`{"id":"x","image":{"path":"../../../etc/passwd"}}`:                            request.CodeImageNotAllowed,
-			`{"id":"x","image":{"s3":"s3://bucket/k"}}`:                                    request.CodeImageNotAllowed,
-			`{"id":"x","image":{"base64":"aGVsbG8="}}`:                                     request.CodeImageUnreadable,
-			`{"bucket":"bucket","prefix":"in/k.png"}`:                                      request.CodeImageNotAllowed,
-			`{"id":"x","image":{"path":"a.png"},"output":{"to":"/etc/mask.png"}}`:          request.CodeOutputNotAllowed,
-			`{"id":"x","image":{"path":"a.png"},"output":{"to":"s3://bucket/k/mask.png"}}`: request.CodeOutputNotAllowed,
+			`not JSON`:                             request.CodeInvalidRequest,
+			`[]`:                                   request.CodeInvalidRequest,
+			`{"id":"x"}`:                           request.CodeInvalidRequest,
+			`{"id":"x1","image":{"path":"b.png"}}`: request.CodeImageNotFound,
+			`{"id":"x2","image":{"path":"../../../etc/passwd"}}`:                            request.CodeImageNotAllowed,
+			`{"id":"x3","image":{"s3":"s3://bucket/k"}}`:                                    request.CodeImageNotAllowed,
+			`{"id":"x4","image":{"base64":"aGVsbG8="}}`:                                     request.CodeImageUnreadable,
+			`{"bucket":"bucket","prefix":"in/k.png"}`:                                       request.CodeImageNotAllowed,
+			`{"id":"x5","image":{"path":"a.png"},"output":{"to":"/etc/mask.png"}}`:          request.CodeOutputNotAllowed,
+			`{"id":"x6","image":{"path":"a.png"},"output":{"to":"s3://bucket/k/mask.png"}}`: request.CodeOutputNotAllowed,
 		} {
 			if r := d.ask(document); r.Error == nil || r.Error.Code != code {
 				t.Errorf("%s: %+v, want %s", document, r.Error, code)

@@ -9,6 +9,7 @@ package httpapi
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func handler(e *engine.Engine, maxBytes func() int64) http.Handler {
 		answers := make(chan answer, 1)
 		client, _, _ := net.SplitHostPort(r.RemoteAddr)
 		e.SubmitHeld(r.Context(), engine.Requester{Way: engine.WayHTTP, Client: client},
-			request.Request{ID: "http", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, hold,
+			request.Request{ID: rand.Text(), Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, hold,
 			func(o engine.Outcome) { answers <- newAnswer(o) })
 		select {
 		case a := <-answers:

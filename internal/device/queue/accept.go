@@ -9,11 +9,13 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
 )
 
 // Limits on names, in bytes.
 const (
-	maxID          = 256
+	maxID          = 512 // 128 characters of four bytes
 	maxWay         = 32
 	maxClient      = 128
 	maxDestination = 32
@@ -21,7 +23,7 @@ const (
 
 // Request is what Accept stores.
 type Request struct {
-	// ID names the request: 1 to 256 bytes. The same id with the same document and
+	// ID names the request: 1 to 512 bytes. The same id with the same document and
 	// image is the same request.
 	ID string
 	// Way is the way in: "ipc", "http", "scan" or another short word. Each has
@@ -40,8 +42,10 @@ type Request struct {
 type Receipt struct {
 	// Number counts the requests that this queue has ever accepted.
 	Number uint64
-	// Duplicate is set where the request was known already.
+	// Duplicate is set where the request was known already, and Way is that by
+	// which it came first, as long as it has no answer.
 	Duplicate bool
+	Way       string
 	// Answer is that of a duplicate which has one, as Finish got it; else nil.
 	Answer []byte
 }
@@ -51,70 +55,80 @@ type Receipt struct {
 // at once. After ErrStorage or the end of ctx the request may have been stored
 // or not; the same request again tells. Document and Image must not be changed
 // after the call, not even after ctx has ended.
-func (q *Queue) Accept(ctx context.Context, r Request) (Receipt, error) {
-	receipt, err := q.accept(ctx, r)
-	if err != nil {
-		return Receipt{}, fmt.Errorf("accept a request: %w", err)
-	}
-	return receipt, nil
-}
+func (q *Queue) Accept(ctx context.Context, r Request) (Receipt, error) { return q.Begin(r)(ctx) }
 
-func (q *Queue) accept(ctx context.Context, r Request) (Receipt, error) {
-	if err := r.check(q.opts.MaxBytes); err != nil {
-		return Receipt{}, err
-	}
+// Begin is Accept in two steps, for who has many requests in one order: it gives
+// the request its place, behind all that began before it, and does not wait for
+// the disk. The function that it returns does, and must be called, once.
+func (q *Queue) Begin(r Request) (accept func(context.Context) (Receipt, error)) {
 	e := &entry{
 		key: keyOf(r.ID), id: r.ID, way: r.Way, client: r.Client, digest: r.digest(),
 		document: uint32(len(r.Document)), image: uint32(len(r.Image)), accepted: time.Now(), state: storing,
 	}
-	for {
-		q.mu.Lock()
-		if q.stopped {
-			q.mu.Unlock()
-			return Receipt{}, ErrClosed
-		}
-		if known := q.active[e.key]; known != nil {
-			receipt, changed := Receipt{Number: known.number, Duplicate: true}, q.changed
-			conflict, stored := known.digest != e.digest, known.state != storing
-			q.mu.Unlock()
+	look := q.place(e, r)
+	return func(ctx context.Context) (Receipt, error) {
+		for {
+			receipt, decided, err := look(ctx)
 			switch {
-			case conflict:
-				return Receipt{}, ErrConflict
-			case stored:
+			case err != nil:
+				return Receipt{}, fmt.Errorf("accept a request: %w", err)
+			case decided:
 				return receipt, nil
 			}
-			select { // until the first one is stored, or has failed
+			look = q.place(e, r)
+		}
+	}
+}
+
+// place finds out what is to become of a request, and submits one that is new.
+// The function that it returns waits for that, and says whether it is decided or
+// must be found out again.
+func (q *Queue) place(e *entry, r Request) func(context.Context) (receipt Receipt, decided bool, err error) {
+	at := func(receipt Receipt, err error) func(context.Context) (Receipt, bool, error) {
+		return func(context.Context) (Receipt, bool, error) { return receipt, true, err }
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := r.check(q.opts.MaxBytes); err != nil {
+		return at(Receipt{}, err)
+	}
+	known := q.active[e.key]
+	number, answered := q.answers.byID[e.key]
+	switch {
+	case q.stopped:
+		return at(Receipt{}, ErrClosed)
+	case known != nil && known.digest != e.digest:
+		return at(Receipt{}, ErrConflict)
+	case known != nil && known.state != storing:
+		return at(Receipt{Number: known.number, Duplicate: true, Way: known.way}, nil)
+	case known != nil: // until it is stored, or has failed
+		changed := q.changed
+		return func(ctx context.Context) (Receipt, bool, error) {
+			select {
 			case <-changed:
+				return Receipt{}, false, nil
 			case <-ctx.Done():
-				return Receipt{}, fmt.Errorf("wait for the queue's disk: %w", context.Cause(ctx))
+				return Receipt{}, false, fmt.Errorf("wait for the queue's disk: %w", context.Cause(ctx))
 			}
-			continue
 		}
-		if number, ok := q.answers.byID[e.key]; ok {
-			q.mu.Unlock()
-			receipt, found, err := q.answered(number, e.digest)
-			if err != nil || found {
-				return receipt, err
-			}
-			continue // it has just been forgotten
-		}
-		if q.full(e) {
-			q.counts.Busy++
-			q.mu.Unlock()
-			return Receipt{}, ErrBusy
-		}
-		o := q.storeRequest(e, r)
-		q.mu.Unlock()
+	case answered: // unless that is forgotten meanwhile
+		return func(context.Context) (Receipt, bool, error) { return q.answered(number, e.digest) }
+	case q.full(e):
+		q.counts.Busy++
+		return at(Receipt{}, ErrBusy)
+	}
+	o := q.storeRequest(e, r)
+	return func(ctx context.Context) (Receipt, bool, error) {
 		if err := o.wait(ctx); err != nil {
-			return Receipt{}, err
+			return Receipt{}, false, err
 		}
 		q.mu.Lock()
-		void := e.void
-		q.mu.Unlock()
-		if !void {
-			return Receipt{Number: e.number}, nil
+		defer q.mu.Unlock()
+		if e.void { // the file has it already
+			e.void = false
+			return Receipt{}, false, nil
 		}
-		e.void = false // the file has it already: look again
+		return Receipt{Number: e.number}, true, nil
 	}
 }
 
@@ -138,7 +152,7 @@ func (q *Queue) storeRequest(e *entry, r Request) *operation {
 		if err := b.SetSequence(e.number); err != nil {
 			return err
 		}
-		return putRecord(b, e.number, head.encode(), r.Document, r.Image)
+		return boltfile.PutRecord(b, e.number, head.encode(), r.Document, r.Image)
 	}
 	o.done = func(err error) error {
 		switch {
@@ -203,7 +217,7 @@ func (q *Queue) readAnswer(number uint64, h *answerHead) (document []byte, err e
 
 // getAnswer returns a copy of an answer, nil if there is none.
 func getAnswer(b *bolt.Bucket, number uint64, h *answerHead) ([]byte, error) {
-	payload, err := getHead(b, number)
+	payload, err := boltfile.Head(b, number)
 	if payload == nil {
 		return nil, err
 	}
@@ -211,7 +225,7 @@ func getAnswer(b *bolt.Bucket, number uint64, h *answerHead) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	contents, err := getContents(b, number, rest, h.document)
+	contents, err := boltfile.Contents(b, number, rest, h.document)
 	if err != nil {
 		return nil, err
 	}

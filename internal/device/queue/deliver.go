@@ -89,7 +89,7 @@ func (q *Queue) readDeliveries(destination string, limit int) (list []Delivery, 
 				return err
 			}
 			if document == nil {
-				return errRecord
+				return boltfile.ErrRecord
 			}
 			size += len(document)
 			list = append(list, Delivery{
@@ -154,17 +154,17 @@ func (q *Queue) Delivered(ctx context.Context, destination string, numbers ...ui
 		q.mu.Unlock()
 		return fmt.Errorf("note a delivery: %w", ErrClosed)
 	}
-	removed := 0
+	var removed []uint64
 	o := &operation{}
 	o.write = func(tx *bolt.Tx) error {
-		removed = 0
+		removed = nil
 		b := tx.Bucket(bucketDeliveries)
 		for _, number := range numbers {
 			key := deliveryKey(destination, number)
 			if b.Get(key) == nil {
 				continue
 			}
-			removed++
+			removed = append(removed, number)
 			if err := b.Delete(key); err != nil {
 				return err
 			}
@@ -175,13 +175,12 @@ func (q *Queue) Delivered(ctx context.Context, destination string, numbers ...ui
 		if err != nil {
 			return err
 		}
-		if q.pending[destination] -= removed; q.pending[destination] <= 0 {
-			delete(q.pending, destination)
+		for _, number := range removed {
+			q.arrived(destination, number)
 		}
-		q.counts.Delivered += uint64(removed)
-		for _, number := range numbers {
+		q.counts.Delivered += uint64(len(removed))
+		for _, number := range numbers { // also of those that were not on their way any more
 			delete(q.handed[destination], number)
-			q.answers.from = min(q.answers.from, number)
 		}
 		return nil
 	}
@@ -191,4 +190,14 @@ func (q *Queue) Delivered(ctx context.Context, destination string, numbers ...ui
 		return fmt.Errorf("note a delivery: %w", err)
 	}
 	return nil
+}
+
+// arrived notes that an answer is not on its way to a destination any more. It is
+// called with mu held.
+func (q *Queue) arrived(destination string, number uint64) {
+	if q.pending[destination]--; q.pending[destination] <= 0 {
+		delete(q.pending, destination)
+	}
+	delete(q.handed[destination], number)
+	q.answers.from = min(q.answers.from, number)
 }

@@ -1,7 +1,10 @@
 package queue
 
 import (
+	"context"
 	"encoding/binary"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -33,7 +36,7 @@ func (q *Queue) forget() (more bool) {
 	number, size, from := len(q.answers.byID), q.answers.bytes, q.answers.from
 	// In one go to a little below the bound, so that each answer does not cost a
 	// transaction of its own.
-	excess, excessBytes := 0, int64(0)
+	excess, excessBytes, retain := 0, int64(0), q.opts.Retain
 	if number > q.opts.MaxAnswers || size > q.opts.MaxAnswerBytes {
 		excess, excessBytes = number-q.opts.MaxAnswers*15/16, size-q.opts.MaxAnswerBytes/16*15
 	}
@@ -48,7 +51,7 @@ func (q *Queue) forget() (more bool) {
 		if number == 0 || now < q.forgetNext {
 			return false
 		}
-		q.forgetNext = now + int64(min(forgetEvery, q.opts.Retain/16))
+		q.forgetNext = now + int64(min(forgetEvery, retain/16))
 	}
 	if faulty {
 		return false
@@ -58,7 +61,7 @@ func (q *Queue) forget() (more bool) {
 		deliveries := tx.Bucket(bucketDeliveries)
 		c := tx.Bucket(bucketAnswers).Cursor()
 		seen := 0
-		for key, sealed := c.Seek(recordKey(from, 0)); key != nil; key, sealed = c.Seek(recordKey(from, 0)) {
+		for key, sealed := c.Seek(boltfile.RecordKey(from, 0)); key != nil; key, sealed = c.Seek(boltfile.RecordKey(from, 0)) {
 			payload, err := boltfile.Unseal(key, sealed)
 			if err != nil {
 				return err
@@ -67,7 +70,7 @@ func (q *Queue) forget() (more bool) {
 			if _, err := h.decode(payload); err != nil {
 				return err
 			}
-			old := now-h.finished >= int64(q.opts.Retain)
+			old := now-h.finished >= int64(retain)
 			if !old && excess <= 0 && excessBytes <= 0 {
 				return nil
 			}
@@ -97,7 +100,7 @@ func (q *Queue) remove(list []forgotten, from uint64) bool {
 	if len(list) > 0 {
 		fate, err := q.file.Update(func(tx *bolt.Tx) error {
 			for _, f := range list {
-				if err := deleteRecord(tx.Bucket(bucketAnswers), f.number, f.document); err != nil {
+				if err := boltfile.DeleteRecord(tx.Bucket(bucketAnswers), f.number, f.document); err != nil {
 					return err
 				}
 			}
@@ -121,4 +124,78 @@ func (q *Queue) remove(list []forgotten, from uint64) bool {
 	}
 	q.counts.Forgotten += uint64(len(list))
 	return true
+}
+
+// Forget removes the answer of a request, delivered or not, and makes its id free.
+// A request that has no answer is ErrUnanswered, one that is not known ErrUnknown.
+func (q *Queue) Forget(ctx context.Context, id string) error {
+	key := keyOf(id)
+	q.mu.Lock()
+	number, answered := q.answers.byID[key]
+	var err error
+	switch {
+	case q.closed:
+		err = ErrClosed
+	case q.active[key] != nil:
+		err = ErrUnanswered
+	case !answered:
+		err = ErrUnknown
+	}
+	if err != nil {
+		q.mu.Unlock()
+		return fmt.Errorf("forget an answer: %w", err)
+	}
+	o := q.removeAnswer(key, number)
+	q.mu.Unlock()
+	if err := o.wait(ctx); err != nil {
+		return fmt.Errorf("forget an answer: %w", err)
+	}
+	return nil
+}
+
+// removeAnswer submits the removal of an answer with its deliveries. It is called
+// with mu held.
+func (q *Queue) removeAnswer(key idKey, number uint64) *operation {
+	pending := slices.Collect(maps.Keys(q.pending))
+	var removed []string // destinations
+	document := int64(-1)
+	o := &operation{}
+	o.write = func(tx *bolt.Tx) error {
+		removed, document = nil, -1
+		answers, deliveries := tx.Bucket(bucketAnswers), tx.Bucket(bucketDeliveries)
+		payload, err := boltfile.Head(answers, number)
+		if payload == nil {
+			return err // nil where it was forgotten meanwhile
+		}
+		var h answerHead
+		if _, err := h.decode(payload); err != nil {
+			return err
+		}
+		document = int64(h.document)
+		for _, d := range pending {
+			if k := deliveryKey(d, number); deliveries.Get(k) != nil {
+				removed = append(removed, d)
+				if err := deliveries.Delete(k); err != nil {
+					return err
+				}
+			}
+		}
+		return boltfile.DeleteRecord(answers, number, h.document)
+	}
+	o.done = func(err error) error {
+		if err != nil || document < 0 {
+			return err
+		}
+		q.answers.bytes -= document
+		if q.answers.byID[key] == number {
+			delete(q.answers.byID, key)
+		}
+		for _, d := range removed {
+			q.arrived(d, number)
+		}
+		q.counts.Forgotten++
+		return nil
+	}
+	q.submit(o)
+	return o
 }

@@ -20,6 +20,8 @@ var (
 	ErrInvalid = errors.New("not a usable name")
 	// ErrUnknown: no request of this id waits or is in work.
 	ErrUnknown = errors.New("no such request")
+	// ErrUnanswered: the request has no answer yet.
+	ErrUnanswered = errors.New("the request has no answer yet")
 	// ErrAnswered: the request has an answer already.
 	ErrAnswered = errors.New("the request has an answer already")
 	// ErrStorage: the disk is full, read-only or failing. What was confirmed

@@ -325,13 +325,13 @@ func (q *Queue) countStart(interrupted []uint64) {
 		}
 		requests := tx.Bucket(bucketRequests)
 		for e, crashes := range died {
-			head, err := getHead(requests, e.number)
+			head, err := boltfile.Head(requests, e.number)
 			if err != nil || head == nil {
 				return err
 			}
 			head = append([]byte(nil), head...)
 			head[0] = crashes
-			key := recordKey(e.number, 0)
+			key := boltfile.RecordKey(e.number, 0)
 			if err := requests.Put(key, boltfile.Seal(key, head)); err != nil {
 				return err
 			}
@@ -357,11 +357,14 @@ func (q *Queue) Stop() {
 	}
 }
 
-// SetMaxRequests changes Options.MaxRequests. What was accepted stays.
-func (q *Queue) SetMaxRequests(n int) {
+// Change has the bounds and the retention be those of opts from now on; what else
+// opts says means nothing. What was accepted stays.
+func (q *Queue) Change(opts Options) {
+	opts = opts.withDefaults()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.opts.MaxRequests = n
+	q.opts.MaxRequests, q.opts.MaxBytes = opts.MaxRequests, opts.MaxBytes
+	q.opts.MaxAnswers, q.opts.MaxAnswerBytes, q.opts.Retain = opts.MaxAnswers, opts.MaxAnswerBytes, opts.Retain
 }
 
 // Close does what Stop does, stores what is on its way, and closes the files.

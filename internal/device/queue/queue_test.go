@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
 )
 
 const patience = time.Minute
@@ -138,7 +140,7 @@ func ids(list []Delivery) (names []string) {
 }
 
 func TestARequestGoesThroughItsLife(t *testing.T) {
-	for _, size := range []int{0, 1, inlineBytes, inlineBytes + 1, 2 * pieceBytes, 100_000, 3 << 20} {
+	for _, size := range []int{0, 1, boltfile.InlineBytes, boltfile.InlineBytes + 1, 2 * boltfile.PieceBytes, 100_000, 3 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			q := open(t, Options{})
 			image := bytes.Repeat([]byte("0123456789a"), size/11+1)[:size]
@@ -275,7 +277,7 @@ func TestAWaitingRequestCanBeAnsweredWithoutBeingHandedOut(t *testing.T) {
 
 func TestNamesThatCannotBeStoredAreRefused(t *testing.T) {
 	q := open(t, Options{})
-	for _, r := range []Request{{ID: "", Way: "ipc"}, {ID: strings.Repeat("x", 257), Way: "ipc"}, {ID: "a"}, {ID: "a", Way: strings.Repeat("x", 33)}, {ID: "a", Way: "ipc", Client: strings.Repeat("x", 129)}} {
+	for _, r := range []Request{{ID: "", Way: "ipc"}, {ID: strings.Repeat("x", 513), Way: "ipc"}, {ID: "a"}, {ID: "a", Way: strings.Repeat("x", 33)}, {ID: "a", Way: "ipc", Client: strings.Repeat("x", 129)}} {
 		if _, err := q.Accept(t.Context(), r); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%+.50v: %v", r, err)
 		}

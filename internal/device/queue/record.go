@@ -2,18 +2,13 @@ package queue
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
 )
 
-// The buckets of the database. Requests and answers are records: a head under
-// (number, 0), which also holds a content of at most inlineBytes, and of larger
-// ones pieces under (number, 1) and so on. Every value ends in a checksum of its
-// key and itself, so that a flipped bit anywhere is found.
+// The buckets of the database. Requests and answers are records of boltfile. Every
+// value ends in a checksum of its key and itself, so that a flipped bit anywhere is
+// found.
 var (
 	bucketState      = []byte("state")      // names below
 	bucketRequests   = []byte("requests")   // record: request, not answered
@@ -26,22 +21,7 @@ var (
 	keyEpoch  = []byte("epoch")  // starts with undelivered answers
 )
 
-const (
-	format = 1
-	// inlineBytes of content stand beside the head: one page instead of two for
-	// what most requests and answers are.
-	inlineBytes = 1024
-	// pieceBytes is chosen so that two pieces fill a page of 4096 bytes. bbolt
-	// rewrites whole leaves of at least two keys, so larger values would be
-	// written again with every neighbour.
-	pieceBytes = 2000
-)
-
-var errRecord = errors.New("a record is damaged")
-
-func recordKey(number uint64, part uint32) []byte {
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(make([]byte, 0, 12), number), part)
-}
+const format = 1
 
 func deliveryKey(destination string, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte(destination), 0), number)
@@ -140,114 +120,9 @@ func (d *decoder) string() string {
 
 func (d *decoder) rest() ([]byte, error) {
 	if d.short {
-		return nil, errRecord
+		return nil, boltfile.ErrRecord
 	}
 	return d.b, nil
-}
-
-func total(contents [][]byte) (n int) {
-	for _, c := range contents {
-		n += len(c)
-	}
-	return n
-}
-
-// putRecord stores a head with its contents.
-func putRecord(b *bolt.Bucket, number uint64, head []byte, contents ...[]byte) error {
-	b.FillPercent = 1 // numbers grow, so pages are filled for good
-	key := recordKey(number, 0)
-	if total(contents) <= inlineBytes {
-		for _, c := range contents {
-			head = append(head, c...)
-		}
-		return b.Put(key, boltfile.Seal(key, head))
-	}
-	if err := b.Put(key, boltfile.Seal(key, head)); err != nil {
-		return err
-	}
-	part := uint32(0)
-	for _, c := range contents {
-		for ; len(c) > 0; c = c[min(pieceBytes, len(c)):] {
-			part++
-			piece := append(make([]byte, 0, pieceBytes+4), c[:min(pieceBytes, len(c))]...)
-			key := recordKey(number, part)
-			if err := b.Put(key, boltfile.Seal(key, piece)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// getHead returns the payload of a head, nil where there is no such record. It is
-// valid until the transaction ends.
-func getHead(b *bolt.Bucket, number uint64) ([]byte, error) {
-	key := recordKey(number, 0)
-	sealed := b.Get(key)
-	if sealed == nil {
-		return nil, nil
-	}
-	return boltfile.Unseal(key, sealed)
-}
-
-// getContents returns copies of the contents of a record, whose head left rest.
-func getContents(b *bolt.Bucket, number uint64, rest []byte, lengths ...uint32) ([][]byte, error) {
-	sum := uint64(0)
-	for _, n := range lengths {
-		sum += uint64(n)
-	}
-	contents := make([][]byte, 0, len(lengths))
-	if sum <= inlineBytes {
-		if uint64(len(rest)) != sum {
-			return nil, errRecord
-		}
-		for _, n := range lengths {
-			contents = append(contents, append([]byte(nil), rest[:n]...))
-			rest = rest[n:]
-		}
-		return contents, nil
-	}
-	part := uint32(0)
-	for _, n := range lengths {
-		var c []byte
-		for pieces := parts(n); pieces > 0; pieces-- {
-			part++
-			key := recordKey(number, part)
-			piece, err := boltfile.Unseal(key, b.Get(key))
-			if err != nil {
-				return nil, err
-			}
-			if c == nil {
-				c = make([]byte, 0, n)
-			}
-			c = append(c, piece...)
-		}
-		if uint64(len(c)) != uint64(n) {
-			return nil, errRecord
-		}
-		contents = append(contents, c)
-	}
-	return contents, nil
-}
-
-func parts(n uint32) uint32 { return uint32((uint64(n) + pieceBytes - 1) / pieceBytes) }
-
-// deleteRecord removes a record with contents of the given lengths.
-func deleteRecord(b *bolt.Bucket, number uint64, lengths ...uint32) error {
-	last, sum := uint32(0), uint64(0)
-	for _, n := range lengths {
-		last += parts(n)
-		sum += uint64(n)
-	}
-	if sum <= inlineBytes {
-		last = 0
-	}
-	for part := uint32(0); part <= last; part++ {
-		if err := b.Delete(recordKey(number, part)); err != nil {
-			return fmt.Errorf("delete a record: %w", err)
-		}
-	}
-	return nil
 }
 
 // delivery is the value of a delivery: its next attempt is

@@ -104,7 +104,7 @@ func TestAFullWayIsBusyAtOnceAndLeavesTheOthersTheirs(t *testing.T) {
 	if _, err := q.Accept(t.Context(), request("more")); !errors.Is(err, ErrBusy) {
 		t.Errorf("after a restart: %v", err)
 	}
-	q.SetMaxRequests(5)
+	q.Change(Options{MaxRequests: 5})
 	accept(t, q, request("more"))
 	if n := q.Stats().Busy; n != 1 {
 		t.Errorf("%d were counted as refused since the restart", n)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (q *Queue) read(e *entry) (*Work, error) {
 	}
 	err := q.file.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketRequests)
-		payload, err := getHead(b, e.number)
+		payload, err := boltfile.Head(b, e.number)
 		if err != nil {
 			return err
 		}
@@ -81,7 +82,7 @@ func (q *Queue) read(e *entry) (*Work, error) {
 		if err != nil {
 			return err
 		}
-		contents, err := getContents(b, e.number, rest, h.document, h.image)
+		contents, err := boltfile.Contents(b, e.number, rest, h.document, h.image)
 		if err != nil {
 			return err
 		}
@@ -89,6 +90,30 @@ func (q *Queue) read(e *entry) (*Work, error) {
 		return nil
 	})
 	return w, err
+}
+
+// Waiting returns the requests that wait, in the order in which they came, without
+// their images.
+func (q *Queue) Waiting() ([]*Work, error) {
+	var entries []*entry
+	q.mu.Lock()
+	for _, e := range q.active {
+		if e.state == queued {
+			entries = append(entries, e)
+		}
+	}
+	q.mu.Unlock()
+	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.number, b.number) })
+	list := make([]*Work, len(entries))
+	for i, e := range entries {
+		w, err := q.read(e)
+		if err != nil {
+			return nil, q.distrust(err)
+		}
+		w.Image = nil
+		list[i] = w
+	}
+	return list, nil
 }
 
 // Started notes that a worker begins with a request: it makes room for another one
@@ -162,43 +187,51 @@ func (q *Queue) mark() {
 // from a later call tells. It takes as long as the disk does; a worker that has
 // other work to do calls it on a goroutine.
 func (q *Queue) Finish(ctx context.Context, id string, answer []byte, destinations ...string) error {
-	if err := q.finish(ctx, id, answer, destinations); err != nil {
-		return fmt.Errorf("finish a request: %w", err)
-	}
-	return nil
+	return q.BeginFinish(id, answer, destinations...)(ctx)
 }
 
-func (q *Queue) finish(ctx context.Context, id string, answer []byte, destinations []string) error {
+// BeginFinish is Finish in two steps, for who has many answers in one order: it
+// gives the answer its place, behind all that began before it, and does not wait
+// for the disk. The function that it returns does.
+func (q *Queue) BeginFinish(id string, answer []byte, destinations ...string) (finish func(context.Context) error) {
+	o, err := q.beginFinish(id, answer, destinations)
+	return func(ctx context.Context) error {
+		if err == nil {
+			err = o.wait(ctx)
+			if err == nil || errors.Is(err, ErrAnswered) {
+				q.mark()
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("finish a request: %w", err)
+		}
+		return nil
+	}
+}
+
+func (q *Queue) beginFinish(id string, answer []byte, destinations []string) (*operation, error) {
 	for _, d := range destinations {
 		if err := checkName("destination", d, maxDestination, false); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	destinations = slices.Compact(slices.Sorted(slices.Values(destinations)))
 	key := keyOf(id)
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	e := q.active[key]
 	_, answered := q.answers.byID[key]
 	switch {
 	case q.closed:
-		q.mu.Unlock()
-		return ErrClosed
+		return nil, ErrClosed
 	case answered, e != nil && e.state == finishing:
-		q.mu.Unlock()
-		return ErrAnswered
+		return nil, ErrAnswered
 	case e == nil, e.state == storing:
-		q.mu.Unlock()
-		return ErrUnknown
+		return nil, ErrUnknown
 	case e.state == queued:
 		q.leave(e)
 	}
-	o := q.storeAnswer(e, answer, destinations)
-	q.mu.Unlock()
-	err := o.wait(ctx)
-	if err == nil || errors.Is(err, ErrAnswered) {
-		q.mark()
-	}
-	return err
+	return q.storeAnswer(e, answer, destinations), nil
 }
 
 // storeAnswer submits an answer. It is called with mu held.
@@ -213,14 +246,14 @@ func (q *Queue) storeAnswer(e *entry, document []byte, destinations []string) *o
 		if e.void {
 			return nil
 		}
-		if err := deleteRecord(tx.Bucket(bucketRequests), e.number, e.document, e.image); err != nil {
+		if err := boltfile.DeleteRecord(tx.Bucket(bucketRequests), e.number, e.document, e.image); err != nil {
 			return err
 		}
 		answers, deliveries := tx.Bucket(bucketAnswers), tx.Bucket(bucketDeliveries)
 		if err := answers.SetSequence(number); err != nil {
 			return err
 		}
-		if err := putRecord(answers, number, head.encode(), document); err != nil {
+		if err := boltfile.PutRecord(answers, number, head.encode(), document); err != nil {
 			return err
 		}
 		for _, d := range destinations {
@@ -298,4 +331,14 @@ func (q *Queue) Lookup(id string) (State, []byte, error) {
 		return Unknown, nil, nil
 	}
 	return Answered, document, nil
+}
+
+// Knows reports whether a request of this id waits, is in work or has an answer.
+// It does not ask the disk.
+func (q *Queue) Knows(id string) bool {
+	key := keyOf(id)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, answered := q.answers.byID[key]
+	return answered || q.active[key] != nil
 }

@@ -19,9 +19,11 @@ const (
 	CodeOutputFailed       Code = "output_failed"       // the mask could not be written
 	CodeStorageUnavailable Code = "storage_unavailable" // no network, no credentials, or the storage does not answer
 	CodeResultTooLarge     Code = "result_too_large"    // the work is done, but its result does not fit into a frame
-	CodeCancelled          Code = "cancelled"           // the scan was called off
+	CodeCancelled          Code = "cancelled"           // the request was withdrawn, or the scan called off
 	CodeBusy               Code = "busy"                // the queue is full; try again later
 	CodeStopping           Code = "stopping"            // the component is being stopped; try again later
+	CodeConflict           Code = "conflict"            // the id belongs to another request
+	CodePoisoned           Code = "poisoned"            // the process died twice while the request was in work
 	CodeInternal           Code = "internal"            // a fault of the component; its log says more
 )
 

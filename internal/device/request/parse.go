@@ -27,7 +27,7 @@ func Parse(document []byte) (Request, error) {
 	if err != nil {
 		return r, err
 	}
-	if err := top.known("", "id", "image", "output", "bucket", "prefix", "cancel"); err != nil {
+	if err := top.known("", "id", "image", "output", "acknowledge", "bucket", "prefix", "cancel"); err != nil {
 		return r, err
 	}
 	if _, ok := top["id"]; ok {
@@ -45,6 +45,9 @@ func Parse(document []byte) (Request, error) {
 		return r, nil
 	}
 	if err := r.parseOutput(top); err != nil {
+		return r, err
+	}
+	if err := top.flags("", map[string]*bool{"acknowledge": &r.Acknowledge}); err != nil {
 		return r, err
 	}
 	_, hasImage := top["image"]

@@ -13,33 +13,37 @@ const (
 	MaxReference = 1024
 )
 
-// Request asks for one image to be segmented, or no longer to be.
+// Request asks for one image to be segmented, or no longer to be. As JSON it has the
+// form of Stored, which is not that of a document.
 type Request struct {
 	// ID names the request in its result: 1 to MaxID characters, none of them a
 	// control character. The form of 2018 may lack it; Parse leaves it empty then.
-	ID string
+	ID string `json:",omitzero"`
 	// Image says where the image is.
-	Image Image
+	Image Image `json:",omitzero"`
 	// Output says what to write, and where.
-	Output Output
+	Output Output `json:",omitzero"`
+	// Acknowledge asks to be told that the request is accepted, before its result:
+	// from then on it is not lost. It makes no other request of one.
+	Acknowledge bool `json:"-"`
 	// Classic2018 is set where the request has the form of the 2018 system,
 	// {"bucket": b, "prefix": key}. Image and Output are filled in accordingly.
-	Classic2018 bool
+	Classic2018 bool `json:",omitzero"`
 	// Scan is set where the image is a whole scan, not a slice.
-	Scan *Scan
+	Scan *Scan `json:",omitzero"`
 	// Cancel calls off the scan that was asked for with this id. Nothing else is
 	// set then.
-	Cancel bool
+	Cancel bool `json:",omitzero"`
 }
 
 // Image refers to an image. Exactly one of Path, S3 and Inline is set.
 type Image struct {
-	Path   string // on the device, below one of the configured roots
-	S3     string // s3://bucket/key
-	Inline []byte // the PNG or JPEG itself
+	Path   string `json:",omitzero"` // on the device, below one of the configured roots
+	S3     string `json:",omitzero"` // s3://bucket/key
+	Inline []byte `json:"-"`         // the PNG or JPEG itself
 	// SpacingMM is the size of a pixel in mm, from column to column and from row
 	// to row; 0 where the request does not say.
-	SpacingMM [2]float64
+	SpacingMM [2]float64 `json:",omitzero"`
 }
 
 // Output says what to write, and where. The zero value writes the mask to a file
@@ -48,15 +52,15 @@ type Output struct {
 	// To names the mask: a path below the output folder, or s3://bucket/key. It
 	// ends in .png, but not in .overlay.png: an overlay takes its name from it. Of a
 	// scan it is the beginning of the names of all results.
-	To string
+	To string `json:",omitzero"`
 	// Overlay asks for a colour overlay as a second PNG.
-	Overlay bool
+	Overlay bool `json:",omitzero"`
 	// Inline asks for the mask in the result too, where it fits.
-	Inline bool
+	Inline bool `json:",omitzero"`
 	// Overwrite lets the files that it names be replaced though another answer
 	// that names them has not been delivered yet, or somebody else made them.
-	Overwrite bool
+	Overwrite bool `json:",omitzero"`
 	// Discard writes nothing. It cannot be asked for in JSON; callers that take
 	// the mask from memory set it.
-	Discard bool
+	Discard bool `json:",omitzero"`
 }

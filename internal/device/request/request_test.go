@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -129,6 +130,9 @@ var requests = []struct {
 	{"base64 without its padding", `{"id":"a","image":{"base64":"aGVsbG8"}}`, Request{ID: "a"}, "image.base64 is not standard base64"},
 	{"base64 in lines", `{"id":"a","image":{"base64":"aGVs\nbG8="}}`, Request{ID: "a"}, "image.base64 is not standard base64: it has line breaks"},
 	{"output that is no PNG", `{"id":"a","image":{"path":"x"},"output":{"to":"m.jpg"}}`, Request{ID: "a"}, "output.to must end in .png, and not in .overlay.png, which names overlays"},
+	{"acknowledge", `{"id":"a","image":{"path":"x"},"acknowledge":true}`, Request{ID: "a", Image: Image{Path: "x"}, Acknowledge: true}, ""},
+	{"acknowledge in the form of 2018", `{"bucket":"b","prefix":"k","acknowledge":true}`, Request{Image: Image{S3: "s3://b/k"}, Classic2018: true, Acknowledge: true}, ""},
+	{"acknowledge that is no boolean", `{"id":"a","image":{"path":"x"},"acknowledge":1}`, Request{ID: "a"}, "acknowledge has the wrong type: it must be true or false"},
 	{"output that is named as an overlay", `{"id":"a","image":{"path":"x"},"output":{"to":"m.overlay.png"}}`, Request{ID: "a"}, "output.to must end in .png, and not in .overlay.png, which names overlays"},
 	{"bucket alone", `{"bucket":"b"}`, Request{}, "a request with bucket and prefix has both, and neither image nor output.to or output.kinds"},
 	{"empty bucket", `{"bucket":"","prefix":"k"}`, Request{}, "bucket is empty"},
@@ -201,6 +205,8 @@ func TestResultsAndStatusFollowTheirSchemas(t *testing.T) {
 		"refusal": Failed("a", NewError(CodeImageUnreadable, "there is a gap", nil).WithReason("missing-slices")),
 		"failure": Failed("a", NewError(CodeBusy, "the queue is full", nil)),
 		"fault":   Failed("", errors.New("anything")),
+
+		"acknowledgement": Accepted("a"),
 	} {
 		document, err := r.Encode(0)
 		if err != nil {
@@ -340,6 +346,15 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("error %v", err)
 			}
 			return
+		}
+		plain := r
+		plain.Acknowledge = false
+		kept, image, err := r.Stored()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := FromStored(kept, image); err != nil || !reflect.DeepEqual(back, plain) {
+			t.Errorf("stored %+v, read %+v, %v", plain, back, err)
 		}
 		set := 0
 		for _, here := range []bool{r.Image.Path != "", r.Image.S3 != "", len(r.Image.Inline) > 0} {

@@ -12,6 +12,8 @@ import (
 const (
 	StatusSucceeded = "succeeded"
 	StatusFailed    = "failed"
+	// StatusAccepted is no answer: it acknowledges a request that asks for it.
+	StatusAccepted = "accepted"
 )
 
 // Result answers a request.
@@ -32,7 +34,8 @@ type Result struct {
 	Prefix   string      `json:"prefix,omitempty"` // key of the mask, likewise
 	Complete bool        `json:"complete"`         // false where members were left out to fit into a frame
 	// Attempt counts how often this very answer was sent, from 1; Encode and
-	// WithAttempt set it. A higher number may be a repetition.
+	// WithAttempt set it. A higher number may be a repetition, and a stored answer
+	// that a repeated request asks for has at least 2.
 	Attempt int `json:"attempt"`
 }
 
@@ -98,6 +101,11 @@ func Failed(id string, err error) Result {
 	return Result{ID: id, Status: StatusFailed, Error: &Failure{Code: e.Code, Reason: e.reason, Message: e.Message}, Complete: true}
 }
 
+// Accepted returns the acknowledgement of a request.
+func Accepted(id string) Result {
+	return Result{ID: id, Status: StatusAccepted, Complete: true}
+}
+
 // Encode returns the result as JSON of at most limit bytes (no limit if 0).
 // Where it would be larger, members that can be had elsewhere are left out, the
 // inline mask first, and Complete is false. What is still too large becomes a
@@ -135,6 +143,14 @@ func (r Result) Encode(limit int) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("encode result: not even a failure fits into %d bytes", limit)
+}
+
+// ParseResult reads a document of Encode.
+func ParseResult(document []byte) (r Result, err error) {
+	if err := json.Unmarshal(document, &r); err != nil {
+		return Result{}, fmt.Errorf("read a result: %w", err)
+	}
+	return r, nil
 }
 
 // MinResult is the number of bytes into which Encode gets at least a failure.

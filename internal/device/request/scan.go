@@ -13,15 +13,15 @@ import (
 // choice.
 type Scan struct {
 	// Kinds are the results to write: at least one, none twice.
-	Kinds []Kind
+	Kinds []Kind `json:",omitzero"`
 	// Assume is the orientation of a file that records none: "" or "RAS".
-	Assume string
+	Assume string `json:",omitzero"`
 	// Series is the SeriesInstanceUID to read, "" where the rules choose.
-	Series string
+	Series string `json:",omitzero"`
 	// Volume is which volume of several to read, from 1; 0 where nothing is said.
-	Volume int
+	Volume int `json:",omitzero"`
 	// Deidentify leaves patient and study out of DICOM results.
-	Deidentify bool
+	Deidentify bool `json:",omitzero"`
 }
 
 // Kind names a result of a scan.

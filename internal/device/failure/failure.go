@@ -1,4 +1,8 @@
-package engine
+// Package failure gives the errors of store, imaging and segmentation the codes and
+// sentences that a requester sees, and has those that the engine itself meets. Of an
+// image, its name and its content nothing is in them but what the requester may know.
+// Package engine calls it.
+package failure
 
 import (
 	"errors"
@@ -75,13 +79,18 @@ func translate(err error, kinds []kind) error {
 	return err
 }
 
-func readError(err error) error    { return translate(err, readKinds) }
-func writeError(err error) error   { return translate(err, writeKinds) }
-func segmentError(err error) error { return translate(err, segmentKinds) }
+// Read is of the reading of an image.
+func Read(err error) error { return translate(err, readKinds) }
 
-// decodeError tells the requester all that package imaging says: how the image is
+// Write is of the writing of a mask or an overlay.
+func Write(err error) error { return translate(err, writeKinds) }
+
+// Segment is of a model's work.
+func Segment(err error) error { return translate(err, segmentKinds) }
+
+// Decode is of the decoding of an image. It tells the requester all that package imaging says: how the image is
 // built, nothing that it shows. Others are told the kind.
-func decodeError(err error) error {
+func Decode(err error) error {
 	for _, k := range decodeKinds {
 		if errors.Is(err, k.sentinel) {
 			text := strings.TrimPrefix(err.Error(), "decode image: ")
@@ -91,7 +100,7 @@ func decodeError(err error) error {
 	return err
 }
 
-// message is what a requester is told: an store.Error's text is made for
+// message is what a requester is told: a store.Error's text is made for
 // that; of other errors only the sentinel is told.
 func message(err, sentinel error) string {
 	var stored *store.Error
@@ -101,10 +110,26 @@ func message(err, sentinel error) string {
 	return sentinel.Error()
 }
 
+// What the engine itself meets.
 var (
-	errGivenUp = request.NewError(request.CodeStorageUnavailable, "read image: the storage does not answer", nil)
-	// errNotWritten is of a write that was given up, or not begun because so many were.
-	errNotWritten = request.NewError(request.CodeStorageUnavailable, "write result: the storage does not answer", nil)
-	errNoRoom     = request.NewError(request.CodeBusy, "there is no room for another image now, try again later", nil)
-	errClaimed    = request.NewError(request.CodeOutputExists, "write result: another request, whose answer is not delivered yet, has this output; send again later, or with output.overwrite", nil)
+	// ErrGivenUp is of a read that does not come back.
+	ErrGivenUp = request.NewError(request.CodeStorageUnavailable, "read image: the storage does not answer", nil)
+	// ErrNotWritten is of a write that was given up, or not begun because so many were.
+	ErrNotWritten = request.NewError(request.CodeStorageUnavailable, "write result: the storage does not answer", nil)
+	// ErrPoisoned is of a request of which the process died.
+	ErrPoisoned = request.NewError(request.CodePoisoned, "the component died more than once while this request was in work, and does not try it again", nil)
+	// ErrNobodyWaits is of a mask that nobody can get any more.
+	ErrNobodyWaits = request.NewError(request.CodeCancelled, "the component was started anew, and nobody waits for this mask", nil)
+	// ErrWithdrawn is of a request that was taken back.
+	ErrWithdrawn = request.NewError(request.CodeCancelled, "the request was withdrawn", nil)
+
+	// ErrNoRoom is of an image beyond the budget of bytes.
+	ErrNoRoom = request.NewError(request.CodeBusy, "there is no room for another image now, try again later", nil)
+	// ErrClaimed is of an output that is another request's.
+	ErrClaimed = request.NewError(request.CodeOutputExists, "write result: another request, whose answer is not delivered yet, has this output; send again later, or with output.overwrite", nil)
 )
+
+// Stopping is of a request that the end of the component comes before.
+func Stopping(cause error) error {
+	return request.NewError(request.CodeStopping, "the component is being stopped", cause)
+}

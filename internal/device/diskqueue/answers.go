@@ -1,0 +1,170 @@
+package diskqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/brainseg/brainseg/internal/device/claim"
+	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/queue"
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+// destinationIPC is where answers to other components go.
+const destinationIPC = "ipc"
+
+// destinations are those to which the answer of a job is delivered.
+func destinations(way string) []string {
+	if way == engine.WayIPC {
+		return []string{destinationIPC}
+	}
+	return nil
+}
+
+// document is an answer as it is stored: for other components within a frame.
+func (q *Queue) document(way string, answer request.Result) ([]byte, error) {
+	limit := 0
+	if way == engine.WayIPC {
+		q.mu.Lock()
+		limit = q.limit
+		q.mu.Unlock()
+	}
+	return answer.Encode(limit)
+}
+
+// Finish is engine.Queue's. A disk that does not store is asked again until the
+// context ends.
+func (q *Queue) Finish(j *engine.Job, answer request.Result) func(context.Context) ([]byte, []func(engine.Outcome), error) {
+	document, err := q.document(j.From.Way, answer)
+	if err != nil {
+		return func(context.Context) ([]byte, []func(engine.Outcome), error) { return nil, q.take(j.Key), err }
+	}
+	to := destinations(j.From.Way)
+	if len(to) > 0 && (answer.Mask != nil || answer.Scan != nil) {
+		q.mu.Lock()
+		q.claims[j.Key] = j.Claim
+		q.mu.Unlock()
+	}
+	finish := q.disk.BeginFinish(j.Key, document, to...)
+	return func(ctx context.Context) ([]byte, []func(engine.Outcome), error) {
+		pause := backoff.NewExponentialBackOff()
+		pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 5*time.Second
+		err := finish(ctx)
+		for errors.Is(err, queue.ErrStorage) && ctx.Err() == nil {
+			select {
+			case <-time.After(pause.NextBackOff()):
+				err = q.disk.Finish(ctx, j.Key, document, to...)
+			case <-ctx.Done():
+			}
+		}
+		if errors.Is(err, queue.ErrAnswered) { // stored by a try that seemed to fail
+			err = nil
+		}
+		return document, q.take(j.Key), err
+	}
+}
+
+// Forget is engine.Queue's.
+func (q *Queue) Forget(ctx context.Context, key string, answer request.Result) (*engine.Job, []func(engine.Outcome), error) {
+	stage, _, err := q.Lookup(key)
+	switch {
+	case err != nil:
+		return nil, nil, acceptError(err)
+	case stage == engine.StageUnknown:
+		return nil, nil, engine.ErrUnknownRequest
+	case stage == engine.StageInWork:
+		return nil, nil, engine.ErrInWork
+	case stage == engine.StageAnswered:
+		err := q.disk.Forget(ctx, key)
+		switch {
+		case errors.Is(err, queue.ErrUnknown), errors.Is(err, queue.ErrUnanswered): // forgotten meanwhile
+			return nil, nil, engine.ErrUnknownRequest
+		case err != nil:
+			return nil, nil, acceptError(err)
+		}
+		q.release(key)
+		return nil, nil, nil
+	}
+	q.mu.Lock()
+	var j *engine.Job
+	handed := false
+	if e := q.jobs[key]; e != nil {
+		j, handed = e.job, e.handed
+	}
+	q.mu.Unlock()
+	if j == nil || handed {
+		return nil, nil, engine.ErrInWork
+	}
+	document, err := q.document(j.From.Way, answer)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch err := q.disk.Finish(ctx, key, document, destinations(j.From.Way)...); {
+	case errors.Is(err, queue.ErrAnswered), errors.Is(err, queue.ErrUnknown):
+		return nil, nil, engine.ErrInWork
+	case err != nil:
+		return nil, nil, acceptError(err)
+	}
+	return j, q.take(key), nil
+}
+
+// Delivery is an answer to another component that has not arrived yet.
+type Delivery struct {
+	// Number is the answer's, in their order.
+	Number uint64
+	// Document is the answer with the number of this attempt to send it.
+	Document []byte
+	// Claim is of the files that the answer names; nil for none. It is released when
+	// the answer goes out, and renewed where it did not.
+	Claim *claim.Claim
+
+	key string
+}
+
+// deliveries is how many answers are handed out at once, at most.
+const deliveries = 64
+
+// Deliveries waits for answers to other components that have not been delivered, and
+// returns the oldest of them in their order. They are handed out again until
+// Delivered. It has one caller.
+func (q *Queue) Deliveries(ctx context.Context) ([]Delivery, error) {
+	list, err := q.disk.Deliveries(ctx, destinationIPC, deliveries)
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]Delivery, 0, len(list))
+	for _, d := range list {
+		out = append(out, Delivery{Number: d.Number, Document: request.WithAttempt(d.Answer, d.Attempt), Claim: q.claims[d.ID], key: d.ID})
+	}
+	return out, nil
+}
+
+// Delivered notes that answers have arrived, or are given up.
+func (q *Queue) Delivered(ctx context.Context, list ...Delivery) error {
+	numbers := make([]uint64, 0, len(list))
+	for _, d := range list {
+		q.release(d.key)
+		numbers = append(numbers, d.Number)
+	}
+	if err := q.disk.Delivered(ctx, destinationIPC, numbers...); err != nil {
+		return fmt.Errorf("%d answers: %w", len(numbers), err)
+	}
+	return nil
+}
+
+// release lets go of the outputs of an answer.
+func (q *Queue) release(key string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.claims[key].Release()
+	delete(q.claims, key)
+}
+
+// Undelivered is the number of answers to other components that have not arrived.
+func (q *Queue) Undelivered() int { return q.disk.Stats().Pending[destinationIPC] }

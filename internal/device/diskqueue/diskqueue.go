@@ -1,0 +1,287 @@
+// Package diskqueue is the engine's queue on disk: it gives package queue the
+// engine's jobs, and the engine their answers' way out. A job that was accepted here
+// is answered, whatever becomes of the process; package queue says how that is kept.
+//
+// It turns requests into the bytes that are stored and back, remembers who in this
+// process waits for which answer, and keeps the outputs that an answer names claimed
+// until that answer goes out. Answers to requests of other components are handed out
+// by Deliveries, over restarts, until they have arrived; those of HTTP are given to
+// who waits, or stay to be asked for.
+//
+// It works on nothing and sends nothing. Package greengrass opens it, gives it to
+// the engine, and sends what Deliveries hands out.
+package diskqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/claim"
+	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/queue"
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+// Queue is an engine.Queue on disk. Its methods may be called concurrently.
+type Queue struct {
+	disk     *queue.Queue
+	restored []*engine.Job
+
+	mu     sync.Mutex
+	limit  int                     // bytes of an answer to another component; guarded by mu
+	jobs   map[string]*entry       // without an answer, by key; guarded by mu
+	claims map[string]*claim.Claim // of answers that are not delivered, by key; guarded by mu
+}
+
+// entry is what this process knows of a job without an answer.
+type entry struct {
+	job     *engine.Job // nil before Next has read it
+	handed  bool        // by Next
+	waiting []func(engine.Outcome)
+}
+
+// Options are the settings of a Queue.
+type Options struct {
+	// Config says where the queue is, its bounds, and how long answers are kept.
+	Config config.Config
+	// Damaged is told of a damaged file and the name under which it is kept.
+	// Default: none.
+	Damaged func(setAside string, cause error)
+}
+
+// Open opens the queue in the configured folder, or makes it. It waits for a process
+// before this one to end. The error is an *engine.PartError.
+func Open(ctx context.Context, opts Options) (*Queue, error) {
+	q := &Queue{jobs: make(map[string]*entry), claims: make(map[string]*claim.Claim)}
+	q.setLimit(opts.Config)
+	settings := bounds(opts.Config)
+	settings.Folder, settings.Damaged = opts.Config.Queue.Folder, opts.Damaged
+	var err error
+	if q.disk, err = queue.Open(ctx, settings); err != nil {
+		return nil, &engine.PartError{Part: PartQueue, Summary: "the folder of the queue cannot be used", Err: fmt.Errorf("%w (queue.folder is %s)", err, opts.Config.Queue.Folder)}
+	}
+	waiting, err := q.disk.Waiting()
+	if err != nil {
+		return nil, errors.Join(&engine.PartError{Part: PartQueue, Summary: "the queue cannot be read", Err: err}, q.disk.Close(ctx))
+	}
+	for _, w := range waiting {
+		j := restore(w)
+		q.jobs[j.Key] = &entry{job: j}
+		q.restored = append(q.restored, j)
+	}
+	return q, nil
+}
+
+// PartQueue is what the queue is called in an *engine.PartError.
+const PartQueue = "queue"
+
+// bounds are the settings of the queue that a configuration can change.
+func bounds(cfg config.Config) queue.Options {
+	return queue.Options{
+		MaxRequests: cfg.Service.Queue,
+		// Whatever image is allowed has a place.
+		MaxBytes:       max(cfg.Queue.Bytes, cfg.Images.MaxBytes+64<<10),
+		MaxAnswerBytes: cfg.Queue.AnswerBytes, Retain: cfg.Queue.Retain,
+	}
+}
+
+func (q *Queue) setLimit(cfg config.Config) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.limit = ggipc.MaxMessage(cfg.IPC.MaxFrame, cfg.Topics.Result)
+}
+
+// Configure follows a new configuration, but for the folder: that is opened at the
+// start.
+func (q *Queue) Configure(cfg config.Config) {
+	q.setLimit(cfg)
+	q.disk.Change(bounds(cfg))
+}
+
+// restore makes the job of an earlier process anew.
+func restore(w *queue.Work) *engine.Job {
+	r, err := request.FromStored(w.Document, w.Image)
+	if err != nil { // of another version of the component: it fails as a request without an image
+		r = request.Request{ID: w.ID}
+	}
+	return &engine.Job{Key: w.ID, From: engine.Requester{Way: w.Way, Client: w.Client}, Request: r, Accepted: w.Accepted, Poisoned: w.Poisoned}
+}
+
+// Restored are the jobs of an earlier process that wait, without their images.
+func (q *Queue) Restored() []*engine.Job { return q.restored }
+
+// Knows reports whether a job of this key was accepted and is not forgotten.
+func (q *Queue) Knows(key string) bool { return q.disk.Knows(key) }
+
+// Accept is engine.Queue's.
+func (q *Queue) Accept(j *engine.Job) func(context.Context) (engine.Receipt, error) {
+	document, image, err := j.Request.Stored()
+	if err != nil {
+		return func(context.Context) (engine.Receipt, error) { return engine.Receipt{}, err }
+	}
+	j.Request.Image.Inline = nil // Next brings it back
+	q.mu.Lock()
+	if q.jobs[j.Key] == nil {
+		q.jobs[j.Key] = &entry{job: j}
+	}
+	accept := q.disk.Begin(queue.Request{ID: j.Key, Way: j.From.Way, Client: j.From.Client, Document: document, Image: image})
+	q.mu.Unlock()
+	return func(ctx context.Context) (engine.Receipt, error) {
+		receipt, err := accept(ctx)
+		switch {
+		case err != nil:
+			q.drop(j)
+			return engine.Receipt{}, acceptError(err)
+		case receipt.Answer != nil:
+			q.drop(j)
+			return engine.Receipt{Known: true, Answer: receipt.Answer}, nil
+		case receipt.Duplicate && (receipt.Way != engine.WayIPC || j.From.Way != engine.WayIPC), !receipt.Duplicate && !q.has(j):
+			return q.join(j)
+		}
+		return engine.Receipt{Known: receipt.Duplicate}, nil
+	}
+}
+
+// has reports whether a job that was stored is the one that is worked on. It is not
+// where the file had the request already, which a fault of the disk had hidden.
+func (q *Queue) has(j *engine.Job) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.jobs[j.Key]
+	return e == nil || e.job == j // nil: it is answered by now
+}
+
+// join has who sent a request again wait for the answer of the first.
+func (q *Queue) join(j *engine.Job) (engine.Receipt, error) {
+	stage, answer, err := q.Lookup(j.Key)
+	if err != nil {
+		return engine.Receipt{}, acceptError(err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.jobs[j.Key]
+	switch {
+	case e != nil:
+		e.waiting = append(e.waiting, j.Done)
+	case stage == engine.StageAnswered:
+		return engine.Receipt{Known: true, Answer: answer}, nil
+	default: // it has its answer since, or is forgotten
+		return engine.Receipt{}, request.NewError(request.CodeBusy, "the request is just being answered, send it again", nil)
+	}
+	return engine.Receipt{Known: true}, nil
+}
+
+// drop forgets a job that was not accepted.
+func (q *Queue) drop(j *engine.Job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.jobs[j.Key]; e != nil && e.job == j {
+		delete(q.jobs, j.Key)
+	}
+}
+
+// Next is engine.Queue's.
+func (q *Queue) Next(ctx context.Context) (*engine.Job, error) {
+	w, err := q.disk.Next(ctx)
+	if errors.Is(err, queue.ErrClosed) {
+		return nil, engine.ErrClosed
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.jobs[w.ID]
+	if e == nil {
+		e = &entry{}
+		q.jobs[w.ID] = e
+	}
+	if e.job == nil {
+		e.job = restore(w)
+	}
+	e.handed = true
+	if len(w.Image) > 0 {
+		e.job.Request.Image.Inline = w.Image
+	}
+	return e.job, nil
+}
+
+// Started is engine.Queue's.
+func (q *Queue) Started(j *engine.Job) {
+	_ = q.disk.Started(j.Key) // which it refuses only to a job that was withdrawn meanwhile
+}
+
+// Return is engine.Queue's.
+func (q *Queue) Return(j *engine.Job) []func(engine.Outcome) {
+	_ = q.disk.Return(j.Key) // which it refuses only to a job that was withdrawn meanwhile
+	return q.take(j.Key)
+}
+
+// Stop is engine.Queue's. What is handed out can still be finished, and what is
+// answered delivered, until Close.
+func (q *Queue) Stop() (tell []func(engine.Outcome)) {
+	q.disk.Stop()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for key, e := range q.jobs {
+		if !e.handed {
+			tell = append(tell, e.tell()...)
+			delete(q.jobs, key)
+		}
+	}
+	return tell
+}
+
+// take forgets a job and returns who waits for its answer.
+func (q *Queue) take(key string) []func(engine.Outcome) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.jobs[key]
+	if e == nil {
+		return nil
+	}
+	delete(q.jobs, key)
+	return e.tell()
+}
+
+// tell lists who waits: other components do not, answers are delivered to them.
+func (e *entry) tell() []func(engine.Outcome) {
+	if e.job != nil && e.job.Done != nil && e.job.From.Way != engine.WayIPC {
+		return append(e.waiting, e.job.Done)
+	}
+	return e.waiting
+}
+
+// Lookup is engine.Queue's.
+func (q *Queue) Lookup(key string) (engine.Stage, []byte, error) {
+	state, answer, err := q.disk.Lookup(key)
+	if err != nil {
+		return engine.StageUnknown, nil, err
+	}
+	stages := map[queue.State]engine.Stage{queue.Waiting: engine.StageWaiting, queue.Working: engine.StageInWork, queue.Answered: engine.StageAnswered}
+	return stages[state], answer, nil
+}
+
+// Close closes the files. The engine must be closed, and Deliveries given up.
+func (q *Queue) Close(ctx context.Context) error { return q.disk.Close(ctx) }
+
+// acceptError gives an error of the queue the code that its requester sees.
+func acceptError(err error) error {
+	switch {
+	case errors.Is(err, queue.ErrBusy):
+		return engine.ErrQueueFull
+	case errors.Is(err, queue.ErrClosed):
+		return engine.ErrClosed
+	case errors.Is(err, queue.ErrConflict):
+		return request.NewError(request.CodeConflict, "the id belongs to another request, use a new one", err)
+	case errors.Is(err, queue.ErrTooLarge):
+		return request.NewError(request.CodeImageTooLarge, "the request has more bytes than the queue may hold", err)
+	case errors.Is(err, queue.ErrStorage):
+		return request.NewError(request.CodeStorageUnavailable, "the request could not be stored; send it again, under the same id", err)
+	}
+	return err
+}

@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/brainseg/brainseg/internal/device/failure"
+)
+
+// Stage is how far a request has come.
+type Stage int
+
+// The stages of a request.
+const (
+	StageUnknown  Stage = iota // never accepted, or forgotten
+	StageWaiting               // accepted
+	StageInWork                // has a worker, or is about to
+	StageAnswered              // has an answer
+)
+
+// Lookup tells how far the request of an id has come and, where it is answered, the
+// document of its answer, byte for byte as it is stored. In memory nothing is known.
+func (e *Engine) Lookup(_ context.Context, id string) (Stage, []byte, error) {
+	stage, document, err := e.queue.Lookup(id)
+	if err != nil {
+		return StageUnknown, nil, fmt.Errorf("look up a request: %w", err)
+	}
+	return stage, document, nil
+}
+
+// Forget withdraws the request of an id. One that waits is answered with
+// request.CodeCancelled; of one that is answered the answer is forgotten, and the id
+// is free. The error is ErrUnknownRequest or ErrInWork where that is so.
+func (e *Engine) Forget(ctx context.Context, id string) error {
+	o := e.failed(id, failure.ErrWithdrawn)
+	j, tell, err := e.queue.Forget(ctx, id, o.Result)
+	if err != nil {
+		return fmt.Errorf("forget a request: %w", err)
+	}
+	if j == nil {
+		return nil
+	}
+	j.Claim.Release()
+	if j.received != nil { // of this process
+		e.busy.Add(-1)
+	}
+	for _, done := range tell {
+		done(o)
+	}
+	return nil
+}
