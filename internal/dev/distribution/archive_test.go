@@ -17,9 +17,10 @@ import (
 
 const root = "../../.."
 
-// makeDist brings the archives up to date, as a user does.
+// makeDist brings the archives up to date, as a user does, and not while package
+// sagemaker does.
 var makeDist = sync.OnceValues(func() ([]byte, error) {
-	return exec.Command("make", "-s", "-C", root, "dist").CombinedOutput()
+	return exec.Command("flock", filepath.Join(root, "Makefile"), "make", "-s", "-C", root, "dist").CombinedOutput()
 })
 
 // unpacked holds the archives that tests have read; none of them writes to it.

@@ -25,6 +25,7 @@ const (
 // larger are the packages that may have more: each waits to be parted.
 var larger = map[string]int{
 	"ggipc":                  1800,
+	"internal/build/cli":     1_400,
 	"internal/device/cli":    1_500,
 	"internal/device/engine": 1_900,
 	"internal/device/queue":  2300,

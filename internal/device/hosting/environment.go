@@ -13,6 +13,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/hosting/invocations"
+	"github.com/brainseg/brainseg/internal/model"
 )
 
 // The environment of a container: what the service sets, and what the model's
@@ -111,4 +112,15 @@ func merged(under, over map[string]any) map[string]any {
 		result[key] = value
 	}
 	return result
+}
+
+// findModel returns the folder of the model that the service unpacked, or of the
+// one that serves where there is none.
+func (o Options) findModel() (string, error) {
+	dir, err := model.Find(o.Model)
+	if errors.Is(err, model.ErrNothing) && o.Fallback != "" {
+		o.Logger.Warn("no model was given, so the program's own is served", zap.String("looked", o.Model))
+		return o.Fallback, nil
+	}
+	return dir, err
 }
