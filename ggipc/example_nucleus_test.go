@@ -21,7 +21,7 @@ func onNucleus(component string) (stop func()) {
 			"greeting": "good morning",
 			"accessControl": map[string]any{
 				"aws.greengrass.ipc.pubsub": allow(
-					[]any{"aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"}, []any{"example/greetings"}),
+					[]any{"aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"}, []any{"example/greetings", "example/questions", "example/answers"}),
 			},
 		},
 	}}})

@@ -2,6 +2,7 @@ package ggipc_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -38,6 +39,47 @@ func Example() {
 	}
 	fmt.Println(<-greetings)
 	// Output: good morning
+}
+
+// Who asks sends again until a reply comes: here the one who answers is late.
+func ExampleClient_Ask() {
+	defer onNucleus("com.example.Greeter")()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	client, err := ggipc.Connect(ctx, ggipc.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	time.AfterFunc(50*time.Millisecond, func() { // another component, as a rule
+		_, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: "example/questions"}, func(ctx context.Context, m ggipc.TopicMessage) {
+			for _, status := range []string{"accepted", "answered"} {
+				reply := fmt.Sprintf(`{"id":"7","status":%q}`, status)
+				if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: "example/answers", Binary: []byte(reply)}); err != nil {
+					log.Print(err)
+				}
+			}
+		})
+		if err != nil {
+			log.Print(err)
+		}
+	})
+	answer, err := client.Ask(ctx, ggipc.AskRequest{
+		Topic: "example/questions", Message: []byte(`{"id":"7","question":"how are you?"}`), ReplyTopic: "example/answers", Every: 20 * time.Millisecond,
+		Classify: func(message []byte) ggipc.Reply {
+			var reply struct{ ID, Status string }
+			switch err := json.Unmarshal(message, &reply); {
+			case err != nil || reply.ID != "7":
+				return ggipc.ReplyNone
+			case reply.Status == "accepted":
+				return ggipc.ReplyAccepted
+			}
+			return ggipc.ReplyAnswer
+		},
+	})
+	fmt.Println(string(answer), err)
+	// Output: {"id":"7","status":"answered"} <nil>
 }
 
 // What a deployment configured, and what it changes later.

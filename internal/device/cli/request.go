@@ -82,7 +82,7 @@ func (f requestFlags) document(id, image string) ([]byte, error) {
 	if to == "" {
 		to = strings.TrimSuffix(name, filepath.Ext(name)) + ".png"
 	}
-	return json.Marshal(map[string]any{"id": id, "image": reference, "output": map[string]any{"to": to, "overlay": f.overlay}})
+	return json.Marshal(map[string]any{"id": id, "image": reference, "output": map[string]any{"to": to, "overlay": f.overlay}, "acknowledge": true})
 }
 
 func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Writer) error {
@@ -105,7 +105,6 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	}
 	defer client.Close()
 	statuses := make(chan []byte, 64)
-	results := make(chan request.Result, 1)
 	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.StatusTopic}, func(ctx context.Context, m ggipc.TopicMessage) {
 		select {
 		case statuses <- m.Bytes():
@@ -114,33 +113,49 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	}); err != nil {
 		return err
 	}
-	if _, err := client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.ResultTopic}, func(ctx context.Context, m ggipc.TopicMessage) {
-		var r request.Result
-		if json.Unmarshal(m.Bytes(), &r) == nil && r.ID == id {
-			select {
-			case results <- r:
-			default: // one request has one result
-			}
+	answers, failed := make(chan []byte, 1), make(chan error, 1)
+	go func() {
+		answer, err := client.Ask(ctx, ggipc.AskRequest{Topic: config.RequestTopic, Message: document, ReplyTopic: config.ResultTopic, Classify: replyTo(id)})
+		if err != nil {
+			failed <- err
+			return
 		}
-	}); err != nil {
-		return err
-	}
-	if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: config.RequestTopic, Binary: document}); err != nil {
-		return err
-	}
+		answers <- answer
+	}()
 	for {
 		select {
 		case s := <-statuses:
 			printStatusLine(stdout, s)
-		case r := <-results:
+		case answer := <-answers:
 			drain(statuses, stdout)
+			r, err := request.ParseResult(answer)
+			if err != nil {
+				return err
+			}
 			return showResult(stdout, image, r)
-		case <-ctx.Done():
+		case err := <-failed:
+			if ctx.Err() == nil {
+				return err
+			}
 			if asked.Err() != nil && whole {
 				callOff(client, id)
 			}
 			return fmt.Errorf("no result on topic %s within %s: is the component running, and may this one subscribe?", config.ResultTopic, f.timeout)
 		}
+	}
+}
+
+// replyTo tells the replies to a request from others.
+func replyTo(id string) func([]byte) ggipc.Reply {
+	return func(document []byte) ggipc.Reply {
+		r, err := request.ParseResult(document)
+		switch {
+		case err != nil || r.ID != id:
+			return ggipc.ReplyNone
+		case r.Status == request.StatusAccepted:
+			return ggipc.ReplyAccepted
+		}
+		return ggipc.ReplyAnswer
 	}
 }
 

@@ -84,7 +84,7 @@ func (f scanFlags) document(id, path, to string) ([]byte, error) {
 	if f.deidentify {
 		out["deidentify"] = true
 	}
-	return json.Marshal(map[string]any{"id": id, "image": image, "output": out})
+	return json.Marshal(map[string]any{"id": id, "image": image, "output": out, "acknowledge": true})
 }
 
 // callOff cancels the scan with an id: nobody waits for it any more.
