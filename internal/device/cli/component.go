@@ -18,7 +18,7 @@ func componentCommand() *cobra.Command {
 			level := zap.NewAtomicLevel()
 			logger := newLogger(cmd.OutOrStdout(), level)
 			defer logger.Sync()
-			err := greengrass.Run(cmd.Context(), greengrass.Options{Version: Version, Logger: logger, Level: &level})
+			err := greengrass.Run(cmd.Context(), greengrass.Options{Version: Version, Logger: logger, Level: &level, OwnProcess: true})
 			if err != nil {
 				logger.Error("component ended", zap.Error(err))
 			}

@@ -49,6 +49,9 @@ type Options struct {
 	Logger *zap.Logger
 	// Level, if not nil, is set to the configured log level.
 	Level *zap.AtomicLevel
+	// OwnProcess tells that the process does nothing else: Go's own code gets as
+	// many processors as the engine has workers.
+	OwnProcess bool
 	// Ready, if not nil, is called once when requests are taken.
 	Ready func()
 }
@@ -149,7 +152,11 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	}
 	c.endpoint = httpapi.New(c.engine, c.opts.Logger)
 	c.requests.component = c
-	for _, part := range []engine.Part{c.endpoint, &c.requests} {
+	parts := []engine.Part{c.endpoint, &c.requests}
+	if c.opts.OwnProcess {
+		parts = append(parts, newProcessors())
+	}
+	for _, part := range parts {
 		if err := c.engine.Attach(ctx, part); err != nil {
 			return err
 		}
