@@ -30,6 +30,8 @@ type volumeFlags struct {
 	json     bool
 	options  volume.Options
 	seg      bool
+	overlay  bool
+	sr       bool
 	// deidentify leaves the patient out of the SEG.
 	deidentify bool
 }
@@ -41,9 +43,10 @@ func volumeCommand() *cobra.Command {
 		Short: "Segment whole scans, NIfTI or DICOM, or say what is read of one",
 		Long: "Segment each SCAN, a NIfTI file or a folder, zip or file of DICOM images, in three planes. DIR gets the labels on the scan's own grid\n" +
 			"(NAME" + scans.LabelsSuffix + "), what they mean, the tissues' volumes in ml (NAME_volumes.json, and a line of " + scanfolder.TableName + "), and a page to look at\n" +
-			"(NAME" + scans.ReportSuffix + "). With --seg, a DICOM series gets a DICOM Segmentation object too (NAME" + scans.SEGSuffix + ").\n" +
-			"With --describe, say what was read of SCAN, without running the model. Nothing of the patient is told but in the SEG, which\n" +
-			"belongs to the study. Results are called after SCAN's file or folder: give it a name that may be seen.\n" +
+			"(NAME" + scans.ReportSuffix + "). With --seg, a DICOM series gets a DICOM Segmentation object too (NAME" + scans.SEGSuffix + ");\n" +
+			"--overlay and --sr add a picture of each slice and the volumes as a report, for a PACS.\n" +
+			"With --describe, say what was read of SCAN, without running the model. Nothing of the patient is told but in DICOM objects,\n" +
+			"which belong to the study. Results are called after SCAN's file or folder: give it a name that may be seen.\n" +
 			"A SCAN that is a BIDS data set stands for all T1w of it; DIR becomes a derivative data set.\n" +
 			"A scan that cannot be read right is refused with the reason; the exit code is 2 where all were.",
 		Example: "  brainseg volume --out out head.nii.gz\n  brainseg volume --out out --seg series/\n  brainseg volume --out out series/ other.zip\n  brainseg volume --describe --at=0,0,0 --json series/",
@@ -52,8 +55,8 @@ func volumeCommand() *cobra.Command {
 			switch {
 			case f.describe && f.out != "":
 				return usageError{errors.New("--describe and --out exclude each other")}
-			case f.describe && f.seg:
-				return usageError{errors.New("--seg goes with --out")}
+			case f.describe && (f.seg || f.overlay || f.sr):
+				return usageError{errors.New("--seg, --overlay and --sr go with --out")}
 			case f.describe && len(args) > 1:
 				return usageError{errors.New("--describe takes one SCAN")}
 			case f.describe:
@@ -62,15 +65,17 @@ func volumeCommand() *cobra.Command {
 				return usageError{errors.New("--out DIR is required, or --describe")}
 			case len(f.at) > 0 || f.json:
 				return usageError{errors.New("--at and --json go with --describe")}
-			case f.deidentify && !f.seg:
-				return usageError{errors.New("--deidentify goes with --seg; the other results never name the patient")}
+			case f.deidentify && !f.seg && !f.overlay:
+				return usageError{errors.New("--deidentify goes with --seg and --overlay; the other results never name the patient")}
 			}
 			return f.segmentScans(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for the results")
 	cmd.Flags().BoolVar(&f.seg, "seg", false, "also write a DICOM SEG of each DICOM series, for PACS and viewers")
-	cmd.Flags().BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of the SEG; UIDs stay")
+	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also write the slices of each DICOM series with the tissues in colour, a DICOM Secondary Capture")
+	cmd.Flags().BoolVar(&f.sr, "sr", false, "beside --seg, also write the volumes as a DICOM Structured Report")
+	cmd.Flags().BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of DICOM objects; UIDs stay")
 	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
 	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
 	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "slices in work at the same time")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/device/scanfolder"
@@ -17,10 +18,13 @@ import (
 
 // kinds are the results that were asked for.
 func (f *volumeFlags) kinds() []scans.Kind {
-	if f.seg {
-		return append([]scans.Kind{scans.SEG}, scans.Usual...)
+	kinds := slices.Clone(scans.Usual)
+	for kind, wanted := range map[scans.Kind]bool{scans.SEG: f.seg, scans.Overlay: f.overlay, scans.SR: f.sr} {
+		if wanted {
+			kinds = append(kinds, kind)
+		}
 	}
-	return scans.Usual
+	return kinds
 }
 
 // segmentScans segments scans one after the other. One that is refused or fails
@@ -88,8 +92,14 @@ func (f *volumeFlags) segmentScan(ctx context.Context, item scanfolder.Item, net
 // tell prints what a person wants to know first, and where the rest is.
 func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
 	extra := ""
-	if f.seg {
-		extra = fmt.Sprintf("seg       %s%s\n", stem, scans.SEGSuffix)
+	for _, object := range []struct {
+		kind   scans.Kind
+		suffix string
+		wanted bool
+	}{{scans.SEG, scans.SEGSuffix, f.seg}, {scans.Overlay, scans.OverlaySuffix, f.overlay}, {scans.SR, scans.SRSuffix, f.sr}} {
+		if object.wanted {
+			extra += fmt.Sprintf("%-9s %s%s\n", object.kind, stem, object.suffix)
+		}
 	}
 	_, err := fmt.Fprintf(w, "%s%slabels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
 		r.Text(), extra, stem, scans.LabelsSuffix, stem, scans.ReportSuffix, r.Seconds, r.Slices, r.Model.Name, r.Model.Version)

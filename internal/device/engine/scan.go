@@ -29,9 +29,15 @@ func (e *Engine) takeScan(j *Job) {
 	})
 }
 
-// Cancel calls off the scans with an id, which are answered as cancelled. It is
-// false where none waits or is in work.
-func (e *Engine) Cancel(id string) bool { return e.lane.Cancel(id) > 0 }
+// Cancel calls off the scan with an id, and any other request with it that nobody
+// has begun with: it is answered as cancelled. It is false where there is none.
+func (e *Engine) Cancel(ctx context.Context, id string) bool {
+	if e.lane.Cancel(id) > 0 {
+		return true
+	}
+	stage, _, err := e.Lookup(ctx, id)
+	return err == nil && stage == StageWaiting && e.Forget(ctx, id) == nil
+}
 
 // attemptScan works on a scan, as worker.attempt on a slice.
 func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error) {

@@ -65,7 +65,7 @@ func (e *Engine) SubmitDocument(ctx context.Context, from Requester, document []
 		return
 	}
 	if r.Cancel {
-		if !e.Cancel(r.ID) {
+		if !e.Cancel(ctx, r.ID) {
 			e.refuse(number, r.ID, errNoScan, done)
 		}
 		return

@@ -34,10 +34,12 @@ const (
 	KindReport  Kind = "report"  // a page to look at
 	KindPicture Kind = "picture" // one picture of the three planes
 	KindSEG     Kind = "seg"     // a DICOM Segmentation object, of a DICOM series
+	KindOverlay Kind = "overlay" // its slices with the tissues in colour, a DICOM Secondary Capture
+	KindSR      Kind = "sr"      // the volumes of the segmentation's segments, a DICOM Structured Report
 )
 
 // Kinds are all that there are.
-var Kinds = []Kind{KindLabels, KindVolumes, KindReport, KindPicture, KindSEG}
+var Kinds = []Kind{KindLabels, KindVolumes, KindReport, KindPicture, KindSEG, KindOverlay, KindSR}
 
 // MaxVolume is the largest Scan.Volume.
 const MaxVolume = 32767

@@ -19,6 +19,8 @@ const (
 	Report  = request.KindReport
 	Picture = request.KindPicture
 	SEG     = request.KindSEG
+	Overlay = request.KindOverlay
+	SR      = request.KindSR
 )
 
 // Usual are the kinds that nobody has to ask for.
@@ -29,6 +31,9 @@ const (
 	LabelsSuffix = "_dseg.nii.gz"
 	ReportSuffix = "_report.html"
 	SEGSuffix    = "_seg.dcm"
+
+	OverlaySuffix = "_overlay.dcm"
+	SRSuffix      = "_sr.dcm"
 )
 
 // File is one result.
@@ -45,6 +50,8 @@ type File struct {
 func (r *Result) files(title string) []File {
 	return []File{
 		{SEG, SEGSuffix, r.writeSEG},
+		{Overlay, OverlaySuffix, r.writeOverlay},
+		{SR, SRSuffix, r.writeSR},
 		{Labels, "_dseg.tsv", func(w io.Writer) error { return report.WriteBIDS(w, r.input.Classes) }},
 		{Labels, "_dseg.label.txt", func(w io.Writer) error { return report.WriteITKSnap(w, r.input.Classes) }},
 		{Report, ReportSuffix, func(w io.Writer) error { return r.Report.WritePage(w, title, r.input) }},

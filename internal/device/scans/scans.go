@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"time"
@@ -75,6 +74,9 @@ func Check(kinds []Kind, manifest *model.Manifest) error {
 			return fmt.Errorf("%s: %w", SEG, err)
 		}
 	}
+	if slices.Contains(kinds, SR) && !slices.Contains(kinds, SEG) {
+		return fmt.Errorf("%s: it refers to the segments of %s, so ask for both", SR, SEG)
+	}
 	return nil
 }
 
@@ -91,10 +93,8 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(opts.Kinds, SEG) {
-		if err := seg.Check(origin.DICOM); err != nil {
-			return nil, err
-		}
+	if err := checkOrigin(opts.Kinds, origin.DICOM); err != nil {
+		return nil, err
 	}
 	manifest := network.Manifest()
 	segmented, err := threeplane.Segment(ctx, &s.Volume, network, threeplane.Options{
@@ -134,20 +134,4 @@ func reportClasses(manifest *model.Manifest) []report.Class {
 		classes = append(classes, report.Class{Value: c.Value, Name: c.Name, Colour: c.Colour})
 	}
 	return classes
-}
-
-func segClasses(manifest *model.Manifest) []seg.Class {
-	var classes []seg.Class
-	for _, c := range manifest.Classes {
-		classes = append(classes, seg.Class(c))
-	}
-	return classes
-}
-
-func (r *Result) writeSEG(w io.Writer) error {
-	m := r.manifest
-	return seg.Write(w, &r.input.Labels, r.origin.DICOM, seg.Options{
-		Classes: segClasses(m), Model: m.Name, ModelVersion: m.Version, ModelSHA256: m.SHA256,
-		Version: r.opts.Version, Deidentify: r.opts.Deidentify,
-	})
 }

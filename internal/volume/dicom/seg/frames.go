@@ -1,46 +1,48 @@
 package seg
 
+import "github.com/brainseg/brainseg/internal/volume/dicom/derived"
+
 // frames writes the functional groups: what frames share, and each one's own.
-func (o *object) frames(e *encoder) {
+func (o *object) frames(e *derived.Encoder) {
 	affine := o.labels.Affine
 	across, down := affine.Column(0), affine.Column(1)
 	width, height := across.Length(), down.Length()
 	// The distance of slices is along their normal, whatever their shear.
 	distance := o.labels.VoxelVolume() / (width * height)
-	e.one(0x52009229, func() { // SharedFunctionalGroupsSequence
-		e.one(0x00209116, func() { // PlaneOrientationSequence
+	e.One(0x52009229, func() { // SharedFunctionalGroupsSequence
+		e.One(0x00209116, func() { // PlaneOrientationSequence
 			// From right, front to left, back: the first two signs turn.
 			row, column := across.Times(1/width), down.Times(1/height)
-			e.decimals(0x00200037, -row[0], -row[1], row[2], -column[0], -column[1], column[2])
+			e.Decimals(0x00200037, -row[0], -row[1], row[2], -column[0], -column[1], column[2])
 		})
-		e.one(0x00289110, func() { // PixelMeasuresSequence
-			e.decimals(0x00180050, distance) // SliceThickness
-			e.decimals(0x00180088, distance) // SpacingBetweenSlices
-			e.decimals(0x00280030, height, width)
+		e.One(0x00289110, func() { // PixelMeasuresSequence
+			e.Decimals(0x00180050, distance) // SliceThickness
+			e.Decimals(0x00180088, distance) // SpacingBetweenSlices
+			e.Decimals(0x00280030, height, width)
 		})
 	})
-	slices := len(o.origin.Slices)
-	e.sequence(0x52009230, len(o.segments)*slices, func(i int) { o.frame(e, i/slices, i%slices) })
+	slices := len(o.Origin.Slices)
+	e.Sequence(0x52009230, len(o.segments)*slices, func(i int) { o.frame(e, i/slices, i%slices) })
 }
 
 // frame writes the groups of one frame.
-func (o *object) frame(e *encoder, segment, slice int) {
-	source := o.origin.Slices[slice]
-	e.one(0x00089124, func() { // DerivationImageSequence
-		e.one(0x00082112, func() { // SourceImageSequence
-			e.text(0x00081150, "UI", source.ClassUID)
-			e.text(0x00081155, "UI", source.InstanceUID)
+func (o *object) frame(e *derived.Encoder, segment, slice int) {
+	source := o.Origin.Slices[slice]
+	e.One(0x00089124, func() { // DerivationImageSequence
+		e.One(0x00082112, func() { // SourceImageSequence
+			e.Text(0x00081150, "UI", source.ClassUID)
+			e.Text(0x00081155, "UI", source.InstanceUID)
 			if source.Frame > 0 {
-				e.whole(0x00081160, source.Frame) // ReferencedFrameNumber
+				e.Whole(0x00081160, source.Frame) // ReferencedFrameNumber
 			}
-			e.text(0x0028135a, "CS", "YES") // SpatialLocationsPreserved
-			coded(e, 0x0040a170, sourceImage)
+			e.Text(0x0028135a, "CS", "YES") // SpatialLocationsPreserved
+			derived.Coded(e, 0x0040a170, sourceImage)
 		})
-		coded(e, 0x00089215, segmentation)
+		derived.Coded(e, 0x00089215, segmentation)
 	})
-	e.one(0x00209111, func() { e.ul(0x00209157, uint32(segment+1), uint32(slice+1)) }) // FrameContentSequence
-	e.one(tagPlanePosition, func() { e.decimals(tagImagePosition, source.Position[:]...) })
-	e.one(tagSegmentIdentification, func() { e.us(tagReferencedSegment, uint16(segment+1)) })
+	e.One(0x00209111, func() { e.UL(0x00209157, uint32(segment+1), uint32(slice+1)) }) // FrameContentSequence
+	e.One(tagPlanePosition, func() { e.Decimals(tagImagePosition, source.Position[:]...) })
+	e.One(tagSegmentIdentification, func() { e.US(tagReferencedSegment, uint16(segment+1)) })
 }
 
 // pixelBytes is the length of the pixels, without padding.
@@ -50,9 +52,9 @@ func (o *object) pixelBytes() int64 {
 
 // pixels writes one bit a voxel, the lowest first. Frames follow each other
 // without a gap, in the middle of a byte too.
-func (o *object) pixels(e *encoder) {
+func (o *object) pixels(e *derived.Encoder) {
 	length := o.pixelBytes()
-	e.head(0x7fe00010, "OB", uint32(length+length%2))
+	e.Head(0x7fe00010, "OB", uint32(length+length%2))
 	var packed [4096]byte
 	n, bit := 0, byte(1)
 	for _, s := range o.segments {
@@ -65,7 +67,7 @@ func (o *object) pixels(e *encoder) {
 			}
 			bit = 1
 			if n++; n == len(packed) {
-				e.write(packed[:])
+				e.Write(packed[:])
 				clear(packed[:])
 				n = 0
 			}
@@ -74,8 +76,8 @@ func (o *object) pixels(e *encoder) {
 	if bit != 1 {
 		n++
 	}
-	e.write(packed[:n])
+	e.Write(packed[:n])
 	if length%2 == 1 {
-		e.write([]byte{0})
+		e.Write([]byte{0})
 	}
 }

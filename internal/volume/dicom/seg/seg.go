@@ -15,15 +15,13 @@
 package seg
 
 import (
-	"bufio"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"math"
-	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom"
+	"github.com/brainseg/brainseg/internal/volume/dicom/derived"
 )
 
 // Class is what a value of the label map means.
@@ -51,80 +49,80 @@ type Options struct {
 // Write writes labels, which lie on the grid of the scan with the origin. The
 // errors of Check are a *volume.Refusal.
 func Write(w io.Writer, labels *volume.Labels, origin *dicom.Origin, opts Options) error {
-	if err := Check(origin); err != nil {
+	o, err := newObject(labels, origin, opts)
+	if err != nil {
 		return err
 	}
-	o := &object{labels: labels, origin: origin, opts: opts}
-	var err error
-	if o.segments, err = segmentsOf(opts.Classes); err != nil {
-		return err
-	}
-	if err := o.checkLabels(); err != nil {
-		return fmt.Errorf("write a DICOM SEG: %w", err)
-	}
-	digest := sha256.New()
-	if err := o.encode(digest, identity{}); err != nil {
-		return fmt.Errorf("write a DICOM SEG: %w", err)
-	}
-	if err := o.encode(w, identityOf(digest.Sum(nil))); err != nil {
+	if err := derived.Write(w, class, o.encode); err != nil {
 		return fmt.Errorf("write a DICOM SEG: %w", err)
 	}
 	return nil
+}
+
+// Segment is a segment of an object that others refer to.
+type Segment struct {
+	Value uint8 // in the label map
+	Label string
+	Type  derived.Code
+}
+
+// Reference is how others refer to an object.
+type Reference struct {
+	Class, Instance, Series string // UIDs
+	// Segments in the order of their numbers, which begin at 1.
+	Segments []Segment
+}
+
+// Refer tells how to refer to what Write would write.
+func Refer(labels *volume.Labels, origin *dicom.Origin, opts Options) (Reference, error) {
+	o, err := newObject(labels, origin, opts)
+	if err != nil {
+		return Reference{}, err
+	}
+	uids, err := derived.Identify(class, o.encode)
+	if err != nil {
+		return Reference{}, fmt.Errorf("refer to a DICOM SEG: %w", err)
+	}
+	r := Reference{Class: class.UID, Instance: uids(derived.Instance), Series: uids(derived.Series)}
+	for _, s := range o.segments {
+		r.Segments = append(r.Segments, Segment{Value: s.value, Label: s.label, Type: s.code})
+	}
+	return r, nil
 }
 
 // Check tells, by a *volume.Refusal, why a segmentation of the scan with the
 // origin (nil for one that is no DICOM series) cannot be written.
-func Check(origin *dicom.Origin) error {
-	if origin == nil {
-		return volume.Refuse(volume.CodeNoSeries, "a DICOM SEG refers to the images of a DICOM series, and this scan is none", "give the DICOM series, or do without the SEG")
-	}
-	cure := "export the series again, or do without the SEG"
-	missing := func(what string) error {
-		return volume.Refuse(volume.CodeBadHeader, "a DICOM SEG refers to its images by their UIDs, and "+what+" is missing or none", cure)
-	}
-	switch {
-	case !validUID(origin.StudyUID):
-		return missing("StudyInstanceUID (0020,000d)")
-	case !validUID(origin.SeriesUID):
-		return missing("SeriesInstanceUID (0020,000e)")
-	case origin.FrameOfReferenceUID != "" && !validUID(origin.FrameOfReferenceUID):
-		return missing("FrameOfReferenceUID (0020,0052)")
-	}
-	type image struct {
-		uid   string
-		frame int
-	}
-	seen := make(map[image]bool)
-	for _, s := range origin.Slices {
-		if !validUID(s.InstanceUID) || !validUID(s.ClassUID) {
-			return missing("SOPInstanceUID (0008,0018) or SOPClassUID (0008,0016) of an image")
-		}
-		if i := (image{s.InstanceUID, s.Frame}); seen[i] {
-			return volume.Refuse(volume.CodeBadHeader, "a DICOM SEG refers to its images by their UIDs, and two images have the same SOPInstanceUID (0008,0018)", cure)
-		} else {
-			seen[i] = true
-		}
-	}
-	return nil
-}
+func Check(origin *dicom.Origin) error { return derived.Check(origin, "a DICOM SEG") }
 
-func validUID(uid string) bool {
-	return uid != "" && len(uid) <= 64 && strings.Trim(uid, "0123456789.") == ""
+func newObject(labels *volume.Labels, origin *dicom.Origin, opts Options) (*object, error) {
+	if err := Check(origin); err != nil {
+		return nil, err
+	}
+	o := &object{labels: labels, Source: derived.Source{
+		Origin: origin, Model: opts.Model, ModelVersion: opts.ModelVersion, ModelSHA256: opts.ModelSHA256, Version: opts.Version, Deidentify: opts.Deidentify,
+	}}
+	var err error
+	if o.segments, err = segmentsOf(opts.Classes); err != nil {
+		return nil, err
+	}
+	if err := o.checkLabels(); err != nil {
+		return nil, fmt.Errorf("write a DICOM SEG: %w", err)
+	}
+	return o, nil
 }
 
 // object is what is written.
 type object struct {
+	derived.Source
 	labels   *volume.Labels
-	origin   *dicom.Origin
-	opts     Options
 	segments []segment
 }
 
 // checkLabels refuses labels that do not belong to the origin or the classes.
 func (o *object) checkLabels() error {
 	size := o.labels.Size
-	if size[2] != len(o.origin.Slices) || len(o.labels.Values) != o.labels.Voxels() {
-		return fmt.Errorf("%d labels on a grid of %v for a series of %d slices", len(o.labels.Values), size, len(o.origin.Slices))
+	if size[2] != len(o.Origin.Slices) || len(o.labels.Values) != o.labels.Voxels() {
+		return fmt.Errorf("%d labels on a grid of %v for a series of %d slices", len(o.labels.Values), size, len(o.Origin.Slices))
 	}
 	if size[0] > math.MaxUint16 || size[1] > math.MaxUint16 || o.pixelBytes() > math.MaxUint32-1 {
 		return fmt.Errorf("a grid of %v is too large for the format", size)
@@ -142,16 +140,9 @@ func (o *object) checkLabels() error {
 	return nil
 }
 
-// encode writes the file.
-func (o *object) encode(w io.Writer, id identity) error {
-	buffered := bufio.NewWriterSize(w, 64<<10)
-	e := &encoder{w: buffered}
-	o.meta(e, id)
-	o.header(e, id)
+// encode writes the data set.
+func (o *object) encode(e *derived.Encoder, uids derived.UIDs) {
+	o.header(e, uids)
 	o.frames(e)
 	o.pixels(e)
-	if e.err != nil {
-		return e.err
-	}
-	return buffered.Flush()
 }

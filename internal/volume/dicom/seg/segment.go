@@ -2,36 +2,35 @@ package seg
 
 import (
 	"fmt"
-)
 
-// code is a coded concept.
-type code struct{ value, scheme, meaning string }
+	"github.com/brainseg/brainseg/internal/volume/dicom/derived"
+)
 
 // Concepts by the standard's dictionaries: CID 7150 (category), CID 7153 (types of
 // the central nervous system), CID 7162 (algorithm family), CID 7203 (derivation)
 // and CID 7202 (purpose of reference).
 var (
-	tissue       = code{"85756007", "SCT", "Tissue"}
-	learned      = code{"123110", "DCM", "Artificial Intelligence"}
-	segmentation = code{"113076", "DCM", "Segmentation"}
-	sourceImage  = code{"121322", "DCM", "Source image for image processing operation"}
+	tissue       = derived.SCT("85756007", "Tissue")
+	learned      = derived.DCM("123110", "Artificial Intelligence")
+	segmentation = derived.DCM("113076", "Segmentation")
+	sourceImage  = derived.DCM("121322", "Source image for image processing operation")
 )
 
 // tissues are the classes that have a code, by their name in a model's manifest.
 var tissues = map[string]struct {
 	label string
-	code  code
+	code  derived.Code
 }{
-	"csf":          {"CSF", code{"65216001", "SCT", "Cerebrospinal Fluid"}},
-	"grey-matter":  {"Grey matter", code{"389081007", "SCT", "Gray Matter"}},
-	"white-matter": {"White matter", code{"389080008", "SCT", "White Matter"}},
+	"csf":          {"CSF", derived.SCT("65216001", "Cerebrospinal Fluid")},
+	"grey-matter":  {"Grey matter", derived.SCT("389081007", "Gray Matter")},
+	"white-matter": {"White matter", derived.SCT("389080008", "White Matter")},
 }
 
 // segment is a class but the background.
 type segment struct {
 	value uint8
 	label string
-	code  code
+	code  derived.Code
 	lab   [3]uint16
 }
 
@@ -65,27 +64,18 @@ func segmentsOf(classes []Class) ([]segment, error) {
 }
 
 // describe writes the item of segment i.
-func (o *object) describe(e *encoder, i int) {
+func (o *object) describe(e *derived.Encoder, i int) {
 	s := o.segments[i]
-	coded(e, 0x00620003, tissue)  // SegmentedPropertyCategoryCodeSequence
-	e.us(0x00620004, uint16(i+1)) // SegmentNumber
-	e.text(0x00620005, "LO", s.label)
-	e.one(0x00620007, func() { // SegmentationAlgorithmIdentificationSequence
-		coded(e, 0x0066002f, learned)                                  // AlgorithmFamilyCodeSequence
-		e.text(0x00660031, "LO", line(o.opts.ModelVersion, "unknown")) // AlgorithmVersion
-		e.text(0x00660036, "LO", line(o.opts.Model, "unknown"))        // AlgorithmName
+	derived.Coded(e, 0x00620003, tissue) // SegmentedPropertyCategoryCodeSequence
+	e.US(0x00620004, uint16(i+1))        // SegmentNumber
+	e.Text(0x00620005, "LO", s.label)
+	e.One(0x00620007, func() { // SegmentationAlgorithmIdentificationSequence
+		derived.Coded(e, 0x0066002f, learned)                             // AlgorithmFamilyCodeSequence
+		e.Text(0x00660031, "LO", derived.Line(o.ModelVersion, "unknown")) // AlgorithmVersion
+		e.Text(0x00660036, "LO", derived.Line(o.Model, "unknown"))        // AlgorithmName
 	})
-	e.text(0x00620008, "CS", "AUTOMATIC")   // SegmentAlgorithmType
-	e.text(0x00620009, "LO", o.modelName()) // SegmentAlgorithmName
-	e.us(0x0062000d, s.lab[:]...)           // RecommendedDisplayCIELabValue
-	coded(e, 0x0062000f, s.code)            // SegmentedPropertyTypeCodeSequence
-}
-
-// coded writes a code sequence.
-func coded(e *encoder, tag uint32, c code) {
-	e.one(tag, func() {
-		e.text(0x00080100, "SH", c.value)
-		e.text(0x00080102, "SH", c.scheme)
-		e.text(0x00080104, "LO", c.meaning)
-	})
+	e.Text(0x00620008, "CS", "AUTOMATIC")   // SegmentAlgorithmType
+	e.Text(0x00620009, "LO", o.ModelName()) // SegmentAlgorithmName
+	e.US(0x0062000d, s.lab[:]...)           // RecommendedDisplayCIELabValue
+	derived.Coded(e, 0x0062000f, s.code)    // SegmentedPropertyTypeCodeSequence
 }

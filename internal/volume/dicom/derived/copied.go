@@ -1,33 +1,34 @@
-package seg
+package derived
 
 import (
 	"bytes"
 	"regexp"
 )
 
-// need tells what becomes of an element without a value.
-type need int
+// Need tells what becomes of an element without a value.
+type Need int
 
+// The needs.
 const (
-	optional need = iota // left out
-	required             // there, and empty
+	Optional Need = iota // left out
+	Required             // there, and empty
 )
 
-// copied writes an element of the source's patient or study as it is.
-func (o *object) copied(e *encoder, tag uint32, vr string, n need) {
-	value := o.text(tag, vr)
-	if value != nil || n == required {
-		e.bytes(tag, vr, value)
+// Copied writes an element of the source's patient or study as it is.
+func (s Source) Copied(e *Encoder, tag uint32, vr string, n Need) {
+	value := s.Text(tag, vr)
+	if value != nil || n == Required {
+		e.Bytes(tag, vr, value)
 	}
 }
 
-// text is the source's value, or nil where it has none that is fit to be written,
+// Text is the source's value, or nil where it has none that is fit to be written,
 // or it is not to be told.
-func (o *object) text(tag uint32, vr string) []byte {
-	if o.opts.Deidentify {
+func (s Source) Text(tag uint32, vr string) []byte {
+	if s.Deidentify {
 		return nil
 	}
-	return valid(vr, o.origin.Texts[tag])
+	return Valid(vr, s.Origin.Texts[tag])
 }
 
 // forms are what values of a VR look like.
@@ -43,10 +44,10 @@ var forms = map[string]*regexp.Regexp{
 // character set.
 const longestText = 1024
 
-// valid returns the value if it is fit to be written, else nil: a source's
+// Valid returns the value if it is fit to be written, else nil: a source's
 // mistake is not handed on. Texts are in the source's character set, so nothing
 // but control characters can be told in them.
-func valid(vr string, value []byte) []byte {
+func Valid(vr string, value []byte) []byte {
 	if len(value) == 0 || len(value) > longestText {
 		return nil
 	}
