@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The types of bodies and answers.
@@ -33,6 +34,28 @@ const (
 
 // bodyReader is a body of which the first bytes were looked at.
 type bodyReader struct{ *bufio.Reader }
+
+// pause is for how long a client may send nothing: it holds room, or one of the
+// places of scans.
+const pause = 30 * time.Second
+
+// steady is a body whose client must not pause for longer.
+type steady struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	pause      time.Duration
+}
+
+// Read implements io.Reader. The end of the body ends the deadline, too: the
+// server goes on reading, to notice that the client has gone.
+func (s *steady) Read(b []byte) (int, error) {
+	s.connection.SetReadDeadline(time.Now().Add(s.pause)) // not every ResponseWriter has one
+	n, err := s.ReadCloser.Read(b)
+	if err != nil {
+		s.connection.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
 
 // contents are the types that say what a body holds. Where it has none, or one that
 // says nothing, its first bytes do: a transform job gives all its files one type.

@@ -101,9 +101,6 @@ func (in *invocation) answerScan(ctx context.Context, path, kind string) (answer
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	// A scan is a few large pieces of memory: collecting garbage often costs little,
-	// and keeps the peak near what is in use.
-	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	network, release, err := in.engine.Lend()
 	if err != nil {
 		return nil, err

@@ -128,7 +128,7 @@ func (s *Service) invocations(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, errNotReady)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, s.options.MaxPayload)
+	r.Body = http.MaxBytesReader(w, &steady{r.Body, http.NewResponseController(w), pause}, s.options.MaxPayload)
 	if r.ContentLength > s.options.MaxPayload {
 		writeProblem(w, tooLarge(s.options.MaxPayload, nil))
 		return
