@@ -199,7 +199,7 @@ func TestEachLineIsAnsweredByALineInOrder(t *testing.T) {
 			fmt.Fprintf(&body, `{"id": "%d", "image": {"base64": "AAAA"}}`+"\n", i)
 			want = append(want, "11: image_unreadable")
 		default:
-			fmt.Fprintf(&body, `{"id": "%d", "image": {"base64": "%s"}}`+"\n", i, encoded)
+			fmt.Fprintf(&body, `{"id": "%d", "acknowledge": true, "image": {"base64": "%s"}}`+"\n", i, encoded)
 			want = append(want, fmt.Sprintf("%d: mask", i))
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // The types of bodies and answers.
@@ -35,28 +34,6 @@ const (
 // bodyReader is a body of which the first bytes were looked at.
 type bodyReader struct{ *bufio.Reader }
 
-// pause is for how long a client may send nothing: it holds room, or one of the
-// places of scans.
-const pause = 30 * time.Second
-
-// steady is a body whose client must not pause for longer.
-type steady struct {
-	io.ReadCloser
-	connection *http.ResponseController
-	pause      time.Duration
-}
-
-// Read implements io.Reader. The end of the body ends the deadline, too: the
-// server goes on reading, to notice that the client has gone.
-func (s *steady) Read(b []byte) (int, error) {
-	s.connection.SetReadDeadline(time.Now().Add(s.pause)) // not every ResponseWriter has one
-	n, err := s.ReadCloser.Read(b)
-	if err != nil {
-		s.connection.SetReadDeadline(time.Time{})
-	}
-	return n, err
-}
-
 // contents are the types that say what a body holds. Where it has none, or one that
 // says nothing, its first bytes do: a transform job gives all its files one type.
 var contents = map[string]content{
@@ -74,13 +51,13 @@ func contentOf(r *http.Request) (*bodyReader, content, error) {
 	body := &bodyReader{bufio.NewReaderSize(r.Body, 64<<10)}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil && r.Header.Get("Content-Type") != "" {
-		return nil, 0, unsupportedType()
+		return nil, 0, errType
 	}
 	if c, known := contents[kind]; known {
 		return body, c, nil
 	}
 	if !slices.Contains(noTypes, kind) {
-		return nil, 0, unsupportedType()
+		return nil, 0, errType
 	}
 	head, err := body.Peek(16)
 	if err != nil && !errors.Is(err, io.EOF) {
