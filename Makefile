@@ -183,6 +183,14 @@ burst: $(RUNTIME) ## 8,000 requests at full speed, and 1,386 for a process that 
 restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answered, nothing grows
 	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run HoweverOften -restarts 50
 
+.PHONY: flood
+flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections that never come to an end
+	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000
+
+.PHONY: bench-http
+bench-http: $(RUNTIME) ## what the way over HTTP costs beyond the engine's own time
+	go test ./internal/device/listener -run '^$$' -bench Overhead -benchtime 2000x
+
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue

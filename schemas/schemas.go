@@ -1,5 +1,6 @@
 // Package schemas holds the JSON Schemas (draft 2020-12) of the documents that
-// brainseg exchanges: the public contracts, for programs in any language.
+// brainseg exchanges, and the OpenAPI document (3.1) of what it serves: the public
+// contracts, for programs in any language.
 //
 // The files beside this one are their only source. Go tests hold the parsers to
 // them, the training script reads the manifest's from here, and other components
@@ -29,4 +30,7 @@ var (
 	// Configuration is what a deployment may set.
 	//go:embed configuration.schema.json
 	Configuration []byte
+	// OpenAPI describes the service over HTTP.
+	//go:embed openapi.json
+	OpenAPI []byte
 )

@@ -2,14 +2,15 @@
 // brainseg's container: as an endpoint, real-time or asynchronous, and as a
 // transform job.
 //
-// It calls nothing of AWS: a document is what boto3, the command line of AWS and,
-// member by member, CDK take. Package cli calls it.
+// It calls nothing of AWS: a document is what boto3 and the command line of AWS
+// take, and a template what CloudFormation and CDK do. Package cli calls it.
 package hosting
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 
@@ -57,9 +58,9 @@ type Options struct {
 	Buckets []string
 }
 
-// Document is the input of one operation.
+// Document is the input of one operation, or a template.
 type Document struct {
-	// Operation is the API's, such as CreateModel.
+	// Operation is the API's, such as CreateModel; "" for a template.
 	Operation string
 	// File is the document's name.
 	File string
@@ -115,8 +116,8 @@ func (o Options) check() error {
 }
 
 // Documents returns what creates the model, the endpoint and, where there is input
-// for it, the transform job, in the order in which they are to be sent. The error
-// wraps ErrOptions.
+// for it, the transform job, in the order in which they are to be sent, and a
+// template of model and endpoint. The error wraps ErrOptions.
 func Documents(o Options) ([]Document, error) {
 	if o.InstanceType == "" {
 		o.InstanceType = "ml.c7i.xlarge"
@@ -138,6 +139,7 @@ func Documents(o Options) ([]Document, error) {
 		{"CreateModel", "create-model.json", create},
 		{"CreateEndpointConfig", "create-endpoint-config.json", o.endpointConfig()},
 		{"CreateEndpoint", "create-endpoint.json", map[string]any{"EndpointName": o.Name, "EndpointConfigName": o.Name}},
+		{"", "endpoint.template.json", template(create, o.endpointConfig(), o.Name)},
 	}
 	if o.Input != "" {
 		list = append(list, Document{"CreateTransformJob", "create-transform-job.json", o.transformJob()})
@@ -176,6 +178,35 @@ func (o Options) endpointConfig() map[string]any {
 		}
 	}
 	return body
+}
+
+// template has the resources of an endpoint. What is replaced when it changes has no
+// name of its own there.
+func template(create, config map[string]any, name string) map[string]any {
+	variant := maps.Clone(config["ProductionVariants"].([]any)[0].(map[string]any))
+	variant["ModelName"] = attribute("Model", "ModelName")
+	variant["InitialVariantWeight"] = 1
+	create, config = maps.Clone(create), maps.Clone(config)
+	delete(create, "ModelName")
+	delete(config, "EndpointConfigName")
+	config["ProductionVariants"] = []any{variant}
+	resource := func(kind string, properties map[string]any) map[string]any {
+		return map[string]any{"Type": "AWS::SageMaker::" + kind, "Properties": properties}
+	}
+	return map[string]any{
+		"AWSTemplateFormatVersion": "2010-09-09", "Description": "An endpoint of brainseg. Not a medical device.",
+		"Resources": map[string]any{
+			"Model":          resource("Model", create),
+			"EndpointConfig": resource("EndpointConfig", config),
+			"Endpoint": resource("Endpoint", map[string]any{
+				"EndpointName": name, "EndpointConfigName": attribute("EndpointConfig", "EndpointConfigName"),
+			}),
+		},
+	}
+}
+
+func attribute(resource, name string) map[string]any {
+	return map[string]any{"Fn::GetAtt": []string{resource, name}}
 }
 
 func (o Options) transformJob() map[string]any {

@@ -2,10 +2,13 @@ package hosting
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,8 +54,10 @@ func TestTheDocumentsAreThoseThatTheAPITakes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := awstest.CheckInput(t, "sagemaker", d.Operation, text); err != nil {
-				t.Errorf("%s: %v", name, err)
+			if d.Operation != "" {
+				if err := awstest.CheckInput(t, "sagemaker", d.Operation, text); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
 			}
 			all.WriteString(d.File + "\n")
 			all.Write(text)
@@ -70,6 +75,43 @@ func TestTheDocumentsAreThoseThatTheAPITakes(t *testing.T) {
 		if diff := cmp.Diff(string(want), all.String()); diff != "" {
 			t.Errorf("%s; if that is meant, run go test ./internal/build/hosting -update (-golden +written):\n%s", name, diff)
 		}
+	}
+}
+
+func TestTheTemplateDeploysAnEndpoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts moto")
+	}
+	options := good()
+	options.InstanceType, options.Async, options.Buckets = "ml.c5.xlarge", "s3://scans/async", []string{"scans"} // moto knows no younger instance
+	documents, err := Documents(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(documents, func(d Document) bool { return strings.HasSuffix(d.File, ".template.json") })
+	text, err := documents[i].JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deploy := exec.CommandContext(t.Context(), filepath.Join("..", "..", "..", ".venv", "bin", "python"), filepath.Join("testdata", "deploy.py"))
+	deploy.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+	deploy.Env = append(deploy.Env, "AWS_ACCESS_KEY_ID="+awstest.AccessKey, "AWS_SECRET_ACCESS_KEY="+awstest.SecretKey, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+	deploy.Stdin, deploy.Stderr = bytes.NewReader(text), os.Stderr
+	output, err := deploy.Output()
+	if err != nil {
+		t.Fatalf("%v; `make test-servers` fetches moto", err)
+	}
+	var got struct {
+		Endpoint, Image string
+		Environment     map[string]string
+		Variants        []struct{ InstanceType string }
+	}
+	if err := json.Unmarshal(output, &got); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	if got.Endpoint != "InService" || got.Image != options.Image || len(got.Variants) != 1 || got.Variants[0].InstanceType != options.InstanceType ||
+		got.Environment["BRAINSEG_CONFIGURATION"] != `{"s3":{"buckets":["scans"]}}` {
+		t.Errorf("deployed: %s", output)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -48,8 +49,14 @@ type shape struct {
 	} `json:"error"`
 }
 
+// apiModels are those that were read, by service.
+var apiModels sync.Map
+
 func readAPIModel(t testing.TB, service string) *apiModel {
 	t.Helper()
+	if model, ok := apiModels.Load(service); ok {
+		return model.(*apiModel)
+	}
 	pattern := filepath.Join(root(), ".venv", "lib", "python3*", "site-packages", "botocore", "data", service, "*", "service-2.json.gz")
 	paths, err := filepath.Glob(pattern)
 	if err != nil || len(paths) == 0 {
@@ -68,6 +75,7 @@ func readAPIModel(t testing.TB, service string) *apiModel {
 	if err := json.NewDecoder(unzipped).Decode(model); err != nil {
 		t.Fatal(err)
 	}
+	apiModels.Store(service, model)
 	return model
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,12 +177,12 @@ func (j Job) call(ctx context.Context, c Container, payload []byte) ([]byte, err
 	}
 	for try := 0; ; try++ {
 		limited, cancel := context.WithTimeout(ctx, timeout)
-		answer, err := c.call(limited, "POST", "/invocations", payload, headers(j.TransformInput.ContentType, j.TransformOutput.Accept))
+		answer, err := c.call(limited, http.MethodPost, "/invocations", payload, headers(j.TransformInput.ContentType, j.TransformOutput.Accept))
 		cancel()
 		switch {
 		case err == nil && answer.Status/100 == 2:
 			return answer.Body, nil
-		case err == nil && (answer.Status/100 != 5 || try == retries):
+		case err == nil && (answer.Status/100 != 5 && answer.Status != http.StatusTooManyRequests || try == retries):
 			return nil, fmt.Errorf("the container answered %d: %s", answer.Status, answer.Body)
 		case err != nil && try == retries:
 			return nil, err

@@ -50,6 +50,17 @@ func (b *Budget) Take(n int64) (*Hold, bool) {
 	return &Hold{budget: b, bytes: n}, true
 }
 
+// grow takes n bytes for who holds some, as Take does: whoever is alone is let in.
+func (b *Budget) grow(held, n int64) (int64, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if alone := b.used == held; !alone && (b.waiting > 0 || b.used+n > b.limit) {
+		return 0, false
+	}
+	b.used += n
+	return n, true
+}
+
 // Wait takes n bytes once there is room for them.
 func (b *Budget) Wait(ctx context.Context, n int64) (*Hold, error) {
 	b.mu.Lock()
@@ -95,6 +106,16 @@ type Hold struct {
 
 	mu    sync.Mutex
 	bytes int64 // guarded by mu
+}
+
+// Grow takes that many bytes more, or none where there is no room. Reads that wait
+// for room come before it. It must not be called on nil.
+func (h *Hold) Grow(bytes int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	more, room := h.budget.grow(h.bytes, bytes)
+	h.bytes += more
+	return room
 }
 
 // Shrink gives back what the image turned out not to need.

@@ -15,7 +15,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
@@ -106,11 +105,29 @@ type Queue struct {
 	Retain time.Duration
 }
 
-// HTTP configures the endpoint of the 2018 system. It is off while Address is
-// empty.
+// HTTP configures the service over HTTP. It is off while Address is empty. Beyond
+// loopback it needs a token, or authorities that vouch for clients.
 type HTTP struct {
-	Address string // key http.address; loopback only
+	Address string   // key http.address; host:port
+	Hosts   []string // key http.hosts; names by which clients may call this host, besides its own
+	// Token, key http.token, must be sent by every client; "" for none. The
+	// alternative, key http.tokenFile, is a file with the token.
+	Token     string
+	TokenFile string
+	// Certificate and Key, keys http.certificate and http.key, are PEM files; TLS
+	// is off without them.
+	Certificate string
+	Key         string
+	// Authorities, key http.clientAuthorities, is a PEM file with the certificates
+	// of those who sign clients' certificates; "" asks clients for none.
+	Authorities string
+	Connections int   // key http.connections; at the same time
+	Requests    int   // key http.requestsPerSecond; of one client, 0 is no limit
+	Bytes       int64 // key http.bytesPerSecond; of bodies of one client, 0 is no limit
 }
+
+// Guarded reports whether clients have to show who they are.
+func (h HTTP) Guarded() bool { return h.Token != "" || h.TokenFile != "" || h.Authorities != "" }
 
 // IPC configures the connection to the nucleus.
 type IPC struct {
@@ -177,7 +194,18 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			AnswerBytes: r.integer("queue.answerBytes", 128<<20, 1<<20, 1<<40),
 			Retain:      time.Duration(r.integer("queue.retainHours", 24, 1, 8760)) * time.Hour,
 		},
-		HTTP: HTTP{Address: r.text("http.address", "")},
+		HTTP: HTTP{
+			Address:     r.text("http.address", ""),
+			Hosts:       r.texts("http.hosts", nil),
+			Token:       r.secret("http.token", ""),
+			TokenFile:   r.text("http.tokenFile", ""),
+			Certificate: r.text("http.certificate", ""),
+			Key:         r.text("http.key", ""),
+			Authorities: r.text("http.clientAuthorities", ""),
+			Connections: int(r.integer("http.connections", 256, 8, 4096)),
+			Requests:    int(r.integer("http.requestsPerSecond", 1000, 0, 1_000_000)),
+			Bytes:       r.integer("http.bytesPerSecond", 64<<20, 0, 1<<40),
+		},
 		IPC: IPC{
 			MaxFrame: int(r.integer("ipc.maxFrameBytes", 10_000, 2_000, 24<<20)),
 			Beat:     time.Duration(r.integer("ipc.beatSeconds", 2, 0, 3600)) * time.Second,
@@ -185,11 +213,7 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 		Log: Log{Level: r.level("log.level", zapcore.InfoLevel)},
 	}
 	c.Images.TotalBytes = max(c.Images.TotalBytes, c.Images.MaxBytes)
-	if a := c.HTTP.Address; a != "" {
-		if err := checkLoopback(a); err != nil {
-			r.fail("http.address", a, err.Error())
-		}
-	}
+	c.HTTP.check(r)
 	if e := c.S3.Endpoint; e != "" && !strings.HasPrefix(e, "http://") && !strings.HasPrefix(e, "https://") {
 		r.fail("s3.endpoint", e, "it must begin with https:// or http://")
 	}
@@ -211,17 +235,4 @@ func Default() Config {
 		panic(err) // the defaults are constants
 	}
 	return c
-}
-
-// checkLoopback refuses an address that others could reach: the endpoint has no
-// access control.
-func checkLoopback(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return errors.New("it must be host:port, such as 127.0.0.1:5000")
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return errors.New("only loopback addresses are allowed, such as 127.0.0.1:5000")
-	}
-	return nil
 }

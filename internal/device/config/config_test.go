@@ -19,6 +19,7 @@ func defaults() Config {
 		S3:      S3{Timeout: 30 * time.Second},
 		Service: Service{Workers: 1, Threads: 1, Queue: 64},
 		Queue:   Queue{Folder: "queue", Bytes: 64 << 20, AnswerBytes: 128 << 20, Retain: 24 * time.Hour},
+		HTTP:    HTTP{Connections: 256, Requests: 1000, Bytes: 64 << 20},
 		IPC:     IPC{MaxFrame: 10_000, Beat: 2 * time.Second},
 		Log:     Log{Level: zapcore.InfoLevel},
 	}
@@ -43,6 +44,10 @@ func TestParseTakesDefaultsAndWhatEitherNucleusMakesOfScalars(t *testing.T) {
 		{"retention", `{"output":{"retainDays":30,"retainBytes":"1e9"}}`, func(c *Config) { c.Output.RetainAge, c.Output.RetainBytes = 30*24*time.Hour, 1_000_000_000 }, nil},
 		{"the queue", `{"queue":{"folder":"","retainHours":"48","bytes":2e6,"answerBytes":3000000}}`, func(c *Config) { c.Queue = Queue{Bytes: 2_000_000, AnswerBytes: 3_000_000, Retain: 48 * time.Hour} }, nil},
 		{"unknown keys", `{"zoo":1,"model":{"colour":"red","path":"m"}}`, func(c *Config) { c.Model.Path = "m" }, []string{"model.colour", "zoo"}},
+		{"HTTP beyond loopback with a token", `{"http":{"address":":5000","token":"0123456789abcdef"}}`, func(c *Config) { c.HTTP.Address, c.HTTP.Token = ":5000", "0123456789abcdef" }, nil},
+		{"HTTP beyond loopback with clients' certificates", `{"http":{"address":"0.0.0.0:1","certificate":"c","key":"k","clientAuthorities":"a"}}`, func(c *Config) {
+			c.HTTP.Address, c.HTTP.Certificate, c.HTTP.Key, c.HTTP.Authorities = "0.0.0.0:1", "c", "k", "a"
+		}, nil},
 		{"endpoint on loopback", `{"http":{"address":"[::1]:5000"}}`, func(c *Config) { c.HTTP.Address = "[::1]:5000" }, nil},
 	}
 	for _, tt := range tests {
@@ -77,8 +82,12 @@ func TestParseNamesTheKeyTheValueAndWhatIsAllowed(t *testing.T) {
 		{"list of numbers", `{"images":{"roots":[1]}}`, "images.roots is [1]: it must be a list of strings"},
 		{"retention below nothing", `{"output":{"retainDays":-1}}`, "output.retainDays is -1: it must be a whole number from 0 to 36500"},
 		{"level", `{"log":{"level":"loud"}}`, `log.level is "loud": it must be debug, info, warn or error`},
-		{"address that others reach", `{"http":{"address":"0.0.0.0:5000"}}`, `http.address is "0.0.0.0:5000": only loopback`},
-		{"address of all interfaces", `{"http":{"address":":5000"}}`, `only loopback`},
+		{"address that others reach", `{"http":{"address":"0.0.0.0:5000"}}`, `http.address is "0.0.0.0:5000": without http.token, http.tokenFile or http.clientAuthorities only loopback addresses are allowed`},
+		{"address of all interfaces", `{"http":{"address":":5000"}}`, `only loopback addresses`},
+		{"a guard that lets everybody in", `{"http":{"address":":5000","certificate":"c","key":"k"}}`, `only loopback addresses`},
+		{"authorities without TLS", `{"http":{"clientAuthorities":"a"}}`, `http.certificate and http.key are needed too`},
+		{"a certificate without key", `{"http":{"certificate":"a"}}`, `go together`},
+		{"two tokens", `{"http":{"token":"0123456789abcdef","tokenFile":"t"}}`, `one of them is enough`},
 		{"address without port", `{"http":{"address":"127.0.0.1"}}`, `it must be host:port`},
 		{"endpoint", `{"s3":{"endpoint":"minio:9000"}}`, `s3.endpoint is "minio:9000"`},
 		{"long value is cut", `{"model":{"path":[` + strings.Repeat(`"x",`, 100) + `"x"]}}`, `...: it must be a string`},
@@ -91,6 +100,17 @@ func TestParseNamesTheKeyTheValueAndWhatIsAllowed(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestNoErrorShowsTheToken(t *testing.T) {
+	for _, document := range []string{
+		`{"http":{"token":"geheim"}}`, `{"http":{"token":["geheim"]}}`, `{"http":{"token":{"value":"geheim"}}}`, `{"http":{"token":"geheim geheim geheim"}}`,
+	} {
+		_, _, err := Parse([]byte(document))
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "http.token is refused: ") || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: %v", document, err)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 type reader struct {
 	values map[string]any // by dotted key; taken values are removed
 	asked  []string       // the keys that were looked for
+	hidden []string       // the keys whose values are not shown
 	errs   []error
 }
 
@@ -74,11 +75,21 @@ func (r *reader) take(key string) (any, bool) {
 }
 
 func (r *reader) fail(key string, value any, allowed string) {
+	if slices.Contains(r.hidden, key) {
+		r.errs = append(r.errs, fmt.Errorf("%s is refused: %s", key, allowed))
+		return
+	}
 	shown, _ := json.Marshal(value)
 	if len(shown) > 80 {
 		shown = append(shown[:80], "..."...)
 	}
 	r.errs = append(r.errs, fmt.Errorf("%s is %s: %s", key, shown, allowed))
+}
+
+// secret reads a string that no error shows.
+func (r *reader) secret(key, otherwise string) string {
+	r.hidden = append(r.hidden, key)
+	return r.text(key, otherwise)
 }
 
 func (r *reader) text(key, otherwise string) string {

@@ -106,7 +106,11 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		failure := request.AsError(err)
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
 	}
-	return Outcome{Result: result, Mask: w.mask.Bytes()}, err
+	o := Outcome{Result: result, Mask: w.mask.Bytes()}
+	if r.Output.Overlay {
+		o.Overlay = w.overlay.Bytes()
+	}
+	return o, err
 }
 
 // reference says where the image of r is in the store; it is empty for one that

@@ -19,6 +19,8 @@ type Outcome struct {
 	// that was stored before. It is valid until the function that took the outcome
 	// returns.
 	Mask []byte
+	// Overlay is the encoded overlay, likewise, where one was asked for.
+	Overlay []byte
 	// Document is Result as it is stored on disk, byte for byte; nil where it is not.
 	Document []byte
 	// Claim keeps the files that Result names from other requests. Whoever takes

@@ -30,7 +30,7 @@ func (e *Engine) complete(j *Job, o Outcome, err error) {
 		e.finish(j, o, err)()
 		return
 	}
-	o.Mask = bytes.Clone(o.Mask) // the worker's
+	o.Mask, o.Overlay = bytes.Clone(o.Mask), bytes.Clone(o.Overlay) // the worker's
 	e.finishing <- struct{}{}
 	finish := e.finish(j, o, err)
 	e.wg.Go(func() { finish(); <-e.finishing })

@@ -24,6 +24,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
+	"github.com/brainseg/brainseg/internal/device/listener"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -43,7 +44,8 @@ type Options struct {
 	// the answers. Default 3.5 s, for the classic nucleus kills what is left 5 s
 	// after it asked for the end.
 	StopTimeout time.Duration
-	// Version of the program, for the DICOM objects that it makes. Default "".
+	// Version of the program, for the DICOM objects that it makes and for GET
+	// /version. Default "".
 	Version string
 	// Logger is the log. Default: none.
 	Logger *zap.Logger
@@ -123,10 +125,10 @@ type component struct {
 	opts     Options
 	client   *ggipc.Client
 	out      *publisher
-	queue    *diskqueue.Queue  // nil before start, and where it is in memory
-	answers  *answers          // nil likewise
-	engine   *engine.Engine    // nil before start
-	endpoint *httpapi.Endpoint // nil before start
+	queue    *diskqueue.Queue   // nil before start, and where it is in memory
+	answers  *answers           // nil likewise
+	engine   *engine.Engine     // nil before start
+	listener *listener.Listener // of the service over HTTP; nil before start
 	requests requests
 	lite     bool                // the nucleus is nucleus lite; set before requests are taken
 	updates  *ggipc.Subscription // to changes of the configuration; nil where none are told
@@ -150,9 +152,11 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	if err := c.watchUpdates(ctx); err != nil {
 		return err
 	}
-	c.endpoint = httpapi.New(c.engine, c.opts.Logger)
+	api := httpapi.New(httpapi.Options{Version: c.opts.Version})
+	api.SetEngine(c.engine)
+	c.listener = listener.New(api, c.opts.Logger)
 	c.requests.component = c
-	parts := []engine.Part{c.endpoint, &c.requests}
+	parts := []engine.Part{c.listener, &c.requests}
 	if c.opts.OwnProcess {
 		parts = append(parts, newProcessors())
 	}
@@ -254,8 +258,8 @@ func (c *component) close(end time.Time) {
 	working, cancel := context.WithDeadline(ctx, end.Add(-sending))
 	defer cancel()
 	var closing sync.WaitGroup
-	if c.endpoint != nil {
-		closing.Go(func() { _ = c.endpoint.Close(working) }) // late uploads are cut off
+	if c.listener != nil {
+		closing.Go(func() { _ = c.listener.Close(working) }) // late uploads are cut off
 	}
 	if c.engine != nil {
 		closing.Go(func() { _ = c.engine.Close(working) }) // late requests are answered as stopping

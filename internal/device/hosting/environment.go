@@ -13,6 +13,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/hosting/invocations"
+	"github.com/brainseg/brainseg/internal/device/listener"
 	"github.com/brainseg/brainseg/internal/model"
 )
 
@@ -32,7 +33,7 @@ const (
 // FromEnvironment returns the options that the environment asks for; getenv is
 // os.Getenv.
 func FromEnvironment(getenv func(string) string) (Options, error) {
-	o := Options{Address: getenv(EnvAddress), Configuration: getenv(EnvConfiguration)}
+	o := Options{Address: getenv(EnvAddress), Trusted: getenv(EnvAddress) != "", Configuration: getenv(EnvConfiguration)}
 	if text := getenv(envBatch); text != "" {
 		batch, err := strconv.ParseBool(text)
 		if err != nil {
@@ -98,6 +99,16 @@ func (o Options) configuration() (config.Config, error) {
 	cfg.Service.Queue = max(cfg.Service.Queue, 2*invocations.InWork(cfg.Service.Workers))
 	cfg.Model = config.Model{Library: o.Library}
 	return cfg, nil
+}
+
+// settings say where to listen. One client, the service, sends everything, and has
+// its own measure.
+func (o Options) settings(cfg config.Config) listener.Settings {
+	s := listener.Settings{HTTP: cfg.HTTP, Trusted: o.Trusted}
+	if s.Address = o.Address; o.Trusted {
+		s.Requests, s.Bytes = 0, 0
+	}
+	return s
 }
 
 // merged puts the values of over into those of under, object by object.

@@ -3,17 +3,15 @@
 //
 // Run plays the container's whole part: it finds the model that the service
 // unpacked, listens, opens an engine while the service is told to wait, and on
-// SIGTERM finishes what it has. Package invocations answers the calls. Nothing
-// here makes models (model-build does), and nobody is asked who he is (the service
-// does that). The command serve calls it.
+// SIGTERM finishes what it has. Package invocations answers the calls, package
+// listener lets them in. Nothing here makes models; model-build does. The command
+// serve calls it.
 package hosting
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"time"
 
@@ -21,6 +19,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/hosting/invocations"
+	"github.com/brainseg/brainseg/internal/device/listener"
 )
 
 // The places and bounds of the contract.
@@ -47,7 +46,7 @@ type Options struct {
 	// Library is the path of libonnxruntime. Default: beside the executable.
 	Library string
 	// Configuration is a document with the keys of a deployment, of which those
-	// of topics, folders and listeners mean nothing here. Default "{}".
+	// of topics and folders mean nothing here. Default "{}".
 	Configuration string
 	// Batch tells that a transform job calls.
 	Batch bool
@@ -62,8 +61,12 @@ type Options struct {
 	Logger *zap.Logger
 	// Level, if not nil, is set to the log level of the configuration.
 	Level *zap.AtomicLevel
+	// Trusted lets everybody in who can reach Address: the service's network is the
+	// guard. Default false, where beyond this machine http.tokenFile or the like is
+	// needed.
+	Trusted bool
 	// Listening, if not nil, is told the address once it is listened on.
-	Listening func(address net.Addr)
+	Listening func(address string)
 }
 
 func (o Options) withDefaults() Options {
@@ -83,7 +86,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = zap.NewNop()
 	}
 	if o.Listening == nil {
-		o.Listening = func(net.Addr) {}
+		o.Listening = func(string) {}
 	}
 	return o
 }
@@ -107,30 +110,23 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("make a folder for scans in work: %w; TMPDIR names another place", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(spool)) }()
-	listener, err := net.Listen("tcp", o.Address)
-	if err != nil {
-		return fmt.Errorf("listen for the service: %w", err)
-	}
 	s := invocations.New(invocations.Options{Batch: o.Batch, MaxPayload: o.MaxPayload, Spool: spool, Version: o.Version, Logger: o.Logger})
 	defer s.Stop()
-	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(o.Logger),
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	o.Listening(listener.Addr())
-
-	// The model while the service is already told to wait.
-	if cfg.Model.Path, err = o.findModel(); err != nil {
-		server.Close()
-		<-served
+	l := listener.New(s, o.Logger)
+	if err := l.Listen(ctx, o.settings(cfg)); err != nil {
 		return err
 	}
-	e, err := engine.Open(ctx, cfg, engine.Deps{Logger: o.Logger})
+	o.Listening(l.Addr())
+
+	// The model while the service is already told to wait.
+	var e *engine.Engine
+	if cfg.Model.Path, err = o.findModel(); err == nil {
+		e, err = engine.Open(ctx, cfg, engine.Deps{Version: o.Version, Logger: o.Logger})
+	}
 	if err != nil {
-		server.Close()
-		<-served
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		l.Close(over) // there is nothing to finish
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -139,33 +135,29 @@ func Run(ctx context.Context, o Options) (err error) {
 	s.Begin(e)
 	o.Logger.Info("ready", zap.String("model", e.Model().Name), zap.String("modelVersion", e.Model().Version),
 		zap.Int("workers", cfg.Service.Workers), zap.Bool("batch", o.Batch))
-	select {
-	case err = <-served: // the listener broke
-		s.Stop()
-	case <-ctx.Done():
-		err = drain(server, s, e, o.Drain)
-		<-served
-	}
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	e.Close(ended) // nobody waits for an answer any more
-	return err
+	<-ctx.Done()
+	drain(l, s, e, o.Drain)
+	return nil
 }
 
 // drain takes nothing new and finishes what was taken, for as long as there is
 // time; what is left is answered as stopped.
-func drain(server *http.Server, s *invocations.Service, e *engine.Engine, patience time.Duration) error {
-	soon, cancel := context.WithTimeout(context.Background(), patience)
+func drain(l *listener.Listener, s *invocations.Service, e *engine.Engine, patience time.Duration) {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	soon, enough := context.WithTimeout(context.Background(), patience)
+	defer enough()
+	called := make(chan struct{})
+	stop := context.AfterFunc(soon, func() { // the work is called off
+		defer close(called)
+		s.Stop()
+		e.Close(over)
+	})
+	last, cancel := context.WithTimeout(context.Background(), patience+min(stopGrace, patience))
 	defer cancel()
-	if server.Shutdown(soon) == nil {
-		return nil
+	l.Close(last) // an error says that answers were not fetched in time
+	if !stop() {
+		<-called
 	}
-	s.Stop()
-	e.Close(soon)
-	last, cancel := context.WithTimeout(context.Background(), min(stopGrace, patience))
-	defer cancel()
-	if server.Shutdown(last) != nil {
-		server.Close()
-	}
-	return nil
+	e.Close(over) // nobody waits for an answer any more
 }

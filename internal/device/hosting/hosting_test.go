@@ -35,11 +35,11 @@ type container struct {
 func start(t *testing.T, change ...func(*Options)) *container {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
-	listening := make(chan net.Addr, 1)
+	listening := make(chan string, 1)
 	o := Options{
 		Address: "127.0.0.1:0", Model: filepath.Join(root, "artifacts", "model"),
 		Library:   filepath.Join(root, "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1"),
-		Listening: func(a net.Addr) { listening <- a },
+		Listening: func(a string) { listening <- a },
 	}
 	for _, c := range change {
 		c(&o)
@@ -49,7 +49,7 @@ func start(t *testing.T, change ...func(*Options)) *container {
 	go func() { c.ended <- Run(ctx, o) }()
 	select {
 	case a := <-listening:
-		c.url = "http://" + a.String()
+		c.url = "http://" + a
 	case err := <-c.ended:
 		t.Fatalf("it ended: %v", err)
 	case <-time.After(time.Minute):
@@ -209,6 +209,19 @@ func (c *container) refusing(t *testing.T) {
 		connection.Close()
 	}
 	t.Fatal("connections are still taken")
+}
+
+func TestOutsideAContainerPagesAndOtherMachinesAreKeptOut(t *testing.T) {
+	c := start(t)
+	c.ready(t)
+	picture := read(t, slice)
+	if status, _, answer := c.call(t, http.MethodPost, "/invocations", strings.NewReader(picture), "Origin", "https://example.com"); status != http.StatusForbidden {
+		t.Errorf("a page of another origin: %d %s", status, answer)
+	}
+	err := Run(t.Context(), Options{Address: "0.0.0.0:0", Model: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "http.tokenFile") {
+		t.Errorf("other machines: %v", err)
+	}
 }
 
 func TestAConfigurationThatCannotBeUsedIsSaid(t *testing.T) {

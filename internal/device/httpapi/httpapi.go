@@ -1,178 +1,125 @@
-// Package httpapi is the HTTP endpoint of the 2018 system: POST / with a
-// multipart form whose field Body holds an image, answered with the mask as
-// image/png. Errors are JSON with code and message.
+// Package httpapi is brainseg over HTTP: the endpoint of the 2018 system, POST /,
+// which takes an image and answers with its mask, and requests as documents below
+// /v1/requests. schemas/openapi.json describes it, docs/http.md tells of it.
 //
-// It has no access control, so it listens on loopback only. The work is package
-// engine's, on the same path as that of requests from other components; nothing
-// is written to disk. Package greengrass calls it.
+// It is a handler without sockets: package listener says who may come in and how
+// long they may take. The work is package engine's, on the same path as that of
+// requests from other components. Pages and other services of the same program are
+// mounted on it with [API.Handle].
 package httpapi
 
 import (
-	"bytes"
-	"crypto/rand"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
-	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/engine"
-	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/problem"
 )
 
-// Field is the name of the form field that holds the image.
-const Field = "Body"
-
-// handler answers requests by means of the engine. maxBytes tells the largest
-// image that the configuration in effect allows.
-func handler(e *engine.Engine, maxBytes func() int64) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
-		image, hold, err := receive(e, w, r, maxBytes())
-		if err != nil {
-			e.Refuse(err)
-			answerError(w, request.AsError(err))
-			return
-		}
-		answers := make(chan answer, 1)
-		client, _, _ := net.SplitHostPort(r.RemoteAddr)
-		e.SubmitHeld(r.Context(), engine.Requester{Way: engine.WayHTTP, Client: client},
-			request.Request{ID: rand.Text(), Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, hold,
-			func(o engine.Outcome) { answers <- newAnswer(o) })
-		select {
-		case a := <-answers:
-			a.write(w)
-		case <-r.Context().Done(): // the client went away; the worker finishes without it
-		}
-	})
-	// No page of another origin may use a browser on this device to get in, not
-	// even one whose own name leads to this device.
-	return onLoopback(http.NewCrossOriginProtection().Handler(mux))
+// Options are the settings of New. The zero value works.
+type Options struct {
+	// Version is that of the program, for GET /version. Default "development".
+	Version string
 }
 
-// onLoopback refuses requests for another host than this one: a page's server can
-// have its own name resolved to a loopback address, and a browser would then take
-// the endpoint for the page's own origin.
-func onLoopback(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		ip := net.ParseIP(strings.Trim(host, "[]"))
-		if host != "" && !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
-			writeError(w, http.StatusForbidden, request.NewError(request.CodeInvalidRequest, "the Host header must be localhost or a loopback address", nil))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// API answers requests by means of an engine. It may be served before there is
+// one: work is then answered as starting.
+type API struct {
+	version string
+	engine  atomic.Pointer[engine.Engine] // nil before the model is there
+	mux     *http.ServeMux
 }
 
-// receive reads an image for which there is room. Its errors are *request.Error.
-func receive(e *engine.Engine, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *budget.Hold, error) {
-	expected := r.ContentLength
-	if expected < 0 || expected > limit {
-		expected = limit
+// New returns an API without an engine.
+func New(o Options) *API {
+	if o.Version == "" {
+		o.Version = "development"
 	}
-	hold, err := e.Hold(expected)
-	if err != nil {
-		return nil, nil, err
+	a := &API{version: o.Version, mux: http.NewServeMux()}
+	for pattern, answer := range a.routes() {
+		a.Handle(pattern, answer)
 	}
-	if r.ContentLength < 0 {
-		expected = 64 << 10 // to begin with
-	}
-	image, err := readImage(w, r, limit, expected)
-	if err != nil {
-		hold.Release()
-		return nil, nil, err
-	}
-	hold.Shrink(int64(cap(image)))
-	return image, hold, nil
+	return a
 }
 
-// answer is an outcome that outlives the worker's buffers.
-type answer struct {
-	mask []byte
-	err  *request.Failure
+func (a *API) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"POST /{$}":         a.segment,
+		"POST /v1/requests": a.carryOut,
+		"GET /healthz":      a.healthy,
+		"GET /readyz":       a.ready,
+		"GET /version":      a.tellVersion,
+	}
 }
 
-func newAnswer(o engine.Outcome) answer {
-	return answer{mask: append([]byte(nil), o.Mask...), err: o.Result.Error}
-}
+// Handle mounts a handler at a pattern of http.ServeMux. It is called before the
+// API is served. The handler bounds what it reads of a body.
+func (a *API) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
 
-func (a answer) write(w http.ResponseWriter) {
-	if a.err != nil {
-		answerError(w, request.NewError(a.err.Code, a.err.Message, nil))
+// SetEngine has the API work with an engine, or with none.
+func (a *API) SetEngine(e *engine.Engine) { a.engine.Store(e) }
+
+// Engine is the engine that the API works with, nil before there is one.
+func (a *API) Engine() *engine.Engine { return a.engine.Load() }
+
+// Segment is what POST / does, to be mounted elsewhere.
+func (a *API) Segment() http.Handler { return http.HandlerFunc(a.segment) }
+
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store") // answers show a patient
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if _, pattern := a.mux.Handler(r); pattern != "" {
+		a.mux.ServeHTTP(w, r)
 		return
 	}
-	w.Header().Set("Content-Type", "image/png")
-	w.Write(a.mask)
+	var refusal refusal
+	a.mux.ServeHTTP(&refusal, r)
+	switch refusal.status {
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", refusal.Header().Get("Allow"))
+		problem.Write(w, problem.New(problem.CodeMethodNotAllowed, "this path takes "+h.Get("Allow")+" only"))
+	default:
+		problem.Write(w, problem.New(problem.CodeNotFound, "there is nothing at this path"))
+	}
 }
 
-// readImage takes the image out of the form, holding no more than limit bytes of
-// it, and probably no more than room for what is expected. Its errors are *request.Error.
-func readImage(w http.ResponseWriter, r *http.Request, limit, expected int64) ([]byte, error) {
-	const formOverhead = 64 << 10
-	r.Body = http.MaxBytesReader(w, r.Body, limit+formOverhead)
-	parts, err := r.MultipartReader()
+// refusal takes the status and the header of the multiplexer's own answers, which
+// are not problem documents.
+type refusal struct {
+	header http.Header
+	status int
+}
+
+func (r *refusal) Header() http.Header {
+	if r.header == nil {
+		r.header = make(http.Header)
+	}
+	return r.header
+}
+
+func (r *refusal) WriteHeader(status int) { r.status = status }
+
+func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
+
+// requester tells clients apart by their address.
+func requester(r *http.Request) engine.Requester {
+	client, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return nil, request.NewError(request.CodeInvalidRequest, "the body must be multipart/form-data with a field "+Field, err)
+		client = r.RemoteAddr
 	}
-	for {
-		part, err := parts.NextPart()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil, request.NewError(request.CodeInvalidRequest, "the form has no field "+Field, nil)
-		case err != nil:
-			return nil, formError(err)
-		case part.FormName() != Field:
-			continue
-		}
-		image := bytes.NewBuffer(make([]byte, 0, expected+bytes.MinRead)) // which is not moved while it grows
-		if _, err := image.ReadFrom(io.LimitReader(part, limit+1)); err != nil {
-			return nil, formError(err)
-		}
-		if int64(image.Len()) > limit {
-			return nil, tooLarge(limit, nil)
-		}
-		return image.Bytes(), nil
+	return engine.Requester{Way: engine.WayHTTP, Client: strings.Trim(client, "[]")}
+}
+
+// working returns the engine, or answers that there is none.
+func (a *API) working(w http.ResponseWriter) *engine.Engine {
+	e := a.Engine()
+	if e == nil {
+		problem.Write(w, problem.New(problem.CodeStarting, "the model is not there yet, try again later"))
 	}
-}
-
-func formError(err error) error {
-	var over *http.MaxBytesError
-	if errors.As(err, &over) {
-		return tooLarge(over.Limit, err)
-	}
-	return request.NewError(request.CodeInvalidRequest, "the form cannot be read", err)
-}
-
-func tooLarge(limit int64, cause error) error {
-	return request.NewError(request.CodeImageTooLarge, fmt.Sprintf("the image has more than %d bytes", limit), cause)
-}
-
-// statusCodes are the HTTP status codes of errors; others are the server's fault.
-var statusCodes = map[request.Code]int{
-	request.CodeInvalidRequest:  http.StatusBadRequest,
-	request.CodeImageTooLarge:   http.StatusRequestEntityTooLarge,
-	request.CodeImageUnreadable: http.StatusUnprocessableEntity,
-	request.CodeBusy:            http.StatusServiceUnavailable,
-	request.CodeStopping:        http.StatusServiceUnavailable,
-}
-
-func answerError(w http.ResponseWriter, e *request.Error) {
-	status, known := statusCodes[e.Code]
-	if !known {
-		status = http.StatusInternalServerError
-	}
-	writeError(w, status, e)
-}
-
-func writeError(w http.ResponseWriter, status int, e *request.Error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(request.Failure{Code: e.Code, Message: e.Message})
+	return e
 }

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"image"
-	"image/color"
 	"image/png"
 	"io"
 	"mime/multipart"
@@ -24,15 +22,17 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/listener"
+	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// endpoint is a running server over the model values: class = grey value / 32,
-// of three classes.
-type endpoint struct {
-	*Endpoint
+// service is a running API over the model values: class = grey value / 32, of
+// three classes. Whatever it answers is held against the OpenAPI document.
+type service struct {
+	*API
 	engine *engine.Engine
 	url    string
 	client *http.Client
@@ -41,60 +41,74 @@ type endpoint struct {
 	messages []string // of the status; guarded by mu
 }
 
-func start(t *testing.T, change ...func(*config.Config)) *endpoint {
+func start(t testing.TB, change ...func(*config.Config)) *service {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Model.Path = filepath.Join("..", "..", "segmentation", "testdata", "models", "values")
 	cfg.Model.Library = filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
 	cfg.Images.Roots, cfg.Images.MaxBytes, cfg.Output.Root = nil, 1<<20, ""
-	cfg.HTTP.Address = "127.0.0.1:0"
 	for _, c := range change {
 		c(&cfg)
 	}
-	e := &endpoint{client: &http.Client{Transport: &http.Transport{}}}
+	s := serve(t)
 	var err error
-	e.engine, err = engine.Open(t.Context(), cfg, engine.Deps{Status: func(s request.Status) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.messages = append(e.messages, s.Message)
+	s.engine, err = engine.Open(t.Context(), cfg, engine.Deps{Status: func(m request.Status) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.messages = append(s.messages, m.Message)
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Endpoint = New(e.engine, zap.NewNop())
-	if err := e.engine.Attach(t.Context(), e.Endpoint); err != nil {
-		t.Fatal(err)
-	}
-	e.url = "http://" + e.Addr() + "/"
-	t.Cleanup(func() {
-		e.client.CloseIdleConnections()
-		if err := e.Endpoint.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-		e.engine.Close(context.Background())
-	})
-	return e
+	s.SetEngine(s.engine)
+	t.Cleanup(func() { s.engine.Close(context.Background()) })
+	return s
 }
 
-// until returns the status messages once the last is as told: it follows the
+// serve is a service without an engine.
+func serve(t testing.TB) *service {
+	s := &service{API: New(Options{Version: "1.2.3"})}
+	l := listener.New(s.API, zap.NewNop())
+	if err := l.Listen(t.Context(), listener.Settings{HTTP: config.HTTP{Address: "127.0.0.1:0"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.url = "http://" + l.Addr() + "/"
+	transport := &http.Transport{}
+	s.client = &http.Client{Transport: contract(t, transport)}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		if err := l.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// until returns the status messages once one was told so often: it follows the
 // answer.
-func (e *endpoint) until(t *testing.T, last string) []string {
+func (s *service) until(t *testing.T, message string, times int) []string {
 	t.Helper()
 	var list []string
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		e.mu.Lock()
-		list = slices.Clone(e.messages)
-		e.mu.Unlock()
-		if len(list) > 0 && list[len(list)-1] == last {
+		s.mu.Lock()
+		list = slices.Clone(s.messages)
+		s.mu.Unlock()
+		told := 0
+		for _, m := range list {
+			if m == message {
+				told++
+			}
+		}
+		if told >= times {
 			return list
 		}
 	}
-	t.Fatalf("status messages: %q, want the last to be %q", list, last)
+	t.Fatalf("status messages: %q, want %q %d times", list, message, times)
 	return nil
 }
 
 // form is a multipart body with one file.
-func form(t *testing.T, field string, content []byte) (contentType string, body *bytes.Buffer) {
+func form(t testing.TB, field string, content []byte) (contentType string, body *bytes.Buffer) {
 	t.Helper()
 	body = new(bytes.Buffer)
 	w := multipart.NewWriter(body)
@@ -112,28 +126,52 @@ func form(t *testing.T, field string, content []byte) (contentType string, body 
 	return w.FormDataContentType(), body
 }
 
-func (e *endpoint) do(t *testing.T, method, path, contentType string, body io.Reader, headers ...string) (status int, kind string, content []byte) {
+// reply is an answer that was read.
+type reply struct {
+	status int
+	kind   string // its type
+	header http.Header
+	body   []byte
+}
+
+// code is that of a problem document.
+func (r reply) code(t testing.TB) request.Code {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, e.url+path, body)
+	var document struct {
+		Code   request.Code
+		Status int
+	}
+	if err := json.Unmarshal(r.body, &document); err != nil || r.kind != "application/problem+json" || document.Status != r.status {
+		t.Fatalf("got %d %s %q: %v", r.status, r.kind, r.body, err)
+	}
+	return document.Code
+}
+
+func (s *service) do(t testing.TB, method, path, contentType string, body io.Reader, headers ...string) reply {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Content-Type", contentType)
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := e.client.Do(r)
+	answer, err := s.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if content, err = io.ReadAll(answer.Body); err != nil {
+	content, err := io.ReadAll(answer.Body)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.StatusCode, answer.Header.Get("Content-Type"), content
+	return reply{answer.StatusCode, answer.Header.Get("Content-Type"), answer.Header, content}
 }
 
-func encode(t *testing.T, picture image.Image) []byte {
+func encode(t testing.TB, picture image.Image) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := png.Encode(&b, picture); err != nil {
@@ -142,104 +180,91 @@ func encode(t *testing.T, picture image.Image) []byte {
 	return b.Bytes()
 }
 
-func TestThePostedImageIsAnsweredWithItsMask(t *testing.T) {
-	e := start(t)
-	// Colour becomes grey with the weights of the 2018 system: 0.3, 0.59, 0.11.
-	picture := image.NewRGBA(image.Rect(0, 0, 3, 1))
-	picture.Set(0, 0, color.RGBA{R: 200, A: 255}) // 60: class 1
-	picture.Set(1, 0, color.RGBA{G: 150, A: 255}) // 88.5: class 2
-	picture.Set(2, 0, color.RGBA{B: 255, A: 255}) // 28: class 0
-	contentType, body := form(t, Field, encode(t, picture))
-	status, kind, content := e.do(t, http.MethodPost, "", contentType, body)
-	if status != http.StatusOK || kind != "image/png" {
-		t.Fatalf("got %d %s %s", status, kind, content)
-	}
-	mask, err := png.Decode(bytes.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if grey, ok := mask.(*image.Gray); !ok || !bytes.Equal(grey.Pix, []uint8{1, 2, 0}) {
-		t.Errorf("mask: %T %+v", mask, mask)
-	}
-	if got := strings.Join(e.until(t, "Image processed."), " "); got != "Model loaded. Image received. Image processed." {
-		t.Errorf("status messages: %s", got)
-	}
-}
+// small is a picture of two times two pixels.
+func small(t testing.TB) []byte { return encode(t, image.NewGray(image.Rect(0, 0, 2, 2))) }
 
-func TestErrorsAreJSONWithCodeAndMessage(t *testing.T) {
-	e := start(t)
-	formOf := func(field string, content []byte) (string, io.Reader) {
-		contentType, body := form(t, field, content)
-		return contentType, body
-	}
-	tests := []struct {
-		name   string
-		body   func() (contentType string, body io.Reader)
-		status int
-		code   request.Code
-	}{
-		{"no form", func() (string, io.Reader) { return "image/png", strings.NewReader("x") }, 400, request.CodeInvalidRequest},
-		{"a form without boundary", func() (string, io.Reader) { return "multipart/form-data", strings.NewReader("x") }, 400, request.CodeInvalidRequest},
-		{"another field", func() (string, io.Reader) { return formOf("File", []byte("x")) }, 400, request.CodeInvalidRequest},
-		{"a form that ends early", func() (string, io.Reader) {
-			contentType, body := form(t, Field, []byte("x"))
-			return contentType, bytes.NewReader(body.Bytes()[:body.Len()-40])
-		}, 400, request.CodeInvalidRequest},
-		{"text", func() (string, io.Reader) { return formOf(Field, []byte("no picture")) }, 422, request.CodeImageUnreadable},
-		{"nothing", func() (string, io.Reader) { return formOf(Field, nil) }, 422, request.CodeImageUnreadable},
-		{"too many bytes", func() (string, io.Reader) { return formOf(Field, make([]byte, 1<<20+1)) }, 413, request.CodeImageTooLarge},
-		{"far too many bytes", func() (string, io.Reader) { return formOf(Field, make([]byte, 4<<20)) }, 413, request.CodeImageTooLarge},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			contentType, body := tt.body()
-			status, kind, content := e.do(t, http.MethodPost, "", contentType, body)
-			var failure request.Failure
-			if err := json.Unmarshal(content, &failure); err != nil || kind != "application/json" {
-				t.Fatalf("got %d %s %q: %v", status, kind, content, err)
-			}
-			if status != tt.status || failure.Code != tt.code || failure.Message == "" {
-				t.Errorf("got %d %+v, want %d %s", status, failure, tt.status, tt.code)
-			}
-			e.until(t, "Error: "+failure.Message+".")
-			contentType, good := form(t, Field, encode(t, image.NewGray(image.Rect(0, 0, 2, 2))))
-			if status, _, content := e.do(t, http.MethodPost, "", contentType, good); status != http.StatusOK {
-				t.Errorf("a good image after it: %d %s", status, content)
-			}
-		})
-	}
-}
-
-func TestOnlyPostToTheRootIsServed(t *testing.T) {
-	e := start(t)
-	if status, _, _ := e.do(t, http.MethodGet, "", "", nil); status != http.StatusMethodNotAllowed {
-		t.Errorf("GET /: %d", status)
-	}
-	if status, _, _ := e.do(t, http.MethodPost, "other", "", nil); status != http.StatusNotFound {
-		t.Errorf("POST /other: %d", status)
-	}
-}
-
-func TestAPageOfAnotherOriginIsRefused(t *testing.T) {
-	e := start(t)
-	contentType, body := form(t, Field, encode(t, image.NewGray(image.Rect(0, 0, 2, 2))))
-	if status, _, _ := e.do(t, http.MethodPost, "", contentType, body, "Origin", "https://elsewhere.example", "Sec-Fetch-Site", "cross-site"); status != http.StatusForbidden {
-		t.Errorf("got %d, want 403", status)
-	}
-}
-
-func TestOnlyLoopbackIsListenedOn(t *testing.T) {
-	e := start(t)
-	before := e.Addr()
-	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0"} {
-		next := e.engine.Config()
-		next.HTTP.Address = address
-		var part *engine.PartError
-		if err := e.engine.Apply(t.Context(), next); !errors.As(err, &part) || part.Part != PartHTTP {
-			t.Errorf("%s: %v", address, err)
+func TestBeforeTheModelIsThereWorkIsRefusedAndTheProcessIsHealthy(t *testing.T) {
+	s := serve(t)
+	contentType, body := form(t, Field, small(t))
+	for _, r := range []reply{s.do(t, http.MethodPost, "", contentType, body), s.do(t, http.MethodGet, "readyz", "", nil)} {
+		if r.status != http.StatusServiceUnavailable || r.code(t) != problem.CodeStarting || r.header.Get("Retry-After") == "" {
+			t.Errorf("got %d %s", r.status, r.body)
 		}
-		if e.Addr() != before {
-			t.Errorf("%s: listening on %s", address, e.Addr())
+	}
+	if r := s.do(t, http.MethodGet, "healthz", "", nil); r.status != http.StatusOK {
+		t.Errorf("healthz: %d %s", r.status, r.body)
+	}
+	if r := s.do(t, http.MethodGet, "version", "", nil); r.status != http.StatusOK || strings.Contains(string(r.body), "model") {
+		t.Errorf("version: %d %s", r.status, r.body)
+	}
+}
+
+func TestTheServiceTellsItsStateAndItsVersion(t *testing.T) {
+	s := start(t)
+	if r := s.do(t, http.MethodGet, "readyz", "", nil); r.status != http.StatusOK {
+		t.Errorf("readyz: %d %s", r.status, r.body)
+	}
+	var v version
+	if r := s.do(t, http.MethodGet, "version", "", nil); json.Unmarshal(r.body, &v) != nil || v.Version != "1.2.3" || v.Go != runtime.Version() || v.Model == nil || v.Model.Name == "" {
+		t.Errorf("version: %d %s", r.status, r.body)
+	}
+	s.engine.Close(t.Context())
+	if r := s.do(t, http.MethodGet, "readyz", "", nil); r.status != http.StatusServiceUnavailable || r.code(t) != request.CodeStopping {
+		t.Errorf("readyz at the end: %d %s", r.status, r.body)
+	}
+}
+
+func TestWhatIsNotServedIsAProblemToo(t *testing.T) {
+	s := start(t)
+	s.client.Transport = http.DefaultTransport // these are outside of the document
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	for _, tt := range []struct {
+		method, path, allow string
+		status              int
+		code                request.Code
+	}{
+		{http.MethodGet, "", "POST", 405, problem.CodeMethodNotAllowed},
+		{http.MethodDelete, "healthz", "GET, HEAD", 405, problem.CodeMethodNotAllowed},
+		{http.MethodPost, "other", "", 404, problem.CodeNotFound},
+		{http.MethodGet, "a/../b", "", 404, problem.CodeNotFound},
+	} {
+		r := s.do(t, tt.method, tt.path, "", nil)
+		if r.status != tt.status || r.code(t) != tt.code || r.header.Get("Allow") != tt.allow {
+			t.Errorf("%s /%s: %d %s, Allow %q", tt.method, tt.path, r.status, r.body, r.header.Get("Allow"))
+		}
+	}
+}
+
+func TestAPageThatIsMountedLeavesTheRestAsItIs(t *testing.T) {
+	s := start(t)
+	s.Handle("GET /{$}", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		io.WriteString(w, "page")
+	}))
+	if r := s.do(t, http.MethodPost, "", "image/png", bytes.NewReader(small(t))); r.status != http.StatusOK {
+		t.Errorf("POST /: %d %s", r.status, r.body)
+	}
+	s.client.Transport = http.DefaultTransport
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	if r := s.do(t, http.MethodGet, "", "", nil); string(r.body) != "page" || r.header.Get("Cache-Control") != "max-age=60" || r.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("GET /: %q %v", r.body, r.header)
+	}
+}
+
+func TestWhatTheClientPrefersIsChosen(t *testing.T) {
+	for accept, want := range map[string]string{
+		"": typePNG, "*/*": typePNG, "image/*": typePNG, "application/json": typeJSON, "application/*;q=0.5": typeJSON,
+		"image/png;q=0.5, application/json": typeJSON, "application/json;q=0.5, */*": typePNG, "image/png;q=0, */*": typeJSON,
+		"text/html": "", "*/*;q=0": "", "image/png;q=x": typePNG, ";;, image/png": typePNG,
+		"text/html,application/xhtml+xml,image/avif,*/*;q=0.8": typePNG,
+	} {
+		if got := choose(http.Header{"Accept": {accept}}, typePNG, typeJSON); got != want {
+			t.Errorf("Accept: %s gives %q, want %q", accept, got, want)
+		}
+	}
+	for prefer, want := range map[string]bool{"respond-async": true, "wait=10, Respond-Async; a=b": true, "respond-asynchronously": false, "": false} {
+		if got := prefers(http.Header{"Prefer": {prefer}}, "respond-async"); got != want {
+			t.Errorf("Prefer: %s gives %t", prefer, got)
 		}
 	}
 }

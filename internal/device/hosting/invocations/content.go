@@ -51,13 +51,13 @@ func contentOf(r *http.Request) (*bodyReader, content, error) {
 	body := &bodyReader{bufio.NewReaderSize(r.Body, 64<<10)}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil && r.Header.Get("Content-Type") != "" {
-		return nil, 0, unsupportedType()
+		return nil, 0, errType
 	}
 	if c, known := contents[kind]; known {
 		return body, c, nil
 	}
 	if !slices.Contains(noTypes, kind) {
-		return nil, 0, unsupportedType()
+		return nil, 0, errType
 	}
 	head, err := body.Peek(16)
 	if err != nil && !errors.Is(err, io.EOF) {

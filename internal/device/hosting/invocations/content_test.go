@@ -6,6 +6,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/brainseg/brainseg/internal/device/problem"
+	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 func TestTheServiceIsToldToWaitUntilTheModelIsReady(t *testing.T) {
@@ -35,7 +38,7 @@ func FuzzContentOf(f *testing.F) {
 			if _, err := got.ReadFrom(whole); err != nil || got.String() != body {
 				t.Errorf("looking at the body changed it: %v", err)
 			}
-		} else if status := statusOf(err); status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
+		} else if status := problem.Status(request.AsError(err).Code); status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
 			t.Errorf("status %d", status)
 		}
 		if offer, ok := accepted(r, typePNG, typeJSON); ok && offer != typePNG && offer != typeJSON {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -29,7 +30,7 @@ func (in *invocation) documents(asLines bool) {
 	}
 	kind, ok := accepted(in.r, offers...)
 	if !ok {
-		writeProblem(in.w, notAcceptable(typeJSON+" or "+typeLines))
+		problem.Write(in.w, notAcceptable(typeJSON+" or "+typeLines))
 		return
 	}
 	limit := in.engine.Config().Images.MaxBytes/3*4 + 64<<10 // an image in base64, and the rest of its document
@@ -39,7 +40,7 @@ func (in *invocation) documents(asLines bool) {
 	}
 	hold, err := in.engine.Hold(room)
 	if err != nil {
-		writeProblem(in.w, err)
+		problem.Write(in.w, err)
 		return
 	}
 	defer hold.Release()
@@ -47,11 +48,11 @@ func (in *invocation) documents(asLines bool) {
 	first, err := lines.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		writeProblem(in.w, invalid("the body is empty", nil))
+		problem.Write(in.w, invalid("the body is empty", nil))
 		return
 	case errors.Is(err, errLongLine) && asLines: // is told as that line's fault
 	case err != nil:
-		writeProblem(in.w, readError(err))
+		problem.Write(in.w, readError(err))
 		return
 	}
 	if asLines || json.Valid(first) && lines.more() {
@@ -60,11 +61,11 @@ func (in *invocation) documents(asLines bool) {
 	}
 	rest, err := io.ReadAll(io.LimitReader(in.body, limit-int64(len(first))+1))
 	if err != nil {
-		writeProblem(in.w, readError(err))
+		problem.Write(in.w, readError(err))
 		return
 	}
 	if int64(len(first)+len(rest)) > limit {
-		writeProblem(in.w, tooLarge(limit, nil))
+		problem.Write(in.w, tooLarge(limit, nil))
 		return
 	}
 	in.document(append(append(first, '\n'), rest...), kind)
@@ -82,12 +83,12 @@ func (in *invocation) document(document []byte, kind string) {
 	}
 	encoded, err := result.Encode(0)
 	if err != nil {
-		writeProblem(in.w, err)
+		problem.Write(in.w, err)
 		return
 	}
 	status := http.StatusOK
 	if result.Error != nil && (!in.options.Batch || transient(result.Error.Code)) {
-		status = statusOf(request.NewError(result.Error.Code, "", nil))
+		status = problem.Status(result.Error.Code)
 	}
 	in.w.Header().Set("Content-Type", kind)
 	in.w.WriteHeader(status)
@@ -105,12 +106,12 @@ func (in *invocation) lines(first []byte, fault error, lines *lineReader, kind s
 		err = os.Remove(answers.Name())
 	}
 	if err != nil {
-		writeProblem(in.w, noDisk(err))
+		problem.Write(in.w, noDisk(err))
 		return
 	}
 	out := bufio.NewWriter(answers)
 	if err := in.answerLines(first, fault, lines, out); err != nil {
-		writeProblem(in.w, err)
+		problem.Write(in.w, err)
 		return
 	}
 	size, err := answers.Seek(0, io.SeekEnd)
@@ -118,7 +119,7 @@ func (in *invocation) lines(first []byte, fault error, lines *lineReader, kind s
 		_, err = answers.Seek(0, io.SeekStart)
 	}
 	if err != nil {
-		writeProblem(in.w, noDisk(err))
+		problem.Write(in.w, noDisk(err))
 		return
 	}
 	in.w.Header().Set("Content-Type", kind)
@@ -194,6 +195,8 @@ func (in *invocation) submit(ctx context.Context, document []byte, done func(req
 	r, err := request.Parse(document)
 	switch {
 	case err != nil:
+	case r.Scan != nil || r.Cancel:
+		err = invalid("a scan comes as the body here, and is called off by ending the call", nil)
 	case !r.Classic2018 && r.Output.To == "":
 		if r.Output.Overlay {
 			err = invalid("an overlay needs output.to, as s3://bucket/key of the mask: only the mask comes in the result", nil)
@@ -210,14 +213,11 @@ func (in *invocation) submit(ctx context.Context, document []byte, done func(req
 	if r.ID == "" {
 		r.ID = in.id()
 	}
+	r.Acknowledge = false // a call has one answer
 	in.engine.Submit(ctx, engine.Requester{Way: wayRecords}, r, func(o engine.Outcome) {
 		o.Claim.Release()
 		done(withMask(o))
 	})
-}
-
-func noDisk(err error) error {
-	return request.NewError(request.CodeStorageUnavailable, "the container's disk takes nothing more", err)
 }
 
 var errLongLine = errors.New("the line is too long")

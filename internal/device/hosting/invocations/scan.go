@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scans"
 	"github.com/brainseg/brainseg/internal/volume"
@@ -26,7 +27,7 @@ var scanAnswers = []string{typeGzip, typeJSON, typeDICOM, "application/x-gzip", 
 func (in *invocation) scan() {
 	kind, ok := accepted(in.r, scanAnswers...)
 	if !ok {
-		writeProblem(in.w, notAcceptable(typeGzip+" (the label map in NIfTI), "+typeJSON+" (the millilitres) or "+typeDICOM+" (a DICOM SEG)"))
+		problem.Write(in.w, notAcceptable(typeGzip+" (the label map in NIfTI), "+typeJSON+" (the millilitres) or "+typeDICOM+" (a DICOM SEG)"))
 		return
 	}
 	number, start := in.numbers.Add(1), time.Now()
@@ -101,9 +102,6 @@ func (in *invocation) answerScan(ctx context.Context, path, kind string) (answer
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	// A scan is a few large pieces of memory: collecting garbage often costs little,
-	// and keeps the peak near what is in use.
-	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	network, release, err := in.engine.Lend()
 	if err != nil {
 		return nil, err

@@ -14,10 +14,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -108,7 +110,7 @@ func (s *Service) ping(w http.ResponseWriter, _ *http.Request) {
 func (s *Service) executionParameters(w http.ResponseWriter, _ *http.Request) {
 	e := s.engine.Load()
 	if e == nil {
-		writeProblem(w, errNotReady)
+		problem.Write(w, errNotReady)
 		return
 	}
 	// One more than there are workers, so that none waits for the network.
@@ -125,17 +127,17 @@ func (s *Service) executionParameters(w http.ResponseWriter, _ *http.Request) {
 func (s *Service) invocations(w http.ResponseWriter, r *http.Request) {
 	e := s.engine.Load()
 	if e == nil {
-		writeProblem(w, errNotReady)
+		problem.Write(w, errNotReady)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, s.options.MaxPayload)
 	if r.ContentLength > s.options.MaxPayload {
-		writeProblem(w, tooLarge(s.options.MaxPayload, nil))
+		problem.Write(w, tooLarge(s.options.MaxPayload, nil))
 		return
 	}
 	body, content, err := contentOf(r)
 	if err != nil {
-		writeProblem(w, err)
+		problem.Write(w, err)
 		return
 	}
 	in := invocation{Service: s, engine: e, w: w, r: r, body: body}
@@ -181,20 +183,13 @@ func printable(text string) bool {
 // the job; what may be well the next time is an error of the call, which the
 // service repeats.
 func (in *invocation) fails(err error, inJSON bool) {
-	failure := request.AsError(err)
-	if !inJSON || !in.options.Batch || transient(failure.Code) {
-		writeProblem(in.w, err)
+	result := request.Failed(in.id(), err)
+	result.Time = time.Now().UTC()
+	document, broken := result.Encode(0)
+	if broken != nil || !inJSON || !in.options.Batch || transient(result.Error.Code) {
+		problem.Write(in.w, err)
 		return
 	}
-	in.writeJSON(http.StatusOK, map[string]any{
-		"id": in.id(), "status": request.StatusFailed, "error": request.Failure{Code: failure.Code, Message: failure.Message},
-	})
-}
-
-func (in *invocation) writeJSON(status int, document any) {
 	in.w.Header().Set("Content-Type", typeJSON)
-	in.w.WriteHeader(status)
-	encoder := json.NewEncoder(in.w)
-	encoder.SetEscapeHTML(false)
-	encoder.Encode(document) // an error is the client's, who went away
+	in.w.Write(document) // an error is the client's, who went away
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -16,7 +17,7 @@ import (
 func (in *invocation) slice() {
 	kind, ok := accepted(in.r, typePNG, typeJSON)
 	if !ok {
-		writeProblem(in.w, notAcceptable(typePNG+" or "+typeJSON))
+		problem.Write(in.w, notAcceptable(typePNG+" or "+typeJSON))
 		return
 	}
 	image, hold, err := in.readSlice()

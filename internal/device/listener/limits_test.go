@@ -1,0 +1,337 @@
+package listener
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+// The long form is `make flood`.
+var (
+	floodTime    = flag.Duration("flood", time.Second, "for how long good clients and slow ones come together")
+	floodSlow    = flag.Int("slow", 200, "slow connections in the flood")
+	floodClients = flag.Int("clients", 64, "good clients in the flood")
+)
+
+func TestOneClientHasSoManyRequestsASecond(t *testing.T) {
+	l, err := listen(t, Settings{HTTP: config.HTTP{Address: "127.0.0.1:0", Requests: 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asking := newClient(t, nil)
+	refused := 0
+	for range 200 { // in much less than ten seconds
+		answer, content := ask(t, asking, "GET", "http://"+l.Addr()+"/", nil)
+		if answer.StatusCode == 429 {
+			refused++
+			if answer.Header.Get("Retry-After") != "1" || !strings.Contains(content, `"busy"`) {
+				t.Fatalf("got %s", content)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
+func TestClientsAreToldApartAndNotKeptInMindForEver(t *testing.T) {
+	var c clients
+	r := &rules{Settings: Settings{HTTP: config.HTTP{Requests: 1}}}
+	if c.of("10.0.0.1:1", r) != c.of("10.0.0.1:2", r) || c.of("10.0.0.1:1", r) == c.of("10.0.0.2:1", r) {
+		t.Error("clients are not their addresses")
+	}
+	if c.of("[2001:db8::1]:1", r) != c.of("[2001:db8::2]:1", r) || c.of("[2001:db8:0:1::1]:1", r) == c.of("[2001:db8::1]:1", r) {
+		t.Error("clients are not their networks")
+	}
+	first := c.of("10.0.0.1:1", r)
+	if c.of("[::ffff:10.0.0.1]:9", r) != first {
+		t.Error("an address in the form of IPv6 is another client")
+	}
+	for i := range 2 * maxClients {
+		c.of(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 168, byte(i >> 8), byte(i)}), 1).String(), r)
+	}
+	if len(c.known) > maxClients || c.of("10.0.0.1:1", r) == first {
+		t.Errorf("%d clients are kept in mind", len(c.known))
+	}
+}
+
+func TestABodyIsReadNoFasterThanItsClientMaySend(t *testing.T) {
+	l, err := listen(t, Settings{HTTP: config.HTTP{Address: "127.0.0.1:0", Bytes: 1 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	answer, err := newClient(t, nil).Post("http://"+l.Addr()+"/", "x/y", bytes.NewReader(make([]byte, 5<<18)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if took := time.Since(began); answer.StatusCode != http.StatusOK || took < 200*time.Millisecond {
+		t.Errorf("%s after %s", answer.Status, took)
+	}
+}
+
+func TestABodyThatDoesNotMoveOnIsGivenUp(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	s := newSocket(nil, nil)
+	c := &conn{Conn: ours, socket: s}
+	r := &rules{}
+	b := &body{ReadCloser: io.NopCloser(ours), ctx: t.Context(), conn: c, client: new(clients).of("", r), until: time.Now().Add(50 * time.Millisecond)}
+	go theirs.Write([]byte("some"))
+	if n, err := b.Read(make([]byte, 10)); n != 4 || err != nil {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	if _, err := b.Read(make([]byte, 10)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhoeverKeepsUsWaitingLongestMakesRoom(t *testing.T) {
+	const most = 8
+	working, release := make(chan struct{}, 1), make(chan struct{})
+	l := New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/work" {
+			working <- struct{}{}
+			<-release
+		}
+		io.WriteString(w, "yes")
+	}), zap.NewNop())
+	if err := l.Listen(t.Context(), Settings{HTTP: config.HTTP{Address: "127.0.0.1:0", Connections: most}}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close(context.Background())
+	letGo := sync.OnceFunc(func() { close(release) })
+	defer letGo()
+	var dialled []net.Conn
+	defer func() {
+		for _, c := range dialled {
+			c.Close()
+		}
+	}()
+	dial := func(send string) net.Conn {
+		c, err := net.Dial("tcp", l.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dialled = append(dialled, c)
+		io.WriteString(c, send)
+		return c
+	}
+	inWork := dial("GET /work HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	<-working
+	var slow []net.Conn
+	for range 3 * most {
+		slow = append(slow, dial("GET / HTTP/1.1\r\nX-Slow: "))
+	}
+	for range 3 * most { // each of which makes one of the slow ones go
+		good := dial("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(good), nil)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("a good client: %v %+v", err, answer)
+		}
+	}
+	for i, c := range slow[:2*most] {
+		c.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("slow connection %d is still open: %v", i, err)
+		}
+	}
+	letGo()
+	if answer, err := http.ReadResponse(bufio.NewReader(inWork), nil); err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("the request in work: %v", err)
+	}
+}
+
+func TestAConnectionThatWaitsForUsKeepsItsPlace(t *testing.T) {
+	s := newSocket(nil, nil)
+	connect := func() *conn {
+		ours, _ := net.Pipe()
+		c := &conn{Conn: ours, socket: s}
+		c.waits()
+		return c
+	}
+	first, second := connect(), connect()
+	s.add(first, 2)
+	s.add(second, 2)
+	first.works()
+	second.works()
+	added := make(chan bool)
+	go func() { added <- s.add(connect(), 2) }()
+	first.Close()
+	if !<-added {
+		t.Error("there was no room for another")
+	}
+	go func() { added <- s.add(connect(), 1) }()
+	s.mu.Lock()
+	s.closed = true
+	s.freed.Broadcast()
+	s.mu.Unlock()
+	if <-added {
+		t.Error("a connection was let in after the end")
+	}
+}
+
+func TestAPanicOfTheHandlerEndsItsConnectionOnly(t *testing.T) {
+	l := New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/panic" {
+			panic("a fault")
+		}
+	}), zap.NewNop())
+	if err := l.Listen(t.Context(), Settings{HTTP: config.HTTP{Address: "127.0.0.1:0"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close(context.Background())
+	asking := newClient(t, nil)
+	if answer, err := asking.Get("http://" + l.Addr() + "/panic"); err == nil {
+		answer.Body.Close()
+		t.Errorf("got %s", answer.Status)
+	}
+	if answer, _ := ask(t, asking, "GET", "http://"+l.Addr()+"/", nil); answer.StatusCode != 200 {
+		t.Errorf("afterwards: %s", answer.Status)
+	}
+}
+
+// slowly opens connections that never come to an end with their requests: some with
+// their headers, some with their bodies. It opens another where one is cut.
+func slowly(t *testing.T, address string, n int, stop <-chan struct{}) *sync.WaitGroup {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			for {
+				c, err := net.DialTimeout("tcp", address, time.Minute)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				begin := "POST / HTTP/1.1\r\nHost: localhost\r\nX: "
+				if i%2 == 0 {
+					begin = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n\r\n"
+				}
+				io.WriteString(c, begin)
+				tick := time.NewTicker(100 * time.Millisecond)
+				for open := true; open; {
+					select {
+					case <-tick.C:
+						_, err := c.Write([]byte("x"))
+						open = err == nil
+					case <-stop:
+						tick.Stop()
+						c.Close()
+						return
+					}
+				}
+				tick.Stop()
+				c.Close()
+			}
+		})
+	}
+	return &all
+}
+
+func TestGoodClientsAreServedBesideManySlowOnes(t *testing.T) {
+	c := start(t, func(c *config.Config) { c.Service.Queue, c.HTTP.Requests = 32, 0 })
+	stop := make(chan struct{})
+	slow := slowly(t, c.Addr(), *floodSlow, stop)
+	c.client.Transport.(*http.Transport).MaxIdleConnsPerHost = *floodClients
+	var (
+		good                  sync.WaitGroup
+		served, busy, broken  atomic.Int64
+		mu                    sync.Mutex
+		times                 []time.Duration
+		before, during        runtime.MemStats
+		deadline, largestHeap = time.Now().Add(*floodTime), uint64(0)
+	)
+	runtime.ReadMemStats(&before)
+	for range *floodClients {
+		good.Go(func() {
+			for time.Now().Before(deadline) {
+				began := time.Now()
+				answer, err := c.client.Post(c.url(), "image/png", bytes.NewReader(picture))
+				if err != nil {
+					broken.Add(1)
+					t.Error(err)
+					return
+				}
+				io.Copy(io.Discard, answer.Body)
+				answer.Body.Close()
+				switch answer.StatusCode {
+				case http.StatusOK:
+					served.Add(1)
+					mu.Lock()
+					times = append(times, time.Since(began))
+					mu.Unlock()
+				case http.StatusTooManyRequests:
+					busy.Add(1)
+				default:
+					t.Errorf("got %s", answer.Status)
+				}
+			}
+		})
+	}
+	good.Wait()
+	runtime.ReadMemStats(&during)
+	largestHeap = max(during.HeapInuse, largestHeap)
+	close(stop)
+	slow.Wait()
+	if served.Load() == 0 {
+		t.Fatal("nothing was served")
+	}
+	slices.Sort(times)
+	t.Logf("%d served, %d busy, %d broken; p50 %s, p99 %s; heap %d KiB before, %d KiB then (with the clients')", served.Load(), busy.Load(), broken.Load(),
+		times[len(times)/2], times[len(times)*99/100], before.HeapInuse>>10, largestHeap>>10)
+}
+
+// BenchmarkOverhead is what the way over HTTP costs beyond the engine's own time,
+// for one client that keeps its connection.
+func BenchmarkOverhead(b *testing.B) {
+	c := start(b, func(c *config.Config) { c.HTTP.Requests = 0 })
+	var direct, over []time.Duration
+	answers := make(chan error, 1)
+	for b.Loop() {
+		began := time.Now()
+		c.engine.Submit(b.Context(), engine.Requester{Way: engine.WayHTTP}, request.Request{ID: rand.Text(), Image: request.Image{Inline: bytes.Clone(picture)}, Output: request.Output{Discard: true}},
+			func(o engine.Outcome) {
+				if o.Result.Error != nil {
+					answers <- errors.New(o.Result.Error.Message)
+				} else {
+					answers <- nil
+				}
+			})
+		if err := <-answers; err != nil {
+			b.Fatal(err)
+		}
+		direct = append(direct, time.Since(began))
+		began = time.Now()
+		if status := c.post(b); status != http.StatusOK {
+			b.Fatalf("got %d", status)
+		}
+		over = append(over, time.Since(began))
+	}
+	slices.Sort(direct)
+	slices.Sort(over)
+	half := len(over) / 2
+	b.ReportMetric(float64(over[half]-direct[half])/1e6, "ms-more-p50")
+	b.ReportMetric(float64(direct[half])/1e6, "ms-engine-p50")
+}
