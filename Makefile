@@ -183,6 +183,11 @@ burst: $(RUNTIME) ## 8,000 requests at full speed, and 1,386 for a process that 
 restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answered, nothing grows
 	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run HoweverOften -restarts 50
 
+.PHONY: dicom-storm
+dicom-storm: $(RUNTIME) ## 10,000 objects by storescu, 50 associations cut, the DICOM node killed 5 times
+	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/cli -run EverySeriesIsSegmentedOnce \
+		-storm-series 100 -storm-slices 100 -storm-cuts 50 -storm-kills 5 -storm-quiet 10s
+
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue
