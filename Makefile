@@ -191,6 +191,11 @@ flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections
 bench-http: $(RUNTIME) ## what the way over HTTP costs beyond the engine's own time
 	go test ./internal/device/listener -run '^$$' -bench Overhead -benchtime 2000x
 
+.PHONY: dicom-storm
+dicom-storm: $(RUNTIME) ## 10,000 objects by storescu, 50 associations cut, the DICOM node killed 5 times
+	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/cli -run EverySeriesIsSegmentedOnce \
+		-storm-series 100 -storm-slices 100 -storm-cuts 50 -storm-kills 5 -storm-quiet 10s
+
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue

@@ -3,6 +3,7 @@ package dataset
 // The elements that are read, by their standard keyword.
 const (
 	TagMediaStorageSOPClass Tag = 0x00020002
+	TagMediaSOPInstance     Tag = 0x00020003
 	TagTransferSyntax       Tag = 0x00020010
 	TagImageType            Tag = 0x00080008
 	TagSOPClass             Tag = 0x00080016
@@ -92,6 +93,7 @@ const (
 // VR of "xs" is US or SS as PixelRepresentation says.
 var tagNames = map[Tag]struct{ name, vr string }{
 	TagMediaStorageSOPClass: {"MediaStorageSOPClassUID", "UI"},
+	TagMediaSOPInstance:     {"MediaStorageSOPInstanceUID", "UI"},
 	TagTransferSyntax:       {"TransferSyntaxUID", "UI"},
 	TagImageType:            {"ImageType", "CS"},
 	TagSOPClass:             {"SOPClassUID", "UI"},

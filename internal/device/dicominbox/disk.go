@@ -1,0 +1,262 @@
+package dicominbox
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"go.uber.org/zap"
+
+	"github.com/brainseg/brainseg/internal/boundedfile"
+)
+
+// What lies in the folder: series/KEY/objects/INSTANCE-CONTENT.dcm,
+// series/KEY/note.json, and in incoming what is not complete or not removed yet.
+const (
+	incomingName = "incoming"
+	seriesName   = "series"
+	objectsName  = "objects"
+	noteName     = "note.json"
+	objectSuffix = ".dcm"
+
+	hashBytes = 16 // of those hashes that make names; half of it of contents
+	maxNote   = 4 << 10
+	block     = 4 << 10 // of the disk
+)
+
+// What has become of a series.
+const (
+	phaseAccepted = "accepted" // somebody else keeps the work
+	phaseReleased = "released" // the work is over
+	phaseReopened = "reopened" // and is to be done again
+)
+
+// note is what has become of a set of objects.
+type note struct {
+	Set     string `json:"set"`
+	Attempt int    `json:"attempt"`
+	Phase   string `json:"phase"`
+	Failed  bool   `json:"failed,omitempty"`
+	// At is when it was released, by a clock that may have been set since.
+	At time.Time `json:"at,omitzero"`
+}
+
+// write makes the note durable.
+func (n note) write(path string) error {
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o640))
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	if _, err := file.Write(b); err != nil {
+		return err
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// hashed names what UIDs or contents name.
+func hashed(length int, texts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))
+	return hex.EncodeToString(sum[:length])
+}
+
+// setName names the objects of the series.
+func (s *series) setName() string {
+	if s.set == "" {
+		h := sha256.New()
+		for _, instance := range slices.Sorted(maps.Keys(s.objects)) {
+			fmt.Fprintf(h, "%s-%s\n", instance, s.objects[instance].content)
+		}
+		s.set = hex.EncodeToString(h.Sum(nil)[:hashBytes])
+	}
+	return s.set
+}
+
+// onDisk is how many bytes a file of some size takes.
+func onDisk(size int64) int64 { return (size + block - 1) / block * block }
+
+// load reads what is in the folder.
+func (b *Inbox) load() error {
+	for _, name := range []string{incomingName, seriesName} {
+		if err := os.MkdirAll(filepath.Join(b.opts.Folder, name), 0o750); err != nil {
+			return err
+		}
+	}
+	if err := syncFolder(b.opts.Folder); err != nil {
+		return err
+	}
+	left, err := os.ReadDir(b.incoming())
+	if err != nil {
+		return err
+	}
+	for _, entry := range left {
+		if err := os.RemoveAll(filepath.Join(b.incoming(), entry.Name())); err != nil {
+			return err
+		}
+	}
+	folders, err := os.ReadDir(filepath.Join(b.opts.Folder, seriesName))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if !folder.IsDir() {
+			continue
+		}
+		s, err := b.loadSeries(folder.Name())
+		if err != nil {
+			return err
+		}
+		if len(s.objects) == 0 { // the process died before the first one was there
+			if err := os.RemoveAll(b.folderOf(s.key)); err != nil {
+				return err
+			}
+			continue
+		}
+		b.series[s.key] = s
+		b.bytes += s.bytes
+		b.objects += len(s.objects)
+		s.open = s.note.Set != s.setName() || s.note.Phase == phaseReopened
+	}
+	return nil
+}
+
+// loadSeries reads the folder of a series. Its quiet time begins anew.
+func (b *Inbox) loadSeries(key string) (*series, error) {
+	s := newSeries(key)
+	folder := b.objectsFolder(key)
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	newest := make(map[string]time.Time)
+	for _, entry := range entries {
+		instance, content, ok := strings.Cut(strings.TrimSuffix(entry.Name(), objectSuffix), "-")
+		if !ok {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return nil, err
+		}
+		if old, twice := s.objects[instance]; twice {
+			// The process died while one was replaced by the other.
+			remove := content
+			if newest[instance].Before(info.ModTime()) {
+				remove = old.content
+			}
+			if err := os.Remove(filepath.Join(folder, fileName(instance, remove))); err != nil {
+				return nil, err
+			}
+			if remove == content {
+				continue
+			}
+			s.bytes -= old.bytes
+		}
+		newest[instance] = info.ModTime()
+		o := object{content: content, bytes: onDisk(info.Size())}
+		s.objects[instance] = o
+		s.bytes += o.bytes
+	}
+	raw, err := boundedfile.Read(filepath.Join(b.folderOf(key), noteName), maxNote)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case json.Unmarshal(raw, &s.note) != nil:
+		b.opts.Logger.Warn("the note on a received series is damaged; it is worked on again", zap.String("series", shown(key)))
+		s.note = note{}
+	}
+	return s, nil
+}
+
+func newSeries(key string) *series {
+	return &series{key: key, objects: make(map[string]object), last: time.Now(), changed: make(chan struct{})}
+}
+
+func fileName(instance, content string) string { return instance + "-" + content + objectSuffix }
+
+// shown is a key as logs show it.
+func shown(key string) string { return key[:min(len(key), 12)] }
+
+// removeOld removes series that were kept for long enough, and tells how long it
+// is until the next one is due. It is called with mu held.
+func (b *Inbox) removeOld() time.Duration {
+	next := time.Hour
+	for _, s := range b.series {
+		if !s.removable() {
+			continue
+		}
+		// The clock may have been set back: then it is as if it were released now.
+		left := b.opts.Keep - max(0, time.Since(s.note.At))
+		if left > 0 {
+			next = min(next, left)
+			continue
+		}
+		b.remove(s)
+	}
+	return next
+}
+
+// removable tells whether nobody needs the objects but for late ones.
+func (s *series) removable() bool {
+	return !s.open && s.committing == 0 && s.note.Phase == phaseReleased && s.note.Set == s.setName()
+}
+
+// makeRoom removes released series until there is room, and tells whether there
+// is. It is called with mu held.
+func (b *Inbox) makeRoom(bytes int64, objects int) bool {
+	fits := func() bool { return b.bytes+bytes <= b.opts.MaxBytes && b.objects+objects <= b.opts.MaxObjects }
+	if fits() {
+		return true
+	}
+	var list []*series
+	for _, s := range b.series {
+		if s.removable() {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(a, b *series) int { return cmp.Or(a.note.At.Compare(b.note.At), cmp.Compare(a.key, b.key)) })
+	for _, s := range list {
+		if b.remove(s); fits() {
+			return true
+		}
+	}
+	return false
+}
+
+// remove removes a series. It is called with mu held: the folder is out of the
+// way at once, and what it holds is removed then.
+func (b *Inbox) remove(s *series) {
+	away := filepath.Join(b.incoming(), "removed-"+s.key)
+	err := os.Rename(b.folderOf(s.key), away)
+	if err == nil {
+		err = errors.Join(syncFolder(filepath.Join(b.opts.Folder, seriesName)), os.RemoveAll(away))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.opts.Logger.Error("removing a received series failed", zap.String("series", shown(s.key)), zap.Error(err))
+		s.note.At = time.Now() // tried again later
+		return
+	}
+	delete(b.series, s.key)
+	b.bytes -= s.bytes
+	b.objects -= len(s.objects)
+	b.opts.Removed(s.key, s.note.Failed)
+}
