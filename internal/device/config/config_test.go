@@ -20,6 +20,7 @@ func defaults() Config {
 		Service: Service{Workers: 1, Threads: 1, Queue: 64},
 		Queue:   Queue{Folder: "queue", Bytes: 64 << 20, AnswerBytes: 128 << 20, Retain: 24 * time.Hour},
 		IPC:     IPC{MaxFrame: 10_000, Beat: 2 * time.Second},
+		Health:  Health{Interval: 15 * time.Minute},
 		Log:     Log{Level: zapcore.InfoLevel},
 	}
 }
