@@ -24,6 +24,9 @@ var (
 	// ModelManifest is manifest.json of a model's folder.
 	//go:embed model-manifest.schema.json
 	ModelManifest []byte
+	// HealthQuestion asks for a status message with the component's health.
+	//go:embed health-question.schema.json
+	HealthQuestion []byte
 	// Beat is what the component publishes to the request topic to hear itself.
 	//go:embed beat.schema.json
 	Beat []byte

@@ -60,7 +60,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Args:          arguments(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(componentCommand(), localCommand(), segmentCommand(), requestCommand(), volumeCommand(), dicomCommand(), serveCommand())
+	root.AddCommand(componentCommand(), localCommand(), segmentCommand(), requestCommand(), statusCommand(), volumeCommand(), dicomCommand(), serveCommand())
 	root.SetArgs(args)
 	root.SetOut(results)
 	root.SetErr(stderr)

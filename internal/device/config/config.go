@@ -32,6 +32,7 @@ type Config struct {
 	Queue   Queue
 	HTTP    HTTP
 	IPC     IPC
+	Health  Health
 	Log     Log
 }
 
@@ -135,6 +136,12 @@ type IPC struct {
 	Beat     time.Duration // key ipc.beatSeconds; 0 for never; nucleus lite only
 }
 
+// Health says how often the component tells how it fares.
+type Health struct {
+	Interval   time.Duration // key health.seconds; on the status topic; 0 for never
+	CloudWatch time.Duration // key health.cloudwatchSeconds; to AWS' CloudWatch component; 0 for never
+}
+
 // Log configures the log.
 type Log struct {
 	Level zapcore.Level // key log.level
@@ -209,6 +216,10 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 		IPC: IPC{
 			MaxFrame: int(r.integer("ipc.maxFrameBytes", 10_000, 2_000, 24<<20)),
 			Beat:     time.Duration(r.integer("ipc.beatSeconds", 2, 0, 3600)) * time.Second,
+		},
+		Health: Health{
+			Interval:   time.Duration(r.integer("health.seconds", 900, 0, 86_400)) * time.Second,
+			CloudWatch: time.Duration(r.integer("health.cloudwatchSeconds", 0, 0, 86_400)) * time.Second,
 		},
 		Log: Log{Level: r.level("log.level", zapcore.InfoLevel)},
 	}

@@ -21,6 +21,7 @@ func defaults() Config {
 		Queue:   Queue{Folder: "queue", Bytes: 64 << 20, AnswerBytes: 128 << 20, Retain: 24 * time.Hour},
 		HTTP:    HTTP{Connections: 256, Requests: 1000, Bytes: 64 << 20},
 		IPC:     IPC{MaxFrame: 10_000, Beat: 2 * time.Second},
+		Health:  Health{Interval: 15 * time.Minute},
 		Log:     Log{Level: zapcore.InfoLevel},
 	}
 }

@@ -21,6 +21,7 @@ func TestDiffNamesEveryGroupThatChanged(t *testing.T) {
 		`{"queue":{"retainHours":2}}`:           "Queue",
 		`{"http":{"address":"localhost:5000"}}`: "HTTP",
 		`{"ipc":{"maxFrameBytes":5000}}`:        "IPC",
+		`{"health":{"seconds":1}}`:              "Health",
 		`{"log":{"level":"debug"}}`:             "Log",
 	}
 	if groups := reflect.TypeFor[Config]().NumField(); len(tests) != groups {

@@ -168,3 +168,6 @@ func (q *Queue) release(key string) {
 
 // Undelivered is the number of answers to other components that have not arrived.
 func (q *Queue) Undelivered() int { return q.disk.Stats().Pending[destinationIPC] }
+
+// Stats tells the state of the queue on disk.
+func (q *Queue) Stats() queue.Stats { return q.disk.Stats() }

@@ -61,6 +61,8 @@ type Deps struct {
 	// Status takes status messages, in order for each request. It must not
 	// block. Default: none.
 	Status func(request.Status)
+	// Watch is told of every request. It must not block. Default: nobody.
+	Watch Watcher
 	// Logger gets the fate of requests by number; ids and causes, which may name
 	// a patient or a file, at debug level only. Default: none.
 	Logger *zap.Logger
@@ -80,7 +82,23 @@ type Deps struct {
 	ReadTimeout time.Duration
 }
 
+// Watcher counts requests by their numbers; see health.Health.
+type Watcher interface {
+	// Accepted tells of a request that will be answered later.
+	Accepted(number uint64)
+	// Answered tells of an answer, also to a request that was not accepted.
+	Answered(number uint64, r request.Result)
+}
+
+type nobody struct{}
+
+func (nobody) Accepted(uint64)                 {}
+func (nobody) Answered(uint64, request.Result) {}
+
 func (d Deps) withDefaults() Deps {
+	if d.Watch == nil {
+		d.Watch = nobody{}
+	}
 	if d.Status == nil {
 		d.Status = func(request.Status) {}
 	}

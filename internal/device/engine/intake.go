@@ -115,6 +115,7 @@ func (e *Engine) admit(j *Job) {
 		e.busy.Add(1)
 		j.Number, j.received = e.count.Add(1), make(chan struct{})
 		close(j.received)
+		e.deps.Watch.Accepted(j.Number)
 	}
 	if n := len(j.Request.Image.Inline); n > 0 && j.hold == nil {
 		j.hold, _ = e.budget.Wait(e.ctx, int64(n)) // without room only where the engine ends

@@ -162,6 +162,7 @@ func (e *Engine) place(j *Job) (stored func(context.Context) (Receipt, error), e
 
 // accepted tells that a job is accepted: from now on it is not lost.
 func (e *Engine) accepted(j *Job) {
+	e.deps.Watch.Accepted(j.Number)
 	e.status(request.Status{Message: request.MessageImageReceived, State: request.StateBusy, Request: j.Number})
 	e.acknowledge(j)
 	close(j.received)

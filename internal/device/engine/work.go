@@ -125,6 +125,7 @@ func (e *Engine) sign(r *request.Result, model request.Model) {
 
 // report tells status and log what became of a request.
 func (e *Engine) report(number uint64, r request.Result, err error) {
+	e.deps.Watch.Answered(number, r)
 	if err == nil {
 		e.status(request.Status{Message: request.MessageImageProcessed, State: e.State(), Request: number})
 		e.deps.Logger.Info("image processed", zap.Uint64("request", number),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -52,7 +53,7 @@ func access(component string) map[string]any {
 		return map[string]any{"operations": operations, "resources": resources}
 	}
 	return map[string]any{
-		"aws.greengrass.ipc.pubsub":    map[string]any{component + ":pubsub:1": policy([]any{"*"}, []any{requestTopic, resultTopic, statusTopic})},
+		"aws.greengrass.ipc.pubsub":    map[string]any{component + ":pubsub:1": policy([]any{"*"}, []any{requestTopic, resultTopic, statusTopic, health.CloudWatchTopic})},
 		"aws.greengrass.ipc.mqttproxy": map[string]any{component + ":mqttproxy:1": policy([]any{"*"}, []any{statusTopic})},
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/listener"
 	"github.com/brainseg/brainseg/internal/device/request"
@@ -130,14 +131,18 @@ type component struct {
 	engine   *engine.Engine     // nil before start
 	listener *listener.Listener // of the service over HTTP; nil before start
 	requests requests
-	lite     bool                // the nucleus is nucleus lite; set before requests are taken
+	lite     bool // the nucleus is nucleus lite; set before requests are taken
+	health   *health.Health
 	updates  *ggipc.Subscription // to changes of the configuration; nil where none are told
 	changes  chan struct{}       // holds one where the configuration may have changed
+
+	cloudWatch *outbox // metrics; nil before the first
 }
 
 // start opens everything and returns when requests are taken.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
-	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Status: c.out.status, Logger: c.opts.Logger}
+	c.health = health.New(health.Options{Version: c.opts.Version})
+	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Status: c.out.status, Watch: c.health, Logger: c.opts.Logger}
 	if cfg.Queue.Folder != "" {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
 			return err
@@ -165,6 +170,7 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 			return err
 		}
 	}
+	c.gatherHealth()
 	if err := c.watchConfiguration(ctx); err != nil {
 		return err
 	}
@@ -194,8 +200,9 @@ func (c *component) tellDamage(setAside string, cause error) {
 // serve goes along with the configuration until ctx ends or the client gives up.
 func (c *component) serve(ctx context.Context) error {
 	watcher := configurationWatcher{component: c}
-	losses := time.NewTicker(time.Second)
-	defer losses.Stop()
+	teller := healthTeller{component: c, told: time.Now()}
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
 	var lost, undelivered, renewed uint64 // that were told, and seen
 	var settled <-chan time.Time
 	for {
@@ -209,12 +216,13 @@ func (c *component) serve(ctx context.Context) error {
 		case <-settled:
 			settled = nil
 			watcher.look(ctx)
-		case <-losses.C:
+		case <-second.C:
+			teller.look()
 			if c.updates != nil && c.updates.Renewed() != renewed { // what changed in between was not told
 				renewed = c.updates.Renewed()
 				c.configurationMayHaveChanged()
 			}
-			lost = c.tellLoss(lost, c.requests.lost(), "requests could not be taken")
+			lost = c.tellLoss(lost, c.requests.seen().lost, "requests could not be taken")
 			undelivered = c.tellLoss(undelivered, c.out.results.losses(), "results could not be sent")
 		case <-subscription.Done():
 			if err := c.client.Err(); err != nil {
@@ -272,6 +280,9 @@ func (c *component) close(end time.Time) {
 				c.opts.Logger.Error("the queue could not be closed", zap.Error(err))
 			}
 		})
+	}
+	if c.cloudWatch != nil {
+		closing.Go(func() { c.cloudWatch.close(ctx) })
 	}
 	c.out.close(ctx)
 	closing.Wait()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,8 +24,22 @@ type requests struct {
 	mu     sync.Mutex
 	topics config.Topics       // guarded by mu
 	taking *ggipc.Subscription // guarded by mu; nil before the first
+	left   seen                // by subscriptions that are left; guarded by mu
 
-	lostBefore uint64 // requests, by subscriptions that are left; used by serve's goroutine alone
+	asked atomic.Bool // somebody wants to know how the component fares
+}
+
+// seen is what subscriptions counted.
+type seen struct {
+	lost    uint64 // requests that could not even be answered
+	renewed uint64 // times that they were made again
+	deaf    uint64 // of these because the nucleus had forgotten them
+}
+
+func (s *seen) add(by *ggipc.Subscription) {
+	s.lost += by.Dropped() + by.Malformed()
+	s.renewed += by.Renewed()
+	s.deaf += by.Deaf()
 }
 
 // beat is how often the subscription tries whether it still hears: nucleus lite
@@ -78,11 +93,11 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 			replacement.SetBeat(r.component.beat(next))
 			r.mu.Lock()
 			r.topics, r.taking = next.Topics, replacement
-			r.mu.Unlock()
 			if old != nil && old != replacement {
 				old.Finish() // requests that have come are still taken
-				r.lostBefore += old.Dropped() + old.Malformed()
+				r.left.add(old)
 			}
+			r.mu.Unlock()
 		},
 		Abort: func() {
 			if replacement != old {
@@ -94,20 +109,33 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 
 // take hands a request to the engine.
 func (r *requests) take(ctx context.Context, m ggipc.TopicMessage) {
+	if isHealthQuestion(m.Bytes()) {
+		r.asked.Store(true)
+		return
+	}
 	c := r.component
 	c.engine.SubmitDocument(ctx, engine.Requester{Way: engine.WayIPC}, m.Bytes(), c.out.result)
 }
 
 // turnAway answers a request that came faster than requests can be looked at.
 func (r *requests) turnAway(m ggipc.TopicMessage) {
+	if isHealthQuestion(m.Bytes()) {
+		r.asked.Store(true)
+		return
+	}
 	c := r.component
 	c.engine.TurnAway(m.Bytes(), c.out.result)
 }
 
-// lost counts the requests that could not even be answered.
-func (r *requests) lost() uint64 {
-	s := r.subscription()
-	return r.lostBefore + s.Dropped() + s.Malformed()
+// seen is what all subscriptions counted so far.
+func (r *requests) seen() seen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.left
+	if r.taking != nil {
+		all.add(r.taking)
+	}
+	return all
 }
 
 // updateRecheck is how long a deployment waits before it asks again whether the

@@ -162,6 +162,7 @@ func takeFootprint(t *testing.T) (f footprint) {
 }
 
 func TestOnlyOnNucleusLiteTheComponentTriesWhetherItHears(t *testing.T) {
+	t.Parallel()
 	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
 		d := newDevice(t, profile, map[string]any{"ipc": map[string]any{"beatSeconds": 1}})
 		proxy := newDeafNucleus(t, d.nucleus)

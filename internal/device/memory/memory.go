@@ -4,7 +4,9 @@
 //
 // It takes no memory and keeps no account of it: two that ask at the same time
 // are told the same. Package engine asks before it works on a large image, and
-// the command volume before it reads a scan.
+// the command volume before it reads a scan. How much a process may have in all,
+// and how many workers and how large a heap of Go suit that, is in limit.go: for
+// what the configuration calls auto.
 package memory
 
 import (
@@ -43,8 +45,15 @@ func machine(root fs.FS) int64 {
 
 // groups is what the control groups of the process leave it, all the way up.
 func groups(root fs.FS) int64 {
-	content, _ := fs.ReadFile(root, "proc/self/cgroup")
 	left := int64(math.MaxInt64)
+	everyGroup(root, func(h *hierarchy, group string) { left = min(left, h.left(root, group)) })
+	return left
+}
+
+// everyGroup calls do for the control groups that bound the memory of the process,
+// all the way up.
+func everyGroup(root fs.FS, do func(h *hierarchy, group string)) {
+	content, _ := fs.ReadFile(root, "proc/self/cgroup")
 	for line := range strings.Lines(string(content)) {
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
 		controllers, name, ok := strings.Cut(rest, ":")
@@ -55,13 +64,12 @@ func groups(root fs.FS) int64 {
 		// In a container the name may be one that is seen outside only: then the
 		// group is where its hierarchy is mounted.
 		for at := path.Join(version.mount, name); ; at = path.Dir(at) {
-			left = min(left, version.left(root, at))
+			do(version, at)
 			if at == version.mount || at == "." {
 				break
 			}
 		}
 	}
-	return left
 }
 
 // hierarchy names the files of a version of control groups.
@@ -80,13 +88,8 @@ var versions = map[string]*hierarchy{
 
 // left is what one group leaves: nothing is known of one without a limit.
 func (h *hierarchy) left(root fs.FS, group string) int64 {
-	number := func(name string) (int64, bool) {
-		content, err := fs.ReadFile(root, path.Join(group, name))
-		n, parsed := strconv.ParseInt(string(bytes.TrimSpace(content)), 10, 64)
-		return n, err == nil && parsed == nil
-	}
-	limit, limited := number(h.limit) // "max" is no number
-	used, known := number(h.used)
+	limit, limited := number(root, group, h.limit) // "max" is no number
+	used, known := number(root, group, h.used)
 	if !limited || !known {
 		return math.MaxInt64
 	}
@@ -97,6 +100,13 @@ func (h *hierarchy) left(root fs.FS, group string) int64 {
 		}
 	}
 	return max(0, limit-max(0, used))
+}
+
+// number is the content of a file of a group.
+func number(root fs.FS, group, name string) (int64, bool) {
+	content, err := fs.ReadFile(root, path.Join(group, name))
+	n, parsed := strconv.ParseInt(string(bytes.TrimSpace(content)), 10, 64)
+	return n, err == nil && parsed == nil
 }
 
 // field is the number that follows name at the beginning of a line.

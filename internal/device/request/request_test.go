@@ -226,6 +226,18 @@ func TestResultsAndStatusFollowTheirSchemas(t *testing.T) {
 	if err := validate(schema(t, schemas.Status), document); err != nil {
 		t.Error(err)
 	}
+	health := Health{
+		Version: "1", Answers: map[string]uint64{"succeeded": 1}, Latency: &Quantiles{Count: 1, P50: 1.5, P95: 1.5, P99: 1.5, Max: 1.5}, Inference: &Quantiles{Count: 1},
+		Lost: map[string]uint64{"results": 1}, Waiting: map[string]int{"status": 1},
+	}
+	for _, h := range []Health{health, {Answers: map[string]uint64{}}} {
+		if document, err = json.Marshal(Status{Message: MessageHealth, State: StateReady, Health: &h}); err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(schema(t, schemas.Status), document); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestResultLeavesOutWhatDoesNotFit(t *testing.T) {

@@ -40,6 +40,7 @@ type Status struct {
 	Time     time.Time `json:"time"`
 	Thing    string    `json:"thing,omitempty"` // the core device's thing name
 	Model    *Model    `json:"model,omitempty"`
+	Health   *Health   `json:"health,omitempty"` // with MessageHealth
 }
 
 // Encode returns the message as JSON.

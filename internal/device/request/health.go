@@ -1,0 +1,54 @@
+package request
+
+// Health is how the component fares, in a status message. It names nothing of any
+// request. Counts are since the process started, and only grow.
+type Health struct {
+	Version       string  `json:"version,omitempty"` // of the program
+	UptimeSeconds float64 `json:"uptimeSeconds"`
+
+	Unanswered    int     `json:"unanswered"`    // requests accepted and not answered
+	OldestSeconds float64 `json:"oldestSeconds"` // since the oldest of them was accepted; 0 for none
+	// Answers counts them by code; those without an error are "succeeded".
+	Answers map[string]uint64 `json:"answers"`
+	// Latency is of the last slices that succeeded, from acceptance to answer; nil
+	// where there was none.
+	Latency *Quantiles `json:"latencyMs,omitempty"`
+	// Inference is the part of it in the network.
+	Inference *Quantiles `json:"inferenceMs,omitempty"`
+
+	Memory     Memory `json:"memoryBytes"`
+	StuckReads int    `json:"stuckReads"` // reads given up that have not come back
+
+	// Lost counts what was dropped: "requests" that could not even be answered,
+	// "results" that could not be sent, "status" on the device and "cloudStatus".
+	Lost map[string]uint64 `json:"lost,omitempty"`
+	// Waiting are the messages that are not sent yet, by the same names.
+	Waiting map[string]int `json:"waiting,omitempty"`
+	// DamagedStores counts the databases that were set aside.
+	DamagedStores uint64 `json:"damagedStores"`
+
+	// Resubscribed counts how often the request topic was subscribed to again, and
+	// Deaf how often of these because the nucleus had forgotten the subscription.
+	Resubscribed uint64 `json:"resubscribed"`
+	Deaf         uint64 `json:"deaf"`
+}
+
+// Quantiles of a duration in milliseconds.
+type Quantiles struct {
+	Count int     `json:"count"` // that they are of
+	P50   float64 `json:"p50"`
+	P95   float64 `json:"p95"`
+	P99   float64 `json:"p99"`
+	Max   float64 `json:"max"`
+}
+
+// Memory of the process in bytes; what the system does not tell is 0.
+type Memory struct {
+	Resident int64 `json:"resident"`
+	Peak     int64 `json:"peak"`  // the most that was resident
+	Heap     int64 `json:"heap"`  // of Go, in use
+	Limit    int64 `json:"limit"` // of the process' control groups, or the machine's
+}
+
+// MessageHealth is the message of a status that tells Health.
+const MessageHealth = "Health."
