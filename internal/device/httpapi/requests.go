@@ -28,7 +28,7 @@ func (a *API) carryOut(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if asked.Cancel {
-		if !e.Cancel(asked.ID) {
+		if !e.Cancel(r.Context(), asked.ID) {
 			problem.Write(w, problem.New(problem.CodeUnknownRequest, "there is no scan with this id that could be called off: it is answered, or has not come yet"))
 			return
 		}
