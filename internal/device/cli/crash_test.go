@@ -12,7 +12,6 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
-	"mime/multipart"
 	"net"
 	"net/http"
 	"os"
@@ -38,7 +37,8 @@ var kills = flag.Int("kills", 5, "how often the component of the crash test is k
 type requesters struct {
 	t      *testing.T
 	client *ggipc.Client
-	url    string // of the HTTP endpoint
+	http   http.Client
+	url    string // of the HTTP service
 	slice  []byte
 	ledger crashtest.Ledger
 	enough chan struct{} // closed when no new requests are sent
@@ -46,7 +46,7 @@ type requesters struct {
 	overHTTP atomic.Int64 // masks that came
 
 	mu      sync.Mutex
-	heard   map[string]chan struct{}  // closed when a reply to the id came; guarded by mu
+	heard   map[string]chan struct{}  // closed when a reply to the id comes; guarded by mu
 	results map[string]request.Result // guarded by mu
 }
 
@@ -60,32 +60,40 @@ func (r *requesters) document(id string) []byte {
 
 // reply notes what comes on the result topic.
 func (r *requesters) reply(document []byte) {
+	id := r.note(document, true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if heard := r.heard[id]; heard != nil {
+		close(heard)
+		delete(r.heard, id)
+	}
+}
+
+// note notes a reply and returns the id of its request, "" where that is to be sent
+// again. One that came by itself counts its attempts.
+func (r *requesters) note(document []byte, byItself bool) (id string) {
 	result, err := request.ParseResult(document)
 	if err != nil {
 		r.t.Errorf("%q: %v", document, err)
-		return
+		return ""
 	}
 	switch {
 	case result.Status == request.StatusAccepted:
 		r.ledger.Accepted(result.ID)
+		return result.ID
 	case result.Error != nil && (result.Error.Code == request.CodeBusy || result.Error.Code == request.CodeStopping):
-		return // it is not accepted, and sent again
-	default:
-		sum := sha256.Sum256(request.WithAttempt(document, 1))
-		r.ledger.Answer(result.ID, result.Attempt, hex.EncodeToString(sum[:]))
+		return ""
 	}
+	attempt := 0
+	if byItself {
+		attempt = result.Attempt
+	}
+	sum := sha256.Sum256(request.WithAttempt(document, 1))
+	r.ledger.Answer(result.ID, attempt, hex.EncodeToString(sum[:]))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if result.Status != request.StatusAccepted {
-		r.results[result.ID] = result
-	}
-	if heard := r.heard[result.ID]; heard != nil {
-		select {
-		case <-heard:
-		default:
-			close(heard)
-		}
-	}
+	r.results[result.ID] = result
+	return result.ID
 }
 
 // send publishes a request until a reply to it comes.
@@ -110,12 +118,7 @@ func (r *requesters) send(ctx context.Context, id string) {
 
 // askOverIPC sends one request after the other, and every fourth time an old one.
 func (r *requesters) askOverIPC(ctx context.Context, name string) {
-	for n := 0; ; n++ {
-		select {
-		case <-r.enough:
-			return
-		default:
-		}
+	for n := 0; r.more(); n++ {
 		r.send(ctx, fmt.Sprintf("%s-%d", name, n))
 		if n%4 == 3 {
 			r.send(ctx, fmt.Sprintf("%s-%d", name, rand.IntN(n)))
@@ -123,19 +126,11 @@ func (r *requesters) askOverIPC(ctx context.Context, name string) {
 	}
 }
 
-// askOverHTTP sends one image after the other, each until its mask comes.
-func (r *requesters) askOverHTTP(ctx context.Context) {
+// postImages sends one image after the other over HTTP, each until its mask comes.
+func (r *requesters) postImages(ctx context.Context) {
 	var first []byte
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for {
-		select {
-		case <-r.enough:
-			return
-		case <-ctx.Done():
-			return
-		default:
-		}
-		mask, err := r.post(ctx, client)
+	for r.more() {
+		mask, err := r.post(ctx, "", "image/jpeg", r.slice)
 		if err != nil {
 			time.Sleep(20 * time.Millisecond) // the component is being started
 			continue
@@ -150,32 +145,56 @@ func (r *requesters) askOverHTTP(ctx context.Context) {
 	}
 }
 
-func (r *requesters) post(ctx context.Context, client *http.Client) ([]byte, error) {
-	var body bytes.Buffer
-	form := multipart.NewWriter(&body)
-	part, err := form.CreateFormFile("Body", "slice.jpg")
-	if err == nil {
-		_, err = part.Write(r.slice)
+// postDocuments sends one request document after the other over HTTP, each until
+// its answer comes, and every third time an old one.
+func (r *requesters) postDocuments(ctx context.Context) {
+	for n := 0; r.more(); n++ {
+		id := fmt.Sprintf("http-%d", n)
+		if n%3 == 2 {
+			id = fmt.Sprintf("http-%d", rand.IntN(n))
+		}
+		for {
+			answer, err := r.post(ctx, "v1/requests", "application/json", r.document(id))
+			if err == nil {
+				r.note(bytes.TrimSpace(answer), false)
+				break
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if strings.Contains(err.Error(), string(request.CodePoisoned)) {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
 	}
+}
+
+func (r *requesters) more() bool {
+	select {
+	case <-r.enough:
+		return false
+	default:
+		return true
+	}
+}
+
+func (r *requesters) post(ctx context.Context, path, kind string, body []byte) ([]byte, error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	form.Close()
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, &body)
-	if err != nil {
-		return nil, err
-	}
-	q.Header.Set("Content-Type", form.FormDataContentType())
-	answer, err := client.Do(q)
+	q.Header.Set("Content-Type", kind)
+	answer, err := r.http.Do(q)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Body.Close()
-	mask, err := io.ReadAll(answer.Body)
+	content, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", answer.StatusCode, mask)
+		err = fmt.Errorf("status %d: %s", answer.StatusCode, content)
 	}
-	return mask, err
+	return content, err
 }
 
 func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
@@ -218,6 +237,7 @@ func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.client.Close()
+	r.http.Transport = &http.Transport{DisableKeepAlives: true}
 	if _, err := r.client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "inference/brain_segmentation/result"}, func(_ context.Context, m ggipc.TopicMessage) {
 		r.reply(m.Bytes())
 	}); err != nil {
@@ -227,9 +247,8 @@ func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
 	for i := range 3 {
 		sending.Go(func() { r.askOverIPC(t.Context(), fmt.Sprint(i)) })
 	}
-	for range 2 {
-		sending.Go(func() { r.askOverHTTP(t.Context()) })
-	}
+	sending.Go(func() { r.postImages(t.Context()) })
+	sending.Go(func() { r.postDocuments(t.Context()) })
 
 	err = crashtest.Run(t.Context(), crashtest.Options{
 		Command: func(int) *exec.Cmd { return component() }, Kills: *kills, Longest: 500 * time.Millisecond, Seed: uint64(*kills),
