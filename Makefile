@@ -166,6 +166,10 @@ QUEUE_TEST = nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/queue
 crash: ## kill the queue's program at 1,000 random moments
 	$(QUEUE_TEST) -run ProgramThatIsKilled -kills 1000
 
+.PHONY: crash-device
+crash-device: $(RUNTIME) ## kill the component at 1,000 random moments, under requests over IPC and HTTP (ten minutes)
+	nice -n 10 go test -count=1 -v -timeout 120m ./internal/device/cli -run ThoughItIsKilled -kills 1000
+
 .PHONY: powercut
 powercut: ## open the queue on 12,000 disks that a power cut can leave (needs strace)
 	$(QUEUE_TEST) -run LostByAPowerCut -cut-requests 300 -cut-states 12000

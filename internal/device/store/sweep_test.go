@@ -116,10 +116,7 @@ func TestTemporaryFilesOfAKilledProcessAreRemovedAtStart(t *testing.T) {
 	if err := os.MkdirAll(sub, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	put(t, filepath.Join(sub, outputs.TemporaryName()), "half a ma")
-	if err := os.Chtimes(filepath.Join(sub, names(t, sub)[0]), old, old); err != nil {
-		t.Fatal(err)
-	}
+	put(t, filepath.Join(sub, outputs.TemporaryName()), "half a ma") // just before
 	outside := t.TempDir()
 	put(t, filepath.Join(outside, outputs.TemporaryName()), "not ours")
 	if err := os.Chtimes(filepath.Join(outside, names(t, outside)[0]), old, old); err != nil {

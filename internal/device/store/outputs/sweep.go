@@ -38,7 +38,7 @@ const (
 	// maxOldest is how many of the oldest outputs are remembered to be removed.
 	maxOldest = 10_000
 	// minLeftover is the age below which a temporary file may be of a writer that
-	// has not come to lock it yet.
+	// has not come to lock it yet. Those that are younger are looked at again.
 	minLeftover = time.Second
 	// closeWait is for how long Close waits for a look at a file system that does
 	// not answer.
@@ -58,6 +58,7 @@ type Sweeper struct {
 	retention Retention
 	cancel    context.CancelFunc
 	done      chan struct{}
+	young     []string // temporary files that may be leftovers; the sweeper's own
 }
 
 // Sweep starts a sweeper of a folder, which runs until it is closed.
@@ -99,6 +100,9 @@ func (s *Sweeper) run(ctx context.Context) {
 		}
 		for s.look(ctx, first) {
 			first = false
+		}
+		if len(s.young) > 0 && !s.lookAgain(ctx) {
+			return
 		}
 		if !s.retention.On() {
 			return
@@ -150,8 +154,10 @@ func (s *Sweeper) look(ctx context.Context, leftovers bool) (again bool) {
 			return
 		}
 		if rest {
-			if now.Sub(info.ModTime()) >= minLeftover && abandoned(root, name) {
-				_ = root.Remove(name)
+			if now.Sub(info.ModTime()) >= minLeftover {
+				removeLeftover(root, name)
+			} else if len(s.young) < maxOldest {
+				s.young = append(s.young, name)
 			}
 			return
 		}
@@ -183,6 +189,34 @@ func (s *Sweeper) look(ctx context.Context, leftovers bool) (again bool) {
 		}
 	}
 	return again && total > s.retention.MaxBytes
+}
+
+// lookAgain waits until the temporary files that were young have been locked by who
+// writes them, or are leftovers: of a process that was killed just before this one
+// began. It is false where ctx ends first.
+func (s *Sweeper) lookAgain(ctx context.Context) bool {
+	select {
+	case <-time.After(minLeftover):
+	case <-ctx.Done():
+		return false
+	}
+	root, err := os.OpenRoot(s.folder)
+	if err != nil {
+		return true
+	}
+	defer root.Close()
+	for _, name := range s.young {
+		removeLeftover(root, name)
+	}
+	s.young = nil
+	return true
+}
+
+// removeLeftover removes a temporary file that nobody writes.
+func removeLeftover(root *os.Root, name string) {
+	if abandoned(root, name) {
+		_ = root.Remove(name)
+	}
 }
 
 // abandoned reports whether no writer holds the lock of a temporary file.

@@ -1,0 +1,349 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"image/png"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/dev/crashtest"
+	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/internal/device/greengrass"
+	"github.com/brainseg/brainseg/internal/device/request"
+)
+
+var kills = flag.Int("kills", 5, "how often the component of the crash test is killed")
+
+// requesters send requests to a component that is killed, and hold it to what it
+// says.
+type requesters struct {
+	t      *testing.T
+	client *ggipc.Client
+	http   http.Client
+	url    string // of the HTTP service
+	slice  []byte
+	ledger crashtest.Ledger
+	enough chan struct{} // closed when no new requests are sent
+
+	overHTTP atomic.Int64 // masks that came
+
+	mu      sync.Mutex
+	heard   map[string]chan struct{}  // closed when a reply to the id comes; guarded by mu
+	results map[string]request.Result // guarded by mu
+}
+
+func (r *requesters) document(id string) []byte {
+	image := `{"path":"slice.jpg"}`
+	if sha256.Sum256([]byte(id))[0]%3 == 0 {
+		image = fmt.Sprintf(`{"base64":%q}`, base64.StdEncoding.EncodeToString(r.slice))
+	}
+	return fmt.Appendf(nil, `{"id":%q,"image":%s,"acknowledge":true}`, id, image)
+}
+
+// reply notes what comes on the result topic.
+func (r *requesters) reply(document []byte) {
+	id := r.note(document, true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if heard := r.heard[id]; heard != nil {
+		close(heard)
+		delete(r.heard, id)
+	}
+}
+
+// note notes a reply and returns the id of its request, "" where that is to be sent
+// again. One that came by itself counts its attempts.
+func (r *requesters) note(document []byte, byItself bool) (id string) {
+	result, err := request.ParseResult(document)
+	if err != nil {
+		r.t.Errorf("%q: %v", document, err)
+		return ""
+	}
+	switch {
+	case result.Status == request.StatusAccepted:
+		r.ledger.Accepted(result.ID)
+		return result.ID
+	case result.Error != nil && (result.Error.Code == request.CodeBusy || result.Error.Code == request.CodeStopping):
+		return ""
+	}
+	attempt := 0
+	if byItself {
+		attempt = result.Attempt
+	}
+	sum := sha256.Sum256(request.WithAttempt(document, 1))
+	r.ledger.Answer(result.ID, attempt, hex.EncodeToString(sum[:]))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results[result.ID] = result
+	return result.ID
+}
+
+// send publishes a request until a reply to it comes.
+func (r *requesters) send(ctx context.Context, id string) {
+	heard := make(chan struct{})
+	r.mu.Lock()
+	r.heard[id] = heard
+	r.mu.Unlock()
+	for {
+		// What fails is tried again, too.
+		_ = r.client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: "inference/brain_segmentation/request", Binary: r.document(id)})
+		select {
+		case <-heard:
+			return
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			r.t.Errorf("request %s is not heard", id)
+			return
+		}
+	}
+}
+
+// askOverIPC sends one request after the other, and every fourth time an old one.
+func (r *requesters) askOverIPC(ctx context.Context, name string) {
+	for n := 0; r.more(); n++ {
+		r.send(ctx, fmt.Sprintf("%s-%d", name, n))
+		if n%4 == 3 {
+			r.send(ctx, fmt.Sprintf("%s-%d", name, rand.IntN(n)))
+		}
+	}
+}
+
+// postImages sends one image after the other over HTTP, each until its mask comes.
+func (r *requesters) postImages(ctx context.Context) {
+	var first []byte
+	for r.more() {
+		mask, err := r.post(ctx, "", "image/jpeg", r.slice)
+		if err != nil {
+			time.Sleep(20 * time.Millisecond) // the component is being started
+			continue
+		}
+		if first == nil {
+			first = mask
+		}
+		if !bytes.Equal(mask, first) {
+			r.t.Errorf("one image has two masks over HTTP")
+		}
+		r.overHTTP.Add(1)
+	}
+}
+
+// postDocuments sends one request document after the other over HTTP, each until
+// its answer comes, and every third time an old one.
+func (r *requesters) postDocuments(ctx context.Context) {
+	for n := 0; r.more(); n++ {
+		id := fmt.Sprintf("http-%d", n)
+		if n%3 == 2 {
+			id = fmt.Sprintf("http-%d", rand.IntN(n))
+		}
+		for {
+			answer, err := r.post(ctx, "v1/requests", "application/json", r.document(id))
+			if err == nil {
+				r.note(bytes.TrimSpace(answer), false)
+				break
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if strings.Contains(err.Error(), string(request.CodePoisoned)) {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+func (r *requesters) more() bool {
+	select {
+	case <-r.enough:
+		return false
+	default:
+		return true
+	}
+}
+
+func (r *requesters) post(ctx context.Context, path, kind string, body []byte) ([]byte, error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	q.Header.Set("Content-Type", kind)
+	answer, err := r.http.Do(q)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	content, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", answer.StatusCode, content)
+	}
+	return content, err
+}
+
+func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a component again and again")
+	}
+	work := t.TempDir()
+	for _, folder := range []string{"images", "masks"} {
+		if err := os.Mkdir(filepath.Join(work, folder), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slice, err := os.ReadFile(filepath.Join("..", "..", "imaging", "testdata", "rgb.jpg"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(work, "images", "slice.jpg"), slice, 0o640)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := net.Listen("tcp", "127.0.0.1:0") // one that is free, for all runs
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := port.Addr().String()
+	port.Close()
+	n := newNucleus(t, nucleus.Classic)
+	if err := n.MergeConfiguration(greengrass.ComponentName, nil, map[string]any{
+		"http": map[string]any{"address": address}, "service": map[string]any{"workers": 2},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	component := func() *exec.Cmd {
+		cmd := exec.Command("brainseg", "component")
+		cmd.Dir, cmd.Env = work, append(os.Environ(), n.Env(greengrass.ComponentName)...)
+		return cmd
+	}
+
+	r := &requesters{t: t, url: "http://" + address + "/", slice: slice, enough: make(chan struct{}), heard: map[string]chan struct{}{}, results: map[string]request.Result{}}
+	if r.client, err = ggipc.Connect(t.Context(), ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(clientName), QueueEvents: 100_000}); err != nil {
+		t.Fatal(err)
+	}
+	defer r.client.Close()
+	r.http.Transport = &http.Transport{DisableKeepAlives: true}
+	if _, err := r.client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "inference/brain_segmentation/result"}, func(_ context.Context, m ggipc.TopicMessage) {
+		r.reply(m.Bytes())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var sending sync.WaitGroup
+	for i := range 3 {
+		sending.Go(func() { r.askOverIPC(t.Context(), fmt.Sprint(i)) })
+	}
+	sending.Go(func() { r.postImages(t.Context()) })
+	sending.Go(func() { r.postDocuments(t.Context()) })
+
+	err = crashtest.Run(t.Context(), crashtest.Options{
+		Command: func(int) *exec.Cmd { return component() }, Kills: *kills, Longest: 500 * time.Millisecond, Seed: uint64(*kills),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := component()
+	var log bytes.Buffer
+	last.Stdout, last.Stderr = &log, &log
+	if err := last.Start(); err != nil {
+		t.Fatal(err)
+	}
+	close(r.enough)
+	sending.Wait() // everything that was sent is heard of
+	r.checkEnd(work)
+	if err := last.Process.Signal(os.Interrupt); err == nil {
+		err = last.Wait()
+	}
+	if err != nil {
+		t.Errorf("the component ended with %v:\n%s", err, log.Bytes())
+	}
+	r.checkFiles(work)
+	poisoned := 0
+	for _, result := range r.results {
+		if result.Error != nil {
+			if poisoned++; result.Error.Code != request.CodePoisoned {
+				t.Errorf("%s: %+v", result.ID, result.Error)
+			}
+		}
+	}
+	t.Logf("killed %d times: %v; %d of them poisoned; %d masks over HTTP", *kills, &r.ledger, poisoned, r.overHTTP.Load())
+}
+
+// checkEnd waits until everything that was accepted is answered.
+func (r *requesters) checkEnd(work string) {
+	r.t.Helper()
+	var err error
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if err = r.ledger.Close(); err == nil {
+			if err = temporaries(work); err == nil {
+				return
+			}
+		}
+	}
+	r.t.Error(err)
+}
+
+// temporaries names files that a process which was killed has left.
+func temporaries(work string) error {
+	return filepath.WalkDir(work, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".tmp") {
+			err = fmt.Errorf("%s is left", entry.Name())
+		}
+		return err
+	})
+}
+
+// checkFiles holds the masks to the answers that name them.
+func (r *requesters) checkFiles(work string) {
+	r.t.Helper()
+	for id, result := range r.results {
+		if result.Error != nil {
+			continue
+		}
+		content, err := os.ReadFile(result.Mask.Path)
+		if err != nil {
+			r.t.Errorf("%s: %v", id, err)
+			continue
+		}
+		if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != result.Mask.SHA256 {
+			r.t.Errorf("the mask of %s is not the one of its answer", id)
+		}
+	}
+	masks, err := os.ReadDir(filepath.Join(work, "masks"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, entry := range masks {
+		id, isMask := strings.CutSuffix(entry.Name(), ".png")
+		if _, known := r.results[id]; !isMask || !known {
+			r.t.Errorf("%s is no answer's", entry.Name())
+			continue
+		}
+		file, err := os.Open(filepath.Join(work, "masks", entry.Name()))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if _, err := png.Decode(file); err != nil {
+			r.t.Errorf("the mask %s: %v", entry.Name(), err)
+		}
+		file.Close()
+	}
+	queue, err := os.ReadDir(filepath.Join(work, "queue"))
+	if err != nil || len(queue) != 2 {
+		r.t.Errorf("the folder of the queue holds %v, %v", queue, err)
+	}
+}
