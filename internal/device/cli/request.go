@@ -211,6 +211,11 @@ func showResult(w io.Writer, image string, r request.Result) error {
 			fmt.Fprintf(w, "%-8s %s%s\n", file.name, output.Name(relative(file.Path)), output.Name(file.URI))
 		}
 	}
+	if r.Image != nil {
+		for _, doubt := range doubts(r.Image) {
+			fmt.Fprintf(w, "%-8s %s\n", "doubt", doubt)
+		}
+	}
 	showOrigin(w, r)
 	return nil
 }

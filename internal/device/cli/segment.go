@@ -140,13 +140,21 @@ func summary(r request.Result) string {
 		}
 	}
 	fmt.Fprintf(&b, "  %.1f ms", r.Timings.Total)
-	if r.Image.SpacingFrom == string(pixelsize.Guessed) {
-		fmt.Fprintf(&b, "  (pixels of %.2g mm are guessed; --spacing states them)", r.Image.SpacingMM[0])
-	}
-	if len(r.Image.Flags) > 0 {
-		fmt.Fprintf(&b, "  (look at it: %s)", strings.Join(r.Image.Flags, ", "))
+	for _, doubt := range doubts(r.Image) {
+		fmt.Fprintf(&b, "  (%s)", doubt)
 	}
 	return b.String()
+}
+
+// doubts are the reasons to look at a mask.
+func doubts(image *request.Dimensions) (list []string) {
+	if image.SpacingFrom == string(pixelsize.Guessed) {
+		list = append(list, fmt.Sprintf("pixels of %.2g mm are guessed; --spacing states them", image.SpacingMM[0]))
+	}
+	if len(image.Flags) > 0 {
+		list = append(list, "look at it: "+strings.Join(image.Flags, ", "))
+	}
+	return list
 }
 
 // relative shortens a path below the current folder.
