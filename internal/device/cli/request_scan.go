@@ -48,10 +48,7 @@ func (f scanFlags) meant(image string) bool {
 	if len(f.kinds) > 0 || f.assume != "" || f.series != "" || f.volume != 0 || f.deidentify {
 		return true
 	}
-	if strings.HasPrefix(image, "s3://") {
-		return false
-	}
-	if info, err := os.Stat(image); err == nil && info.IsDir() {
+	if info, err := os.Stat(image); err == nil && info.IsDir() || strings.HasPrefix(image, "s3://") && strings.HasSuffix(image, "/") {
 		return true
 	}
 	ending := strings.ToLower(filepath.Ext(strings.TrimSuffix(image, ".gz")))
@@ -60,11 +57,14 @@ func (f scanFlags) meant(image string) bool {
 
 // document makes the request for a scan.
 func (f scanFlags) document(id, path, to string) ([]byte, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
+	image := map[string]any{"s3": path}
+	if !strings.HasPrefix(path, "s3://") {
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		image = map[string]any{"path": absolute}
 	}
-	image := map[string]any{"path": absolute}
 	if f.assume != "" {
 		image["assume"] = f.assume
 	}

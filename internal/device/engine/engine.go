@@ -48,6 +48,7 @@ type Model interface {
 // Store reads images and writes results; see store.Store.
 type Store interface {
 	Read(ctx context.Context, ref store.Reference) ([]byte, error)
+	Fetch(ctx context.Context, location, folder string) (string, error)
 	Write(ctx context.Context, destination string, data []byte, options store.WriteOptions) (store.Written, error)
 	Close() error
 }

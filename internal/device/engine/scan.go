@@ -52,6 +52,10 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	o.Result, err = scanjob.Job{
 		Request: j.Request, Roots: s.cfg.Images.Roots, Network: s.model.it, Workers: s.cfg.Service.Workers,
 		Slices: &e.slices, Version: e.deps.Version, Logger: e.deps.Logger,
+		Fetch: func(ctx context.Context, location, folder string) (string, error) {
+			path, err := s.store.it.Fetch(ctx, location, folder)
+			return path, failure.Read(err)
+		},
 		Write: func(ctx context.Context, to string, data []byte) (*request.File, error) {
 			written, err := s.store.it.Write(ctx, to, data, store.WriteOptions{Source: reference(j.Request), Overwrite: j.Request.Output.Overwrite})
 			if err != nil {

@@ -67,6 +67,7 @@ var requests = []struct {
 		Request{ID: "a", Image: Image{Path: "series"}, Scan: &Scan{Kinds: []Kind{KindSEG, KindLabels}}}, ""},
 	{"a scan with every choice", `{"id":"a","image":{"path":"x.nii","assume":"RAS","series":"1.2","volume":2.0e0},"output":{"kinds":["report"],"to":"a/b","deidentify":true,"overwrite":true}}`,
 		Request{ID: "a", Image: Image{Path: "x.nii"}, Output: Output{To: "a/b", Overwrite: true}, Scan: &Scan{Kinds: []Kind{KindReport}, Assume: "RAS", Series: "1.2", Volume: 2, Deidentify: true}}, ""},
+	{"a scan in S3", `{"id":"a","image":{"s3":"s3://b/series/"},"output":{"kinds":["seg"]}}`, Request{ID: "a", Image: Image{S3: "s3://b/series/"}, Scan: &Scan{Kinds: []Kind{KindSEG}}}, ""},
 	{"a scan that is called off", `{"id":"a","cancel":true}`, Request{ID: "a", Cancel: true}, ""},
 
 	{"a scan without results", `{"id":"a","image":{"path":"x"},"output":{"kinds":[]}}`, Request{ID: "a"}, "output.kinds has the wrong type: it must be a list of at least one word"},
@@ -76,7 +77,9 @@ var requests = []struct {
 	{"a kind twice", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg","seg"]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, volumes, report, picture, seg, overlay, sr"},
 	{"a scan with an overlay", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg"],"overlay":true}}`, Request{ID: "a"}, "the request has an unknown member output.overlay"},
 	{"a scan that came along", `{"id":"a","image":{"base64":"aGVsbG8="},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "the request has an unknown member image.base64"},
-	{"a scan nowhere", `{"id":"a","image":{"volume":1},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image of a scan must have a path"},
+	{"a scan in two places", `{"id":"a","image":{"path":"x","s3":"s3://b/x/"},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image of a scan must have exactly one of path and s3"},
+	{"a scan of another scheme", `{"id":"a","image":{"s3":"http://b/x/"},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image.s3 must begin with s3://"},
+	{"a scan nowhere", `{"id":"a","image":{"volume":1},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image of a scan must have exactly one of path and s3"},
 	{"results of a scan in a folder", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg"],"to":"b/"}}`, Request{ID: "a"}, "output.to is the beginning of the names of the results, and must not end in /"},
 	{"another orientation", `{"id":"a","image":{"path":"x","assume":"LPS"},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image.assume must be RAS"},
 	{"a series that is no UID", `{"id":"a","image":{"path":"x","series":"1.a"},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image.series must be a UID"},

@@ -100,13 +100,23 @@ func wordsOf(kinds []Kind) string {
 
 // parseScan reads where a scan is, and what is decided about its reading.
 func (r *Request) parseScan(image object) (err error) {
-	if err := image.known("image.", "path", "assume", "series", "volume"); err != nil {
+	if err := image.known("image.", "path", "s3", "assume", "series", "volume"); err != nil {
 		return err
 	}
-	if _, ok := image["path"]; !ok {
-		return invalid("image of a scan must have a path", nil)
+	_, onDevice := image["path"]
+	_, inS3 := image["s3"]
+	switch {
+	case onDevice == inS3:
+		return invalid("image of a scan must have exactly one of path and s3", nil)
+	case onDevice:
+		r.Image.Path, err = image.text("path", "image.path", MaxReference)
+	default:
+		r.Image.S3, err = image.text("s3", "image.s3", MaxReference)
+		if err == nil && !strings.HasPrefix(r.Image.S3, "s3://") {
+			err = invalid("image.s3 must begin with s3://", nil)
+		}
 	}
-	if r.Image.Path, err = image.text("path", "image.path", MaxReference); err != nil {
+	if err != nil {
 		return err
 	}
 	if _, ok := image["assume"]; ok {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -30,6 +31,9 @@ type Job struct {
 	// Roots are the folders below which scans may be read; a relative path is
 	// taken from the first.
 	Roots []string
+	// Fetch copies a scan in S3 into a folder, and returns the path of the copy; see
+	// store.Store. Its errors are as those of Write.
+	Fetch func(ctx context.Context, location, folder string) (string, error)
 	// Network segments the slices, Workers of them at once.
 	Network scans.Network
 	Workers int
@@ -120,10 +124,11 @@ func (j Job) run(ctx context.Context) (request.Result, error) {
 	if err := scans.Check(want.Kinds, j.Network.Manifest()); err != nil {
 		return request.Result{}, request.NewError(request.CodeInvalidRequest, "the model cannot make all of output.kinds: "+err.Error(), err).WithSummary("the model cannot make all of output.kinds")
 	}
-	path, err := locate(j.Roots, j.Request.Image.Path)
+	path, remove, err := j.place(ctx)
 	if err != nil {
 		return request.Result{}, err
 	}
+	defer remove()
 	told := 0
 	segmented, err := scans.Segment(ctx, path, givingWay{j.Network, j.Slices}, scans.Options{
 		Read:  volume.Options{Assume: want.Assume, Series: want.Series, Volume: want.Volume},
@@ -158,6 +163,24 @@ func (j Job) run(ctx context.Context) (request.Result, error) {
 	}
 	r.Timings.Write = milliseconds(time.Since(segmentedAt))
 	return r, nil
+}
+
+// place finds the scan, or copies it from S3. remove ends the copy.
+func (j Job) place(ctx context.Context) (path string, remove func(), err error) {
+	if j.Request.Image.S3 == "" {
+		path, err = locate(j.Roots, j.Request.Image.Path)
+		return path, func() {}, err
+	}
+	folder, err := os.MkdirTemp("", "brainseg-scan-") // mode 0700
+	if err != nil {
+		return "", nil, request.NewError(request.CodeStorageUnavailable, "read image: there is no room for a copy of the scan", err)
+	}
+	remove = func() { _ = os.RemoveAll(folder) } // what stays is in the system's folder for that
+	if path, err = j.Fetch(ctx, j.Request.Image.S3, folder); err != nil {
+		remove()
+		return "", nil, err
+	}
+	return path, remove, nil
 }
 
 // describe is the report as an answer has it.
