@@ -37,7 +37,8 @@ const (
 // Options are the settings of Run. The zero value works outside a container
 // where Fallback is set; see FromEnvironment for what a container's is.
 type Options struct {
-	// Address to listen on. Default DefaultAddress.
+	// Address to listen on. Default http.address of Configuration, else
+	// DefaultAddress.
 	Address string
 	// Model is the folder to look for the model in. Default ModelFolder.
 	Model string
@@ -71,9 +72,6 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Address == "" {
-		o.Address = DefaultAddress
-	}
 	if o.Model == "" {
 		o.Model = ModelFolder
 	}

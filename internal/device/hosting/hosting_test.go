@@ -230,8 +230,8 @@ func TestOutsideAContainerPagesAndOtherMachinesAreKeptOut(t *testing.T) {
 func TestAConfigurationThatCannotBeUsedIsSaid(t *testing.T) {
 	for document, want := range map[string]string{
 		"[]": "not a JSON object", "null": "not a JSON object",
-		`{"service": {"workers": 0}}`:           "service.workers is 0",
-		`{"http": {"address": "127.0.0.1:99"}}`: "http.address means nothing here",
+		`{"service": {"workers": 0}}`:         "service.workers is 0",
+		`{"http": {"address": "0.0.0.0:99"}}`: "only loopback addresses are allowed",
 	} {
 		if err := Run(t.Context(), Options{Configuration: document}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", document, err, want)
