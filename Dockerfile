@@ -12,7 +12,7 @@ LABEL org.opencontainers.image.title="brainseg" \
 COPY dist/image/${TARGETARCH}/ /opt/brainseg/
 
 # The service alone reaches the container; it says by IAM who may call.
-ENV BRAINSEG_SERVE_ADDRESS=:8080
+ENV BRAINSEG_TRUSTED_ADDRESS=:8080
 EXPOSE 8080
 
 # Scans in work lie in /tmp. Nothing else is written.

@@ -137,7 +137,7 @@ func TestTheImageIsWhatTheServiceAsksOfIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if image.Port != 8080 || !slices.Contains(image.Env, "BRAINSEG_SERVE_ADDRESS=:8080") {
+	if image.Port != 8080 || !slices.Contains(image.Env, "BRAINSEG_TRUSTED_ADDRESS=:8080") {
 		t.Errorf("port %d, environment %q", image.Port, image.Env)
 	}
 	if image.User == 0 {

@@ -15,8 +15,8 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve a model as Amazon SageMaker asks of a container",
 		Long: "Answer GET /ping and POST /invocations on port 8080: PNG and JPEG slices, request documents in JSON, and scans in NIfTI or\n" +
-			"zipped DICOM. This is what the image runs at an endpoint and in a transform job; see docs/hosting.md. Elsewhere only this\n" +
-			"machine is let in. SIGTERM has it finish what it has taken.",
+			"zipped DICOM, beside the service over HTTP. This is what the image runs at an endpoint and in a transform job; see\n" +
+			"docs/hosting.md. Elsewhere only this machine is let in. SIGTERM has it finish what it has taken.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options, err := hosting.FromEnvironment(os.Getenv)

@@ -1,6 +1,7 @@
 package hosting
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,8 +25,9 @@ const (
 	envMaxPayload = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 	envPort       = "SAGEMAKER_BIND_TO_PORT"
 
-	// EnvAddress is set by the image, whose network is the service's own.
-	EnvAddress = "BRAINSEG_SERVE_ADDRESS"
+	// EnvTrustedAddress is an address where everybody is let in. The image sets it,
+	// whose network is the service's own.
+	EnvTrustedAddress = "BRAINSEG_TRUSTED_ADDRESS"
 	// EnvConfiguration is a document as Options.Configuration.
 	EnvConfiguration = "BRAINSEG_CONFIGURATION"
 )
@@ -33,7 +35,7 @@ const (
 // FromEnvironment returns the options that the environment asks for; getenv is
 // os.Getenv.
 func FromEnvironment(getenv func(string) string) (Options, error) {
-	o := Options{Address: getenv(EnvAddress), Trusted: getenv(EnvAddress) != "", Configuration: getenv(EnvConfiguration)}
+	o := Options{Address: getenv(EnvTrustedAddress), Trusted: getenv(EnvTrustedAddress) != "", Configuration: getenv(EnvConfiguration)}
 	if text := getenv(envBatch); text != "" {
 		batch, err := strconv.ParseBool(text)
 		if err != nil {
@@ -53,13 +55,10 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			return Options{}, fmt.Errorf("%s is %q and must be a port", envPort, port)
 		}
-		address := o.Address
-		if address == "" {
-			address = DefaultAddress
-		}
+		address := cmp.Or(o.Address, DefaultAddress)
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
-			return Options{}, fmt.Errorf("%s is %q and must be host:port", EnvAddress, address)
+			return Options{}, fmt.Errorf("%s is %q and must be host:port", EnvTrustedAddress, address)
 		}
 		o.Address = net.JoinHostPort(host, port)
 	}
@@ -89,9 +88,6 @@ func (o Options) configuration() (config.Config, error) {
 	if len(unknown) > 0 {
 		o.Logger.Warn("the configuration has keys that mean nothing", zap.Strings("keys", unknown))
 	}
-	if cfg.HTTP.Address != "" {
-		return config.Config{}, errors.New("read " + EnvConfiguration + ": http.address means nothing here: one address is listened on, that of the service")
-	}
 	cfg.Images.Roots, cfg.Output.Root, cfg.Output.RetainAge, cfg.Output.RetainBytes = nil, "", 0, 0
 	// Records that a body brings are in work together; they never meet a full
 	// budget while nothing else is asked for.
@@ -105,7 +101,8 @@ func (o Options) configuration() (config.Config, error) {
 // its own measure.
 func (o Options) settings(cfg config.Config) listener.Settings {
 	s := listener.Settings{HTTP: cfg.HTTP, Trusted: o.Trusted}
-	if s.Address = o.Address; o.Trusted {
+	s.Address = cmp.Or(o.Address, s.Address, DefaultAddress)
+	if o.Trusted {
 		s.Requests, s.Bytes = 0, 0
 	}
 	return s

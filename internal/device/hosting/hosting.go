@@ -3,9 +3,9 @@
 //
 // Run plays the container's whole part: it finds the model that the service
 // unpacked, listens, opens an engine while the service is told to wait, and on
-// SIGTERM finishes what it has. Package invocations answers the calls, package
-// listener lets them in. Nothing here makes models; model-build does. The command
-// serve calls it.
+// SIGTERM finishes what it has. Package invocations answers the calls of the
+// service, package httpapi those of others, and package listener lets them in.
+// Nothing here makes models; model-build does. The command serve calls it.
 package hosting
 
 import (
@@ -19,6 +19,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/hosting/invocations"
+	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/listener"
 )
 
@@ -36,7 +37,8 @@ const (
 // Options are the settings of Run. The zero value works outside a container
 // where Fallback is set; see FromEnvironment for what a container's is.
 type Options struct {
-	// Address to listen on. Default DefaultAddress.
+	// Address to listen on. Default http.address of Configuration, else
+	// DefaultAddress.
 	Address string
 	// Model is the folder to look for the model in. Default ModelFolder.
 	Model string
@@ -70,9 +72,6 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Address == "" {
-		o.Address = DefaultAddress
-	}
 	if o.Model == "" {
 		o.Model = ModelFolder
 	}
@@ -112,7 +111,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(spool)) }()
 	s := invocations.New(invocations.Options{Batch: o.Batch, MaxPayload: o.MaxPayload, Spool: spool, Version: o.Version, Logger: o.Logger})
 	defer s.Stop()
-	l := listener.New(s, o.Logger)
+	api := httpapi.New(httpapi.Options{Version: o.Version})
+	s.Mount(api.Handle)
+	l := listener.New(api, o.Logger)
 	if err := l.Listen(ctx, o.settings(cfg)); err != nil {
 		return err
 	}
@@ -133,6 +134,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.Begin(e)
+	api.SetEngine(e)
 	o.Logger.Info("ready", zap.String("model", e.Model().Name), zap.String("modelVersion", e.Model().Version),
 		zap.Int("workers", cfg.Service.Workers), zap.Bool("batch", o.Batch))
 	<-ctx.Done()

@@ -218,6 +218,9 @@ func TestOutsideAContainerPagesAndOtherMachinesAreKeptOut(t *testing.T) {
 	if status, _, answer := c.call(t, http.MethodPost, "/invocations", strings.NewReader(picture), "Origin", "https://example.com"); status != http.StatusForbidden {
 		t.Errorf("a page of another origin: %d %s", status, answer)
 	}
+	if status, kind, _ := c.call(t, http.MethodPost, "/", strings.NewReader(picture), "Content-Type", "image/png"); status != http.StatusOK || kind != "image/png" {
+		t.Errorf("the service over HTTP: %d %s", status, kind)
+	}
 	err := Run(t.Context(), Options{Address: "0.0.0.0:0", Model: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "http.tokenFile") {
 		t.Errorf("other machines: %v", err)
@@ -227,8 +230,8 @@ func TestOutsideAContainerPagesAndOtherMachinesAreKeptOut(t *testing.T) {
 func TestAConfigurationThatCannotBeUsedIsSaid(t *testing.T) {
 	for document, want := range map[string]string{
 		"[]": "not a JSON object", "null": "not a JSON object",
-		`{"service": {"workers": 0}}`:           "service.workers is 0",
-		`{"http": {"address": "127.0.0.1:99"}}`: "http.address means nothing here",
+		`{"service": {"workers": 0}}`:         "service.workers is 0",
+		`{"http": {"address": "0.0.0.0:99"}}`: "only loopback addresses are allowed",
 	} {
 		if err := Run(t.Context(), Options{Configuration: document}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", document, err, want)

@@ -14,9 +14,11 @@ import (
 func TestTheServiceIsToldToWaitUntilTheModelIsReady(t *testing.T) {
 	s := New(Options{})
 	defer s.Stop()
+	mux := http.NewServeMux()
+	s.Mount(mux.Handle)
 	for _, tt := range []struct{ method, path string }{{"GET", "/ping"}, {"GET", "/execution-parameters"}, {"POST", "/invocations"}} {
 		w := httptest.NewRecorder()
-		s.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, strings.NewReader("x")))
+		mux.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, strings.NewReader("x")))
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s is answered %d, Retry-After %q", tt.path, w.Code, w.Header().Get("Retry-After"))
 		}

@@ -198,9 +198,6 @@ func (in *invocation) submit(ctx context.Context, document []byte, done func(req
 	case r.Scan != nil || r.Cancel:
 		err = invalid("a scan comes as the body here, and is called off by ending the call", nil)
 	case !r.Classic2018 && r.Output.To == "":
-		if r.Output.Overlay {
-			err = invalid("an overlay needs output.to, as s3://bucket/key of the mask: only the mask comes in the result", nil)
-		}
 		r.Output.Discard = true
 	}
 	if err != nil {

@@ -51,10 +51,9 @@ const (
 // answered: the queue must have room for them.
 func InWork(workers int) int { return 2*workers + 2 }
 
-// Service answers invocations. It is an http.Handler.
+// Service answers the calls of the service.
 type Service struct {
 	options Options
-	mux     *http.ServeMux
 
 	engine  atomic.Pointer[engine.Engine] // nil before the model is ready
 	numbers atomic.Uint64                 // scans that were given a number
@@ -74,16 +73,17 @@ func New(o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	s := &Service{options: o, mux: http.NewServeMux(), scans: make(chan struct{}, maxScans), turn: make(chan struct{}, 1)}
+	s := &Service{options: o, scans: make(chan struct{}, maxScans), turn: make(chan struct{}, 1)}
 	s.work, s.cancel = context.WithCancel(context.Background())
-	s.mux.HandleFunc("GET /ping", s.ping)
-	s.mux.HandleFunc("GET /execution-parameters", s.executionParameters)
-	s.mux.HandleFunc("POST /invocations", s.invocations)
 	return s
 }
 
-// ServeHTTP implements http.Handler.
-func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// Mount hands out what answers each path, a pattern of http.ServeMux.
+func (s *Service) Mount(handle func(pattern string, h http.Handler)) {
+	handle("GET /ping", http.HandlerFunc(s.ping))
+	handle("GET /execution-parameters", http.HandlerFunc(s.executionParameters))
+	handle("POST /invocations", http.HandlerFunc(s.invocations))
+}
 
 // Begin has the service say that it is ready, with an engine that is open until
 // the last call was answered. It is called once.

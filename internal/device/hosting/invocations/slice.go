@@ -57,14 +57,21 @@ func (in *invocation) answerSlice(result request.Result, kind string) {
 	in.w.Write(result.Mask.Base64)
 }
 
-// withMask is the result of a request whose mask went nowhere else: it is in the
-// result.
+// withMask is the result of a request whose mask and overlay went nowhere else:
+// they are in the result.
 func withMask(o engine.Outcome) request.Result {
 	if o.Result.Error == nil && o.Result.Mask == nil {
-		sum := sha256.Sum256(o.Mask)
-		o.Result.Mask = &request.File{SHA256: hex.EncodeToString(sum[:]), Bytes: len(o.Mask), Base64: bytes.Clone(o.Mask)}
+		o.Result.Mask = inline(o.Mask)
+		if o.Overlay != nil {
+			o.Result.Overlay = inline(o.Overlay)
+		}
 	}
 	return o.Result
+}
+
+func inline(content []byte) *request.File {
+	sum := sha256.Sum256(content)
+	return &request.File{SHA256: hex.EncodeToString(sum[:]), Bytes: len(content), Base64: bytes.Clone(content)}
 }
 
 // readSlice reads an image for which there is room.
