@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -19,6 +20,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/memory"
 	"github.com/brainseg/brainseg/internal/output"
 )
 
@@ -48,6 +50,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	// Runtime. Collecting it half as often makes a slice 3 % faster for 4 MB.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
+	}
+	if limit := memory.GoLimit(); os.Getenv("GOMEMLIMIT") == "" && limit < math.MaxInt64 {
+		debug.SetMemoryLimit(limit)
 	}
 	results := output.NewStream(stdout)
 	root := &cobra.Command{

@@ -8,7 +8,7 @@
 // refused: Greengrass merges old configurations into new ones.
 //
 // The package reads no files and speaks with no nucleus; package greengrass
-// fetches the document.
+// fetches the document. What auto means on this machine package memory says.
 package config
 
 import (
@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+
+	"github.com/brainseg/brainseg/internal/device/memory"
 )
 
 // Config is the whole configuration. It is not changed after Parse.
@@ -87,7 +89,7 @@ type S3 struct {
 
 // Service bounds the work in progress.
 type Service struct {
-	Workers int // key service.workers; slices segmented at the same time
+	Workers int // key service.workers; slices segmented at the same time; auto is resolved
 	Threads int // key service.threads; of one segmentation
 	Queue   int // key service.queue; requests that wait
 }
@@ -191,7 +193,7 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Timeout:   time.Duration(r.integer("s3.timeoutSeconds", 30, 1, 600)) * time.Second,
 		},
 		Service: Service{
-			Workers: int(r.integer("service.workers", 1, 1, 64)),
+			Workers: r.workers("service.workers", memory.Workers()),
 			Threads: int(r.integer("service.threads", 1, 1, 64)),
 			Queue:   int(r.integer("service.queue", 64, 1, 10_000)),
 		},

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/brainseg/brainseg/internal/device/memory"
 )
 
 func defaults() Config {
@@ -17,7 +19,7 @@ func defaults() Config {
 		Images:  Images{Roots: []string{"images"}, MaxBytes: 16 << 20, MaxPixels: 2048 * 2048, TotalBytes: 64 << 20},
 		Output:  Output{Root: "masks"},
 		S3:      S3{Timeout: 30 * time.Second},
-		Service: Service{Workers: 1, Threads: 1, Queue: 64},
+		Service: Service{Workers: memory.Workers(), Threads: 1, Queue: 64},
 		Queue:   Queue{Folder: "queue", Bytes: 64 << 20, AnswerBytes: 128 << 20, Retain: 24 * time.Hour},
 		HTTP:    HTTP{Connections: 256, Requests: 1000, Bytes: 64 << 20},
 		IPC:     IPC{MaxFrame: 10_000, Beat: 2 * time.Second},
@@ -35,6 +37,7 @@ func TestParseTakesDefaultsAndWhatEitherNucleusMakesOfScalars(t *testing.T) {
 	}{
 		{"empty", `{}`, func(*Config) {}, nil},
 		{"access control and null are not ours", `{"accessControl":{"a":{}},"topics":null,"model":{"path":null}}`, func(*Config) {}, nil},
+		{"as many workers as suit the machine", `{"service":{"workers":" Auto"}}`, func(*Config) {}, nil},
 		{"numbers", `{"service":{"workers":2,"queue":5}}`, func(c *Config) { c.Service.Workers, c.Service.Queue = 2, 5 }, nil},
 		{"floats of the classic nucleus", `{"service":{"workers":2.0},"images":{"maxBytes":1.048576e6}}`, func(c *Config) { c.Service.Workers, c.Images.MaxBytes = 2, 1<<20 }, nil},
 		{"strings of nucleus lite", `{"service":{"workers":"2"},"images":{"maxPixels":"1000.0"},"s3":{"pathStyle":"True","buckets":["a","b"],"timeoutSeconds":"5"},"log":{"level":"DEBUG"}}`, func(c *Config) {

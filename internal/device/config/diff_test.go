@@ -17,7 +17,7 @@ func TestDiffNamesEveryGroupThatChanged(t *testing.T) {
 		`{"images":{"roots":["a","b"]}}`:        "Images",
 		`{"output":{"root":"a"}}`:               "Output",
 		`{"s3":{"buckets":["a"]}}`:              "S3",
-		`{"service":{"workers":2}}`:             "Service",
+		`{"service":{"threads":2}}`:             "Service",
 		`{"queue":{"retainHours":2}}`:           "Queue",
 		`{"http":{"address":"localhost:5000"}}`: "HTTP",
 		`{"ipc":{"maxFrameBytes":5000}}`:        "IPC",

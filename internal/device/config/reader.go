@@ -143,6 +143,11 @@ func (r *reader) topic(key, otherwise string) string {
 }
 
 func (r *reader) integer(key string, otherwise, least, most int64) int64 {
+	return r.number(key, otherwise, least, most, "")
+}
+
+// number reads a whole number; the words that are allowed instead are for the error.
+func (r *reader) number(key string, otherwise, least, most int64, words string) int64 {
 	value, ok := r.take(key)
 	if !ok {
 		return otherwise
@@ -157,10 +162,19 @@ func (r *reader) integer(key string, otherwise, least, most int64) int64 {
 		good = err == nil
 	}
 	if !good || n != math.Trunc(n) || n < float64(least) || n > float64(most) {
-		r.fail(key, value, fmt.Sprintf("it must be a whole number from %d to %d", least, most))
+		r.fail(key, value, fmt.Sprintf("it must be a whole number from %d to %d%s", least, most, words))
 		return otherwise
 	}
 	return int64(n)
+}
+
+// workers reads a number, or auto, which stands for as many as auto says.
+func (r *reader) workers(key string, auto int) int {
+	if s, ok := r.values[key].(string); ok && strings.EqualFold(strings.TrimSpace(s), "auto") {
+		r.take(key)
+		return auto
+	}
+	return int(r.number(key, int64(auto), 1, 64, ", or auto"))
 }
 
 func (r *reader) boolean(key string, otherwise bool) bool {

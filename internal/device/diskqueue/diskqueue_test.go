@@ -368,6 +368,7 @@ func TestAFolderThatCannotBeUsedIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config.Default()
+	cfg.Service.Workers = 1
 	cfg.Queue.Folder = filepath.Join(file, "queue")
 	_, err := Open(t.Context(), Options{Config: cfg})
 	var part *engine.PartError

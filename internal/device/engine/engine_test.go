@@ -58,6 +58,7 @@ func start(t testing.TB, change ...func(*config.Config, *Deps)) *bench {
 	core, logs := observer.New(zapcore.DebugLevel)
 	b.logs = logs
 	cfg := config.Default()
+	cfg.Service.Workers = 1
 	cfg.Model = config.Model{Path: modelDir("values"), Library: library()}
 	cfg.Images.Roots, cfg.Images.MaxBytes, cfg.Output.Root = []string{b.in}, 1<<20, b.out
 	deps := Deps{Logger: zap.New(core), Thing: "thing", Status: func(s request.Status) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"image"
 	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -92,6 +93,12 @@ func newDevice(t testing.TB, profile nucleus.Profile, change map[string]any) *de
 	for key, value := range change {
 		configuration[key] = value
 	}
+	// One worker answers in the order of the requests, however many suit the machine.
+	service := map[string]any{"workers": 1}
+	if given, ok := change["service"].(map[string]any); ok {
+		maps.Copy(service, given)
+	}
+	configuration["service"] = service
 	var err error
 	d.nucleus, err = nucleus.New(nucleus.Options{Profile: profile, Components: []nucleus.Component{
 		{Name: ComponentName, Configuration: configuration},

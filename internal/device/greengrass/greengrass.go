@@ -159,6 +159,7 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	}
 	api := httpapi.New(httpapi.Options{Version: c.opts.Version})
 	api.SetEngine(c.engine)
+	api.Handle("GET /metrics", c.health.Handler())
 	c.listener = listener.New(api, c.opts.Logger)
 	c.requests.component = c
 	parts := []engine.Part{c.listener, &c.requests}

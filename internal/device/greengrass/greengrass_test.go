@@ -1,10 +1,13 @@
 package greengrass
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,7 +200,19 @@ func TestWithoutARightToSubscribeTheErrorNamesTheRecipe(t *testing.T) {
 func TestTheEndpointIsServedWhereItIsConfigured(t *testing.T) {
 	d := newDevice(t, nucleus.Classic, map[string]any{"http": map[string]any{"address": "127.0.0.1:0"}})
 	d.launch()
-	if d.logs.FilterMessage("HTTP endpoint is listening").Len() != 1 {
-		t.Error("the log does not tell the address")
+	told := d.logs.FilterMessage("HTTP endpoint is listening").All()
+	if len(told) != 1 {
+		t.Fatal("the log does not tell the address")
+	}
+	client := http.Client{Timeout: patience}
+	defer client.CloseIdleConnections()
+	response, err := client.Get("http://" + told[0].ContextMap()["address"].(string) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK || !bytes.Contains(content, []byte(`brainseg_info{version="",model="`)) {
+		t.Errorf("metrics: %s, %v, %s", response.Status, err, content)
 	}
 }

@@ -44,6 +44,7 @@ type service struct {
 func start(t testing.TB, change ...func(*config.Config)) *service {
 	t.Helper()
 	cfg := config.Default()
+	cfg.Service.Workers = 1
 	cfg.Model.Path = filepath.Join("..", "..", "segmentation", "testdata", "models", "values")
 	cfg.Model.Library = filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
 	cfg.Images.Roots, cfg.Images.MaxBytes, cfg.Output.Root = nil, 1<<20, ""

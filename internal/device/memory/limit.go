@@ -42,7 +42,10 @@ const maxWorkers = 64
 
 // Workers is how many slices this machine can segment at the same time: one a core
 // that the process may use, and no more than there is memory for; at least one.
-func Workers() int { return workers(runtime.GOMAXPROCS(0), Limit()) }
+func Workers() int { return workers(cores, Limit()) }
+
+// cores are those of the start: later the program itself may use fewer.
+var cores = runtime.GOMAXPROCS(0)
 
 func workers(cores int, limit int64) int {
 	room := (limit - fixed - reserve) / perWorker
