@@ -18,6 +18,9 @@ const (
 	StageAnswered              // has an answer
 )
 
+// Keeps reports whether requests and their answers are kept on disk.
+func (e *Engine) Keeps() bool { return e.storing != nil }
+
 // Lookup tells how far the request of an id has come and, where it is answered, the
 // document of its answer, byte for byte as it is stored. In memory nothing is known.
 func (e *Engine) Lookup(_ context.Context, id string) (Stage, []byte, error) {

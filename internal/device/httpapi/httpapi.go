@@ -46,11 +46,14 @@ func New(o Options) *API {
 
 func (a *API) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"POST /{$}":         a.segment,
-		"POST /v1/requests": a.carryOut,
-		"GET /healthz":      a.healthy,
-		"GET /readyz":       a.ready,
-		"GET /version":      a.tellVersion,
+		"POST /{$}":                      a.segment,
+		"POST /v1/requests":              a.carryOut,
+		"GET /v1/requests/{id}":          a.tellResult,
+		"DELETE /v1/requests/{id}":       a.forget,
+		"GET /v1/requests/{id}/{output}": a.giveOutput,
+		"GET /healthz":                   a.healthy,
+		"GET /readyz":                    a.ready,
+		"GET /version":                   a.tellVersion,
 	}
 }
 
