@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/device/cli.Version=$(V
 SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
-REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt internal/volume/requirements.txt
+REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt internal/volume/requirements.txt internal/device/httpapi/requirements.txt
 VERSITYGW := .cache/bin/versitygw
 
 .PHONY: help
@@ -190,6 +190,10 @@ restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answe
 .PHONY: flood
 flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections that never come to an end
 	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000
+
+.PHONY: schemathesis
+schemathesis: test-servers ## try the OpenAPI document on the handlers, for minutes
+	nice -n 10 go test -count=1 -v -timeout 30m ./internal/device/httpapi -run Schemathesis -examples 300 -phases examples,coverage,fuzzing,stateful -seed ''
 
 .PHONY: bench-http
 bench-http: $(RUNTIME) ## what the way over HTTP costs beyond the engine's own time

@@ -19,7 +19,7 @@ type Outcome struct {
 	// that was stored before. It is valid until the function that took the outcome
 	// returns.
 	Mask []byte
-	// Overlay is the encoded overlay, likewise, where one was asked for.
+	// Overlay is the encoded overlay, likewise; empty where none was asked for.
 	Overlay []byte
 	// Document is Result as it is stored on disk, byte for byte; nil where it is not.
 	Document []byte

@@ -310,3 +310,21 @@ func TestWhatTheClientPrefersIsChosen(t *testing.T) {
 		}
 	}
 }
+
+func FuzzWhateverClientsPreferSomethingTheyTakeIsChosen(f *testing.F) {
+	f.Add("image/png;q=0.5, application/json, */*;q=0.1")
+	f.Add(`text/html;level="1,2";q=2, image/*;q=-1`)
+	f.Fuzz(func(t *testing.T, accept string) {
+		header := http.Header{"Accept": {accept}, "Prefer": {accept}}
+		prefers(header, "respond-async")
+		switch got := choose(header, typePNG, typeJSON); got {
+		case typePNG, typeJSON:
+		case "":
+			if strings.TrimSpace(accept) == "" || accept == "*/*" {
+				t.Error("nothing is chosen")
+			}
+		default:
+			t.Errorf("chosen: %q", got)
+		}
+	})
+}

@@ -78,21 +78,19 @@ func (a *API) tellResult(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// forget forgets the answer of a request, or withdraws it while it waits. A scan can
-// be called off while it is in work.
+// forget forgets the answer of a request, or withdraws it while it waits.
 func (a *API) forget(w http.ResponseWriter, r *http.Request) {
 	e := a.working(w)
 	if e == nil {
 		return
 	}
-	id := r.PathValue("id")
-	switch err := e.Forget(r.Context(), id); {
-	case err == nil, errors.Is(err, engine.ErrInWork) && e.Cancel(id):
+	switch err := e.Forget(r.Context(), r.PathValue("id")); {
+	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
 	case errors.Is(err, engine.ErrUnknownRequest):
 		problem.Write(w, errUnknown)
 	case errors.Is(err, engine.ErrInWork):
-		problem.Write(w, problem.New(problem.CodeUnfinished, "the request is in work and cannot be withdrawn"))
+		problem.Write(w, problem.New(problem.CodeUnfinished, "the request is in work and cannot be withdrawn; a scan can be called off by a request to cancel it"))
 	default:
 		problem.Write(w, request.NewError(request.CodeStorageUnavailable, "the request cannot be forgotten now", err))
 	}

@@ -148,6 +148,9 @@ func TestARequestCanBeWithdrawnWhileItWaitsAndNotInWork(t *testing.T) {
 	if r := <-waited; r.status != http.StatusConflict || r.code(t) != request.CodeCancelled {
 		t.Errorf("who waits for it: %d %s", r.status, r.body)
 	}
+	if r := s.do(t, http.MethodGet, last, "", nil); r.status != http.StatusNotFound {
+		t.Errorf("withdrawn: %d %s", r.status, r.body)
+	}
 	release()
 	if result := s.result(t, working); result.Error != nil {
 		t.Errorf("in work: %+v", result.Error)
