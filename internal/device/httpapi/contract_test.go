@@ -95,6 +95,28 @@ func TestTheDocumentListsEveryCodeAndNoOther(t *testing.T) {
 	}
 }
 
+func TestTheDocumentListsEveryOutput(t *testing.T) {
+	var parameters []struct {
+		Name   string
+		Schema struct{ Enum []string }
+	}
+	if err := json.Unmarshal(readDocument(t).Paths["/v1/requests/{id}/{output}"]["parameters"], &parameters); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"mask", "overlay"}
+	for _, kind := range request.Kinds {
+		if !slices.Contains(want, string(kind)) {
+			want = append(want, string(kind))
+		}
+	}
+	got := parameters[1].Schema.Enum
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" || parameters[1].Name != "output" {
+		t.Errorf("outputs (-of requests +of the document):\n%s", diff)
+	}
+}
+
 // checked is a transport that holds what comes back against the document.
 type checked struct {
 	t testing.TB

@@ -41,13 +41,12 @@ func (a *API) giveOutput(w http.ResponseWriter, r *http.Request) {
 // output is the file of a result by its name, nil where there is none. Of several of
 // a kind the last is the one that the others belong to.
 func output(result request.Result, name string) *request.File {
-	switch name {
-	case "mask":
+	switch {
+	case result.Scan == nil && name == "mask":
 		return result.Mask
-	case "overlay":
+	case result.Scan == nil && name == "overlay":
 		return result.Overlay
-	}
-	if result.Scan == nil {
+	case result.Scan == nil:
 		return nil
 	}
 	for _, f := range slices.Backward(result.Scan.Files) {
