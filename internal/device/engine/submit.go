@@ -23,6 +23,9 @@ type Outcome struct {
 	Overlay []byte
 	// Document is Result as it is stored on disk, byte for byte; nil where it is not.
 	Document []byte
+	// Files are those that Result names of a scan whose output is discarded, in the
+	// same order. They are the taker's.
+	Files [][]byte
 	// Claim keeps the files that Result names from other requests. Whoever takes
 	// the outcome must release it when the result is on its way.
 	Claim *claim.Claim
