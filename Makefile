@@ -11,8 +11,9 @@ LDFLAGS := -s -w -X github.com/brainseg/brainseg/internal/device/cli.Version=$(V
 SAMPLE ?= artifacts/samples/whole-head/axial-085.png
 
 # Tests find the library by themselves; programs in bin/ find it beside them.
-REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt internal/volume/requirements.txt
+REQUIREMENTS := internal/dev/nucleus/testdata/sdk/requirements.txt internal/dev/awstest/requirements.txt internal/volume/requirements.txt internal/device/httpapi/requirements.txt
 VERSITYGW := .cache/bin/versitygw
+BROWSER := .cache/browser/installed
 
 .PHONY: help
 help: ## list the targets
@@ -62,13 +63,24 @@ test-busy: TESTFLAGS = -count=2 -shuffle=on
 test-busy: test-servers dist dist/image/$(GOARCH) ## the Go tests, twice and in any order, on two cores that four other processes keep busy
 	@$(GO_TEST)
 
-# The official SDK and the servers that play AWS in the tests.
+# The official SDK, the servers that play AWS in the tests, and what drives a browser.
 .PHONY: test-servers
-test-servers: $(RUNTIME) .venv/installed $(VERSITYGW) ## fetch what the Go tests need, to run them by `go test`
+test-servers: $(RUNTIME) .venv/installed $(VERSITYGW) $(BROWSER) ## fetch what the Go tests need, to run them by `go test`
 .venv/installed: $(REQUIREMENTS)
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
 	@touch $@
+
+# The browser itself is the system's; without one the test says so.
+$(BROWSER): $(wildcard internal/device/page/testdata/browser/package*.json)
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: screenshots
+screenshots: test-servers ## the pictures of the page in docs/images (needs Chromium)
+	go test -count=1 ./internal/device/page -run Browser -screenshots $(CURDIR)/docs/images
 
 # Not a dependency of this module: only its program is used.
 $(VERSITYGW):
@@ -190,6 +202,10 @@ restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answe
 .PHONY: flood
 flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections that never come to an end
 	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000
+
+.PHONY: schemathesis
+schemathesis: test-servers ## try the OpenAPI document on the handlers, for minutes
+	nice -n 10 go test -count=1 -v -timeout 30m ./internal/device/httpapi -run Schemathesis -examples 300 -phases examples,coverage,fuzzing,stateful -seed ''
 
 .PHONY: bench-http
 bench-http: $(RUNTIME) ## what the way over HTTP costs beyond the engine's own time

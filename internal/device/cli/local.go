@@ -233,7 +233,7 @@ func printHelp(w io.Writer, n *nucleus.Nucleus, f localFlags) {
 	fmt.Fprintf(w, "\nIn another terminal, be a component that sends one:\n\n  export %s=%s\n  export %s=%s\n  brainseg request IMAGE.png\n",
 		ggipc.EnvSocketPath, n.SocketPath(), ggipc.EnvAuthToken, n.Token(clientName))
 	if f.http != "" {
-		fmt.Fprintf(w, "\nOr over HTTP:\n\n  curl -F Body=@IMAGE.png http://%s/ -o mask.png\n", f.http)
+		fmt.Fprintf(w, "\nOr over HTTP, from a browser at http://%s/, or:\n\n  curl -F Body=@IMAGE.png http://%s/ -o mask.png\n", f.http, f.http)
 	}
 	fmt.Fprintln(w, "\nCtrl-C stops.")
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
+	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/model"
 )
@@ -59,6 +60,9 @@ type Deps struct {
 	Thing string
 	// Version of the program, for the DICOM objects that it makes. Default "".
 	Version string
+	// Spool is where scans lie that a way in was sent: they may be read, beside those
+	// below the configured folders. Default: none.
+	Spool *spool.Spool
 	// Status takes status messages, in order for each request. It must not
 	// block. Default: none.
 	Status func(request.Status)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"encoding/json"
 	"image"
 	"image/color"
 	"image/png"
@@ -9,8 +10,30 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/schemas"
 )
+
+func TestTheSchemaKnowsEveryFlagOfAnImage(t *testing.T) {
+	var schema struct {
+		Properties struct {
+			Image struct {
+				Properties struct {
+					Flags struct {
+						Items struct{ Enum []imaging.Flag }
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(schemas.Result, &schema); err != nil {
+		t.Fatal(err)
+	}
+	want := []imaging.Flag{imaging.FlagAlphaIgnored, imaging.FlagBytesSwapped, imaging.FlagInverted, imaging.FlagInvertedLikely, imaging.FlagNoContrast, imaging.FlagOutlyingValues}
+	if got := schema.Properties.Image.Properties.Flags.Items.Enum; !slices.Equal(got, want) {
+		t.Errorf("the schema has the flags %q, and results may have %q", got, want)
+	}
+}
 
 func TestAResultNamesWhatIsOddAboutItsImage(t *testing.T) {
 	b := start(t)

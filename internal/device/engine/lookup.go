@@ -18,6 +18,9 @@ const (
 	StageAnswered              // has an answer
 )
 
+// Keeps reports whether requests and their answers are kept on disk.
+func (e *Engine) Keeps() bool { return e.storing != nil }
+
 // Lookup tells how far the request of an id has come and, where it is answered, the
 // document of its answer, byte for byte as it is stored. In memory nothing is known.
 func (e *Engine) Lookup(_ context.Context, id string) (Stage, []byte, error) {
@@ -28,9 +31,10 @@ func (e *Engine) Lookup(_ context.Context, id string) (Stage, []byte, error) {
 	return stage, document, nil
 }
 
-// Forget withdraws the request of an id. One that waits is answered with
-// request.CodeCancelled; of one that is answered the answer is forgotten, and the id
-// is free. The error is ErrUnknownRequest or ErrInWork where that is so.
+// Forget withdraws the request of an id, or forgets its answer: the id is free. One
+// that waits is answered with request.CodeCancelled; where that answer has to be
+// delivered, to other components, it is kept as any other. The error is
+// ErrUnknownRequest or ErrInWork where that is so.
 func (e *Engine) Forget(ctx context.Context, id string) error {
 	o := e.failed(id, failure.ErrWithdrawn)
 	j, tell, err := e.queue.Forget(ctx, id, o.Result)
@@ -46,6 +50,9 @@ func (e *Engine) Forget(ctx context.Context, id string) error {
 	}
 	for _, done := range tell {
 		done(o)
+	}
+	if j.From.Way != WayIPC {
+		return e.Forget(ctx, id)
 	}
 	return nil
 }

@@ -68,11 +68,11 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	measure(&t.Inference)
 
 	w.mask.Reset()
+	w.overlay.Reset()
 	if err := imaging.EncodeMask(&w.mask, w.classes, width, height); err != nil {
 		return Outcome{}, fmt.Errorf("encode the mask: %w", err)
 	}
 	if r.Output.Overlay {
-		w.overlay.Reset()
 		if err := imaging.EncodeOverlay(&w.overlay, slice, w.classes, s.palette, imaging.OverlayOptions{}); err != nil {
 			return Outcome{}, fmt.Errorf("encode the overlay: %w", err)
 		}
@@ -106,11 +106,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		failure := request.AsError(err)
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
 	}
-	o := Outcome{Result: result, Mask: w.mask.Bytes()}
-	if r.Output.Overlay {
-		o.Overlay = w.overlay.Bytes()
-	}
-	return o, err
+	return Outcome{Result: result, Mask: w.mask.Bytes(), Overlay: w.overlay.Bytes()}, err
 }
 
 // reference says where the image of r is in the store; it is empty for one that

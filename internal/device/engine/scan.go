@@ -49,14 +49,18 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	began := time.Now()
 	s, kept := j.setup, j.Claim
 	s.refs.Add(1)
+	var inMemory scanjob.Kept // instead of written results
 	o.Result, err = scanjob.Job{
-		Request: j.Request, Roots: s.cfg.Images.Roots, Network: s.model.it, Workers: s.cfg.Service.Workers,
+		Request: j.Request, Roots: e.deps.Spool.And(s.cfg.Images.Roots), Network: s.model.it, Workers: s.cfg.Service.Workers,
 		Slices: &e.slices, Version: e.deps.Version, Logger: e.deps.Logger,
 		Fetch: func(ctx context.Context, location, folder string) (string, error) {
 			path, err := s.store.it.Fetch(ctx, location, folder)
 			return path, failure.Read(err)
 		},
 		Write: func(ctx context.Context, to string, data []byte) (*request.File, error) {
+			if j.Request.Output.Discard {
+				return inMemory.Write(data), nil
+			}
 			written, err := s.store.it.Write(ctx, to, data, store.WriteOptions{Source: reference(j.Request), Overwrite: j.Request.Output.Overwrite})
 			if err != nil {
 				return nil, failure.Write(err)
@@ -78,6 +82,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	}
 	switch {
 	case err == nil:
+		o.Files = inMemory.Files
 		o.Result.Timings.Queue, o.Result.Timings.Total = milliseconds(began.Sub(j.Accepted)), milliseconds(time.Since(j.Accepted))
 		e.sign(&o.Result, s.identity)
 		return o, nil

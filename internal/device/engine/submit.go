@@ -19,10 +19,13 @@ type Outcome struct {
 	// that was stored before. It is valid until the function that took the outcome
 	// returns.
 	Mask []byte
-	// Overlay is the encoded overlay, likewise, where one was asked for.
+	// Overlay is the encoded overlay, likewise; empty where none was asked for.
 	Overlay []byte
 	// Document is Result as it is stored on disk, byte for byte; nil where it is not.
 	Document []byte
+	// Files are those that Result names of a scan whose output is discarded, in the
+	// same order. They are the taker's.
+	Files [][]byte
 	// Claim keeps the files that Result names from other requests. Whoever takes
 	// the outcome must release it when the result is on its way.
 	Claim *claim.Claim

@@ -26,7 +26,9 @@ import (
 	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/listener"
+	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/spool"
 )
 
 // ComponentName is the name of the component in recipes.
@@ -130,6 +132,8 @@ type component struct {
 	answers  *answers           // nil likewise
 	engine   *engine.Engine     // nil before start
 	listener *listener.Listener // of the service over HTTP; nil before start
+	activity page.Activity      // what pages are told
+	spool    spool.Spool        // scans that were sent over HTTP
 	requests requests
 	lite     bool // the nucleus is nucleus lite; set before requests are taken
 	health   *health.Health
@@ -142,7 +146,7 @@ type component struct {
 // start opens everything and returns when requests are taken.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.health = health.New(health.Options{Version: c.opts.Version})
-	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Status: c.out.status, Watch: c.health, Logger: c.opts.Logger}
+	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, Logger: c.opts.Logger}
 	if cfg.Queue.Folder != "" {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
 			return err
@@ -157,10 +161,12 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	if err := c.watchUpdates(ctx); err != nil {
 		return err
 	}
-	api := httpapi.New(httpapi.Options{Version: c.opts.Version})
+	api := httpapi.New(httpapi.Options{Version: c.opts.Version, Spool: &c.spool})
 	api.SetEngine(c.engine)
 	api.Handle("GET /metrics", c.health.Handler())
+	c.activity.Mount(api.Handle)
 	c.listener = listener.New(api, c.opts.Logger)
+	c.listener.OnShutdown(c.activity.Disconnect)
 	c.requests.component = c
 	parts := []engine.Part{c.listener, &c.requests}
 	if c.opts.OwnProcess {
@@ -185,6 +191,12 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 		zap.String("requestTopic", cfg.Topics.Request))
 	c.opts.Ready()
 	return nil
+}
+
+// status tells of the engine: the topics, and whoever looks at the page.
+func (c *component) status(s request.Status) {
+	c.out.status(s)
+	c.activity.Note(s)
 }
 
 const messageReady = "Ready."
@@ -274,6 +286,9 @@ func (c *component) close(end time.Time) {
 		closing.Go(func() { _ = c.engine.Close(working) }) // late requests are answered as stopping
 	}
 	closing.Wait()
+	if err := c.spool.Close(); err != nil {
+		c.opts.Logger.Warn("a scan that was sent stays on disk", zap.Error(err))
+	}
 	if c.queue != nil {
 		closing.Go(func() {
 			c.answers.close(ctx)

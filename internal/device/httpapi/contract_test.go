@@ -95,8 +95,30 @@ func TestTheDocumentListsEveryCodeAndNoOther(t *testing.T) {
 	}
 }
 
-// held is a transport that holds what comes back against the document.
-type held struct {
+func TestTheDocumentListsEveryOutput(t *testing.T) {
+	var parameters []struct {
+		Name   string
+		Schema struct{ Enum []string }
+	}
+	if err := json.Unmarshal(readDocument(t).Paths["/v1/requests/{id}/{output}"]["parameters"], &parameters); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"mask", "overlay"}
+	for _, kind := range request.Kinds {
+		if !slices.Contains(want, string(kind)) {
+			want = append(want, string(kind))
+		}
+	}
+	got := parameters[1].Schema.Enum
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" || parameters[1].Name != "output" {
+		t.Errorf("outputs (-of requests +of the document):\n%s", diff)
+	}
+}
+
+// checked is a transport that holds what comes back against the document.
+type checked struct {
 	t testing.TB
 	document
 	next     http.RoundTripper
@@ -116,10 +138,10 @@ func contract(t testing.TB, next http.RoundTripper) http.RoundTripper {
 		}
 	}
 	compiler.DefaultDraft(jsonschema.Draft2020)
-	return &held{t: t, document: readDocument(t), next: next, compiler: compiler}
+	return &checked{t: t, document: readDocument(t), next: next, compiler: compiler}
 }
 
-func (h *held) RoundTrip(r *http.Request) (*http.Response, error) {
+func (h *checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := h.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -155,7 +177,7 @@ next:
 	return ""
 }
 
-func (h *held) check(r *http.Request, answer *http.Response, content []byte) error {
+func (h *checked) check(r *http.Request, answer *http.Response, content []byte) error {
 	path, method := h.path(r.URL.EscapedPath()), strings.ToLower(r.Method)
 	var o operation
 	if err := json.Unmarshal(h.Paths[path][method], &o); err != nil {

@@ -16,12 +16,16 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/problem"
+	"github.com/brainseg/brainseg/internal/device/spool"
 )
 
 // Options are the settings of New. The zero value works.
 type Options struct {
 	// Version is that of the program, for GET /version. Default "development".
 	Version string
+	// Spool is where scans lie that were sent, which the engine must know too. Default
+	// none: scans are not taken.
+	Spool *spool.Spool
 }
 
 // API answers requests by means of an engine. It may be served before there is
@@ -30,6 +34,8 @@ type API struct {
 	version string
 	engine  atomic.Pointer[engine.Engine] // nil before the model is there
 	mux     *http.ServeMux
+	spool   *spool.Spool
+	scans   chan struct{} // holds one for each scan on disk
 }
 
 // New returns an API without an engine.
@@ -37,7 +43,7 @@ func New(o Options) *API {
 	if o.Version == "" {
 		o.Version = "development"
 	}
-	a := &API{version: o.Version, mux: http.NewServeMux()}
+	a := &API{version: o.Version, mux: http.NewServeMux(), spool: o.Spool, scans: make(chan struct{}, maxScans)}
 	for pattern, answer := range a.routes() {
 		a.Handle(pattern, answer)
 	}
@@ -46,11 +52,15 @@ func New(o Options) *API {
 
 func (a *API) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"POST /{$}":         a.segment,
-		"POST /v1/requests": a.carryOut,
-		"GET /healthz":      a.healthy,
-		"GET /readyz":       a.ready,
-		"GET /version":      a.tellVersion,
+		"POST /{$}":                      a.segment,
+		"POST /v1/requests":              a.carryOut,
+		"GET /v1/requests/{id}":          a.tellResult,
+		"DELETE /v1/requests/{id}":       a.forget,
+		"GET /v1/requests/{id}/{output}": a.giveOutput,
+		"POST /v1/scans":                 a.segmentScan,
+		"GET /healthz":                   a.healthy,
+		"GET /readyz":                    a.ready,
+		"GET /version":                   a.tellVersion,
 	}
 }
 

@@ -21,10 +21,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/listener"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,27 +45,66 @@ type service struct {
 
 func start(t testing.TB, change ...func(*config.Config)) *service {
 	t.Helper()
+	return startWith(t, engine.Deps{}, change...)
+}
+
+func startWith(t testing.TB, deps engine.Deps, change ...func(*config.Config)) *service {
+	t.Helper()
 	cfg := config.Default()
 	cfg.Service.Workers = 1
 	cfg.Model.Path = filepath.Join("..", "..", "segmentation", "testdata", "models", "values")
 	cfg.Model.Library = filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
-	cfg.Images.Roots, cfg.Images.MaxBytes, cfg.Output.Root = nil, 1<<20, ""
+	cfg.Images.Roots, cfg.Images.MaxBytes, cfg.Output.Root, cfg.Queue.Folder = nil, 1<<20, "", ""
 	for _, c := range change {
 		c(&cfg)
 	}
 	s := serve(t)
-	var err error
-	s.engine, err = engine.Open(t.Context(), cfg, engine.Deps{Status: func(m request.Status) {
+	deps.Status = func(m request.Status) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.messages = append(s.messages, m.Message)
-	}})
-	if err != nil {
+	}
+	if cfg.Queue.Folder != "" {
+		kept, err := diskqueue.Open(t.Context(), diskqueue.Options{Config: cfg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		deps.Queue = kept
+		t.Cleanup(func() { kept.Close(context.Background()) })
+	}
+	var err error
+	if s.engine, err = engine.Open(t.Context(), cfg, deps); err != nil {
 		t.Fatal(err)
 	}
 	s.SetEngine(s.engine)
 	t.Cleanup(func() { s.engine.Close(context.Background()) })
 	return s
+}
+
+// held is a model that begins with a slice when it is let.
+type held struct {
+	engine.Model
+	began chan struct{} // a value for each slice
+	gate  chan struct{} // closed to let go
+}
+
+func (h held) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	h.began <- struct{}{}
+	<-h.gate
+	return h.Model.Segment(ctx, slice, mask)
+}
+
+// startHeld is a service whose requests stay in work until release is called.
+func startHeld(t testing.TB, change ...func(*config.Config)) (s *service, began <-chan struct{}, release func()) {
+	h := held{began: make(chan struct{}, 100), gate: make(chan struct{})}
+	s = startWith(t, engine.Deps{OpenModel: func(_ context.Context, cfg config.Config, _ *zap.Logger) (engine.Model, error) {
+		m, err := segmentation.Open(cfg.Model.Path, segmentation.Options{Library: cfg.Model.Library})
+		h.Model = m
+		return h, err
+	}}, change...)
+	release = sync.OnceFunc(func() { close(h.gate) })
+	t.Cleanup(release)
+	return s, h.began, release
 }
 
 // serve is a service without an engine.
@@ -268,4 +309,22 @@ func TestWhatTheClientPrefersIsChosen(t *testing.T) {
 			t.Errorf("Prefer: %s gives %t", prefer, got)
 		}
 	}
+}
+
+func FuzzWhateverClientsPreferSomethingTheyTakeIsChosen(f *testing.F) {
+	f.Add("image/png;q=0.5, application/json, */*;q=0.1")
+	f.Add(`text/html;level="1,2";q=2, image/*;q=-1`)
+	f.Fuzz(func(t *testing.T, accept string) {
+		header := http.Header{"Accept": {accept}, "Prefer": {accept}}
+		prefers(header, "respond-async")
+		switch got := choose(header, typePNG, typeJSON); got {
+		case typePNG, typeJSON:
+		case "":
+			if strings.TrimSpace(accept) == "" || accept == "*/*" {
+				t.Error("nothing is chosen")
+			}
+		default:
+			t.Errorf("chosen: %q", got)
+		}
+	})
 }

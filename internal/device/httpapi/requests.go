@@ -11,7 +11,8 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
-// carryOut answers a request document with its result.
+// carryOut answers a request document with its result, or, where the client prefers
+// that and requests are kept, with the place where the result will be.
 func (a *API) carryOut(w http.ResponseWriter, r *http.Request) {
 	e := a.working(w)
 	if e == nil {
@@ -35,19 +36,24 @@ func (a *API) carryOut(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	asked.Acknowledge = false // whoever waits for the answer needs no other
-	answers := make(chan request.Result, 1)
+	asked.Acknowledge = e.Keeps() && prefers(r.Header, "respond-async")
+	answers := make(chan request.Result, 2) // the acknowledgement, and the answer that may follow it
 	e.SubmitHeld(r.Context(), requester(r), asked, hold, func(o engine.Outcome) {
 		o.Claim.Release() // the answer goes on its way
 		answers <- o.Result
 	})
 	select {
 	case result := <-answers:
-		if failure := result.Error; failure != nil {
-			problem.WriteFailure(w, *failure)
-			return
+		switch {
+		case result.Error != nil:
+			problem.WriteFailure(w, *result.Error)
+		case result.Status == request.StatusAccepted:
+			w.Header().Set("Location", place(asked.ID))
+			w.Header().Set("Preference-Applied", "respond-async")
+			writeState(w, asked.ID, engine.StageWaiting)
+		default:
+			writeResult(w, result)
 		}
-		writeResult(w, result)
 	case <-r.Context().Done(): // the client went away; the worker finishes without it
 	}
 }

@@ -27,7 +27,7 @@ func (a *API) segment(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	kind := choose(r.Header, typePNG, typeJSON)
-	overlay, err := flag(r.URL.Query(), "overlay")
+	overlay, err := boolean(r.URL.Query(), "overlay")
 	if err == nil && kind == "" {
 		err = problem.New(problem.CodeNotAcceptable, "the answer is image/png or application/json, and Accept takes neither")
 	}
@@ -53,9 +53,9 @@ func (a *API) segment(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// flag reads a query parameter that is 1, true, 0 or false; it is false where it is
+// boolean reads a query parameter that is 1, true, 0 or false; it is false where it is
 // missing.
-func flag(query url.Values, name string) (bool, error) {
+func boolean(query url.Values, name string) (bool, error) {
 	if !query.Has(name) {
 		return false, nil
 	}

@@ -202,6 +202,27 @@ func TestAnotherHostsNameIsRefused(t *testing.T) {
 	}
 }
 
+func FuzzNoHostButOursIsKnown(f *testing.F) {
+	for _, host := range []string{"localhost:5000", "127.0.0.1", "[::1]:1", "evil.example", "localhost.evil.example:1", "127.0.0.1.evil.example", "[::1%lo]", "[", ":", "::1"} {
+		f.Add(host)
+	}
+	r := &rules{loopback: true}
+	f.Fuzz(func(t *testing.T, host string) {
+		if !r.knows(host) {
+			return
+		}
+		name := host
+		if n, _, err := net.SplitHostPort(host); err == nil {
+			name = n
+		}
+		name = strings.Trim(name, "[].")
+		ip, _, _ := strings.Cut(name, "%")
+		if address := net.ParseIP(ip); name != "" && !strings.EqualFold(name, "localhost") && (address == nil || !address.IsLoopback()) {
+			t.Errorf("%q is known", host)
+		}
+	})
+}
+
 func TestAPageOfAnotherOriginIsRefusedAndNoneIsInvited(t *testing.T) {
 	l, err := listen(t, Settings{HTTP: config.HTTP{Address: "127.0.0.1:0"}})
 	if err != nil {

@@ -21,9 +21,11 @@ const (
 	CodeForbidden        request.Code = "forbidden"              // 403: for another host, or by a page of another origin
 	CodeNotFound         request.Code = "not_found"              // 404: there is nothing at this path
 	CodeUnknownRequest   request.Code = "unknown_request"        // 404: no request has this id, or its answer is forgotten
+	CodeNoOutput         request.Code = "no_output"              // 404: the request has no such output, or it is gone
 	CodeMethodNotAllowed request.Code = "method_not_allowed"     // 405
 	CodeNotAcceptable    request.Code = "not_acceptable"         // 406: no type that Accept names can be given
 	CodeTooSlow          request.Code = "too_slow"               // 408: the body does not come
+	CodeUnfinished       request.Code = "unfinished"             // 409: the request has no answer yet, or cannot be withdrawn any more
 	CodeUnsupportedType  request.Code = "unsupported_media_type" // 415
 	CodeStarting         request.Code = "starting"               // 503: the model is not there yet
 )
@@ -48,9 +50,11 @@ var statuses = map[request.Code]int{
 	CodeForbidden:        http.StatusForbidden,
 	CodeNotFound:         http.StatusNotFound,
 	CodeUnknownRequest:   http.StatusNotFound,
+	CodeNoOutput:         http.StatusNotFound,
 	CodeMethodNotAllowed: http.StatusMethodNotAllowed,
 	CodeNotAcceptable:    http.StatusNotAcceptable,
 	CodeTooSlow:          http.StatusRequestTimeout,
+	CodeUnfinished:       http.StatusConflict,
 	CodeUnsupportedType:  http.StatusUnsupportedMediaType,
 	CodeStarting:         http.StatusServiceUnavailable,
 }
@@ -61,6 +65,7 @@ var retryAfter = map[request.Code]int{
 	request.CodeStopping:           5,
 	request.CodeStorageUnavailable: 5,
 	CodeStarting:                   1,
+	CodeUnfinished:                 1,
 }
 
 // Status returns the HTTP status of a code.
