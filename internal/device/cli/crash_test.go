@@ -265,12 +265,13 @@ func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
 	close(r.enough)
 	sending.Wait() // everything that was sent is heard of
 	r.checkEnd(work)
-	if err := last.Process.Signal(os.Interrupt); err == nil {
-		err = last.Wait()
+	if err := last.Process.Signal(os.Interrupt); err != nil {
+		t.Error(err)
 	}
-	if err != nil {
+	if err := last.Wait(); err != nil {
 		t.Errorf("the component ended with %v:\n%s", err, log.Bytes())
 	}
+	r.client.Close() // nothing comes any more
 	r.checkFiles(work)
 	poisoned := 0
 	for _, result := range r.results {
