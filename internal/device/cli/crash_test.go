@@ -33,7 +33,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
-var kills = flag.Int("kills", 5, "how often the component of the crash test is killed")
+var kills = flag.Int("kills", 4, "how often the component of the crash test is killed")
 
 // requesters send requests to a component that is killed, and hold it to what it
 // says.
