@@ -17,11 +17,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/crashtest"
@@ -30,7 +33,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
-var kills = flag.Int("kills", 5, "how often the component of the crash test is killed")
+var kills = flag.Int("kills", 4, "how often the component of the crash test is killed")
 
 // requesters send requests to a component that is killed, and hold it to what it
 // says.
@@ -44,6 +47,8 @@ type requesters struct {
 	enough chan struct{} // closed when no new requests are sent
 
 	overHTTP atomic.Int64 // masks that came
+	refused  atomic.Int64 // replies after which a request is sent again
+	answered atomic.Int64
 
 	mu      sync.Mutex
 	heard   map[string]chan struct{}  // closed when a reply to the id comes; guarded by mu
@@ -81,7 +86,8 @@ func (r *requesters) note(document []byte, byItself bool) (id string) {
 	case result.Status == request.StatusAccepted:
 		r.ledger.Accepted(result.ID)
 		return result.ID
-	case result.Error != nil && (result.Error.Code == request.CodeBusy || result.Error.Code == request.CodeStopping):
+	case result.Error != nil && slices.Contains([]request.Code{request.CodeBusy, request.CodeStopping, request.CodeStorageUnavailable}, result.Error.Code):
+		r.refused.Add(1)
 		return ""
 	}
 	attempt := 0
@@ -90,6 +96,7 @@ func (r *requesters) note(document []byte, byItself bool) (id string) {
 	}
 	sum := sha256.Sum256(request.WithAttempt(document, 1))
 	r.ledger.Answer(result.ID, attempt, hex.EncodeToString(sum[:]))
+	r.answered.Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results[result.ID] = result
@@ -197,19 +204,26 @@ func (r *requesters) post(ctx context.Context, path, kind string, body []byte) (
 	return content, err
 }
 
-func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
+// trial is a component in a folder of its own, and those who send it requests.
+type trial struct {
+	*requesters
+	work    string
+	nucleus *nucleus.Nucleus
+	sending sync.WaitGroup
+}
+
+func newTrial(t *testing.T) *trial {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("it starts a component again and again")
+		t.Skip("it starts components")
 	}
-	work := t.TempDir()
-	for _, folder := range []string{"images", "masks"} {
-		if err := os.Mkdir(filepath.Join(work, folder), 0o750); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c := &trial{work: t.TempDir(), nucleus: newNucleus(t, nucleus.Classic)}
 	slice, err := os.ReadFile(filepath.Join("..", "..", "imaging", "testdata", "rgb.jpg"))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(work, "images", "slice.jpg"), slice, 0o640)
+		err = os.Mkdir(filepath.Join(c.work, "images"), 0o750)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.work, "images", "slice.jpg"), slice, 0o640)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -218,69 +232,137 @@ func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := port.Addr().String()
 	port.Close()
-	n := newNucleus(t, nucleus.Classic)
-	if err := n.MergeConfiguration(greengrass.ComponentName, nil, map[string]any{
-		"http": map[string]any{"address": address}, "service": map[string]any{"workers": 2},
+	if err := c.nucleus.MergeConfiguration(greengrass.ComponentName, nil, map[string]any{
+		"http": map[string]any{"address": port.Addr().String()}, "service": map[string]any{"workers": 2},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	component := func() *exec.Cmd {
-		cmd := exec.Command("brainseg", "component")
-		cmd.Dir, cmd.Env = work, append(os.Environ(), n.Env(greengrass.ComponentName)...)
-		return cmd
+	c.requesters = &requesters{
+		t: t, url: "http://" + port.Addr().String() + "/", slice: slice, enough: make(chan struct{}),
+		heard: map[string]chan struct{}{}, results: map[string]request.Result{},
 	}
+	c.http.Transport = &http.Transport{DisableKeepAlives: true}
+	c.client, err = ggipc.Connect(t.Context(), ggipc.Options{SocketPath: c.nucleus.SocketPath(), AuthToken: c.nucleus.Token(clientName), QueueEvents: 100_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.client.Close() })
+	if _, err := c.client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "inference/brain_segmentation/result"}, func(_ context.Context, m ggipc.TopicMessage) {
+		c.reply(m.Bytes())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
 
-	r := &requesters{t: t, url: "http://" + address + "/", slice: slice, enough: make(chan struct{}), heard: map[string]chan struct{}{}, results: map[string]request.Result{}}
-	if r.client, err = ggipc.Connect(t.Context(), ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(clientName), QueueEvents: 100_000}); err != nil {
-		t.Fatal(err)
-	}
-	defer r.client.Close()
-	r.http.Transport = &http.Transport{DisableKeepAlives: true}
-	if _, err := r.client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "inference/brain_segmentation/result"}, func(_ context.Context, m ggipc.TopicMessage) {
-		r.reply(m.Bytes())
-	}); err != nil {
-		t.Fatal(err)
-	}
-	var sending sync.WaitGroup
+// component is the real program, as a nucleus starts it.
+func (c *trial) component() *exec.Cmd {
+	cmd := exec.Command("brainseg", "component")
+	cmd.Dir, cmd.Env = c.work, append(os.Environ(), c.nucleus.Env(greengrass.ComponentName)...)
+	return cmd
+}
+
+// begin has requests sent, over IPC and HTTP.
+func (c *trial) begin() {
 	for i := range 3 {
-		sending.Go(func() { r.askOverIPC(t.Context(), fmt.Sprint(i)) })
+		c.sending.Go(func() { c.askOverIPC(c.t.Context(), fmt.Sprint(i)) })
 	}
-	sending.Go(func() { r.postImages(t.Context()) })
-	sending.Go(func() { r.postDocuments(t.Context()) })
+	c.sending.Go(func() { c.postImages(c.t.Context()) })
+	c.sending.Go(func() { c.postDocuments(c.t.Context()) })
+}
 
-	err = crashtest.Run(t.Context(), crashtest.Options{
-		Command: func(int) *exec.Cmd { return component() }, Kills: *kills, Longest: 500 * time.Millisecond, Seed: uint64(*kills),
+// end has no more sent, waits until all is answered, ends the component, and holds
+// the files to the answers. It returns the codes of the failures.
+func (c *trial) end(component *exec.Cmd, log *bytes.Buffer) map[request.Code]int {
+	c.t.Helper()
+	close(c.enough)
+	c.sending.Wait() // everything that was sent is heard of
+	c.checkEnd(c.work)
+	if err := component.Process.Signal(os.Interrupt); err != nil {
+		c.t.Error(err)
+	}
+	if err := component.Wait(); err != nil {
+		c.t.Errorf("the component ended with %v:\n%s", err, log.Bytes())
+	}
+	c.client.Close() // nothing comes any more
+	c.checkFiles(c.work)
+	codes := map[request.Code]int{}
+	for _, result := range c.results {
+		if result.Error != nil {
+			codes[result.Error.Code]++
+		}
+	}
+	return codes
+}
+
+func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
+	c := newTrial(t)
+	c.begin()
+	err := crashtest.Run(t.Context(), crashtest.Options{
+		Command: func(int) *exec.Cmd { return c.component() }, Kills: *kills, Longest: 500 * time.Millisecond, Seed: uint64(*kills),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := component()
+	last := c.component()
 	var log bytes.Buffer
 	last.Stdout, last.Stderr = &log, &log
 	if err := last.Start(); err != nil {
 		t.Fatal(err)
 	}
-	close(r.enough)
-	sending.Wait() // everything that was sent is heard of
-	r.checkEnd(work)
-	if err := last.Process.Signal(os.Interrupt); err == nil {
-		err = last.Wait()
+	codes := c.end(last, &log)
+	poisoned := codes[request.CodePoisoned]
+	if delete(codes, request.CodePoisoned); len(codes) > 0 {
+		t.Errorf("requests failed: %v", codes)
 	}
-	if err != nil {
-		t.Errorf("the component ended with %v:\n%s", err, log.Bytes())
+	t.Logf("killed %d times: %v; %d of them poisoned; %d masks over HTTP", *kills, &c.ledger, poisoned, c.overHTTP.Load())
+}
+
+func TestADiskThatFailsLosesNothingAndIsUsedAgain(t *testing.T) {
+	c := newTrial(t)
+	component := c.component()
+	var log bytes.Buffer
+	component.Stdout, component.Stderr = &log, &log
+	if err := component.Start(); err != nil {
+		t.Fatal(err)
 	}
-	r.checkFiles(work)
-	poisoned := 0
-	for _, result := range r.results {
-		if result.Error != nil {
-			if poisoned++; result.Error.Code != request.CodePoisoned {
-				t.Errorf("%s: %+v", result.ID, result.Error)
+	t.Cleanup(func() { component.Process.Kill() })
+	c.begin()
+	more := func(of *atomic.Int64, n int64, what string) {
+		t.Helper()
+		for before, end := of.Load(), time.Now().Add(time.Minute); of.Load() < before+n; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("no %s:\n%s", what, log.Bytes())
 			}
 		}
 	}
-	t.Logf("killed %d times: %v; %d of them poisoned; %d masks over HTTP", *kills, &r.ledger, poisoned, r.overHTTP.Load())
+	for range 3 {
+		more(&c.answered, 10, "answers")
+		// As on a full disk: what is written beyond the first pages of a file fails.
+		var limit unix.Rlimit
+		if err := unix.Prlimit(component.Process.Pid, unix.RLIMIT_FSIZE, nil, &limit); err != nil {
+			t.Skip(err)
+		}
+		full := limit
+		full.Cur = 8192
+		if err := unix.Prlimit(component.Process.Pid, unix.RLIMIT_FSIZE, &full, nil); err != nil {
+			t.Fatal(err)
+		}
+		more(&c.refused, 10, "refusals")
+		if err := unix.Prlimit(component.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more(&c.answered, 10, "answers")
+	codes := c.end(component, &log)
+	t.Logf("%v; %d replies were refusals; failures: %v", &c.ledger, c.refused.Load(), codes)
+	if answers, ids := c.answered.Load(), int64(len(c.results)); answers > 4*ids { // what is not noted as delivered is not sent without end
+		t.Errorf("%d answers to %d requests", answers, ids)
+	}
+	if delete(codes, request.CodeOutputFailed); len(codes) > 0 {
+		t.Errorf("requests failed: %v", codes)
+	}
 }
 
 // checkEnd waits until everything that was accepted is answered.

@@ -4,7 +4,8 @@
 //
 // It turns requests into the bytes that are stored and back, remembers who in this
 // process waits for which answer, and keeps the outputs that an answer names claimed
-// until that answer goes out. Answers to requests of other components are handed out
+// until that answer goes out; those of answers that an earlier process left are free.
+// Answers to requests of other components are handed out
 // by Deliveries, over restarts, until they have arrived; those of HTTP are given to
 // who waits, or stay to be asked for.
 //

@@ -53,8 +53,7 @@ func (a *answers) run() {
 		}
 		sent, err := a.send(list)
 		if len(sent) > 0 {
-			// What cannot be noted is sent again, and says so.
-			_ = a.queue.Delivered(a.ctx, sent...)
+			a.note(sent)
 		}
 		if err == nil {
 			pause.Reset()
@@ -64,6 +63,20 @@ func (a *answers) run() {
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-a.closing.Done(): // the next process may fare better
+			return
+		}
+	}
+}
+
+// note notes what is done with, again and again while the disk does not take it: or
+// the same would be sent again and again. The next process does send it again.
+func (a *answers) note(sent []diskqueue.Delivery) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 5*time.Second
+	for a.queue.Delivered(a.ctx, sent...) != nil {
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-a.closing.Done():
 			return
 		}
 	}
