@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/brainseg/brainseg/internal/device/memory"
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/model"
@@ -48,6 +49,8 @@ type Options struct {
 	Progress func(done, total int)
 	// Version of the program, for DICOM objects. Default "".
 	Version string
+	// Memory tells how many bytes of memory there are. Default: memory.Available.
+	Memory func() int64
 }
 
 // Result is a segmented scan. It keeps the scan and its labels in memory.
@@ -87,24 +90,31 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 	if len(opts.Kinds) == 0 {
 		opts.Kinds = Usual
 	}
+	if opts.Memory == nil {
+		opts.Memory = memory.Available
+	}
 	defer frugal()()
 	start := time.Now()
+	allowed := opts.Read.Limit()
+	opts.Read.MaxVoxels = fitting(allowed, opts.Memory(), bytesPerVoxel)
 	s, origin, err := scan.Read(ctx, path, opts.Read)
 	if err != nil {
-		return nil, err
+		return nil, forWantOfMemory(err, opts.Read.MaxVoxels < allowed)
 	}
 	if err := checkOrigin(opts.Kinds, origin.DICOM); err != nil {
 		return nil, err
 	}
 	manifest := network.Manifest()
+	most := fitting(volume.MaxVoxels, opts.Memory(), bytesPerNetworkVoxel)
 	segmented, err := threeplane.Segment(ctx, &s.Volume, network, threeplane.Options{
-		Classes: len(manifest.Classes), Workers: opts.Workers, Progress: opts.Progress,
+		Classes: len(manifest.Classes), Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
 	})
 	switch {
 	case errors.Is(err, threeplane.ErrEmpty):
 		return nil, volume.Refuse(volume.CodeNoSignal, err.Error(), "look at the scan in a viewer")
 	case errors.Is(err, threeplane.ErrTooLarge):
-		return nil, volume.Refuse(volume.CodeTooLarge, err.Error(), "correct the voxel sizes if they are wrong, or cut the scan to the head")
+		err = volume.Refuse(volume.CodeTooLarge, err.Error(), "correct the voxel sizes if they are wrong, or cut the scan to the head")
+		return nil, forWantOfMemory(err, most < volume.MaxVoxels)
 	case err != nil:
 		return nil, err
 	}

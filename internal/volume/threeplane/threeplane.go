@@ -37,6 +37,8 @@ type Options struct {
 	Planes []volume.Plane
 	// Workers is the number of slices in work at once. Default: one a processor.
 	Workers int
+	// MaxVoxels bounds the scan's voxels at that size. Default: volume.MaxVoxels.
+	MaxVoxels int
 	// Progress, if not nil, is told from one goroutine at a time how many slices
 	// are done.
 	Progress func(done, total int)
@@ -51,6 +53,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.MaxVoxels <= 0 {
+		o.MaxVoxels = volume.MaxVoxels
 	}
 	if o.Progress == nil {
 		o.Progress = func(int, int) {}
@@ -75,8 +80,8 @@ type Result struct {
 // ErrEmpty says that nothing in the scan stands out from its background.
 var ErrEmpty = errors.New("nothing in the scan stands out from the background")
 
-// ErrTooLarge says that the scan has more than volume.MaxVoxels voxels at the
-// network's size, however few it has itself.
+// ErrTooLarge says that the scan has more than Options.MaxVoxels voxels at the
+// network's size, and than it has itself.
 var ErrTooLarge = errors.New("the scan is too large for the size of the network's voxels")
 
 // Segment segments a scan. Besides the scan and its result it holds two to five
@@ -84,7 +89,7 @@ var ErrTooLarge = errors.New("the scan is too large for the size of the network'
 // context's, ErrEmpty or ErrTooLarge.
 func Segment(ctx context.Context, scan *volume.Volume, network Segmenter, opts Options) (*Result, error) {
 	opts = opts.withDefaults()
-	w, err := newWork(scan, opts.VoxelSize)
+	w, err := newWork(scan, opts.VoxelSize, opts.MaxVoxels)
 	if err != nil {
 		return nil, err
 	}

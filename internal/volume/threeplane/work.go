@@ -32,7 +32,7 @@ const (
 	thickLeast = 2
 )
 
-func newWork(scan *volume.Volume, voxel float64) (*work, error) {
+func newWork(scan *volume.Volume, voxel float64, most int) (*work, error) {
 	w := &work{view: scan.View(), thick: -1}
 	w.size = w.view.Size
 	spacing := w.view.Spacing()
@@ -56,8 +56,8 @@ func newWork(scan *volume.Volume, voxel float64) (*work, error) {
 		}
 		// After each axis, for each is scaled by itself; in floating point, where
 		// nothing overflows.
-		if voxels := float64(size[0]) * float64(size[1]) * float64(size[2]); voxels > max(volume.MaxVoxels, float64(scan.Voxels())) {
-			return nil, fmt.Errorf("%w: %d x %d x %d, and at most %d in all", ErrTooLarge, size[0], size[1], size[2], volume.MaxVoxels)
+		if voxels := float64(size[0]) * float64(size[1]) * float64(size[2]); voxels > float64(max(most, scan.Voxels())) {
+			return nil, fmt.Errorf("%w: %d x %d x %d, and at most %d in all", ErrTooLarge, size[0], size[1], size[2], most)
 		}
 	}
 	w.grey = turned(scan.Grey(), w.view)
