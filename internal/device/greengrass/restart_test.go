@@ -50,7 +50,9 @@ type requester struct {
 	client   *ggipc.Client // nil before the first, and where its token was refused
 	results  *ggipc.Subscription
 	answers  chan request.Result
+	times    map[string]time.Time // of answers, by request
 	repeated int
+	twice    int // requests with two answers that are not the same
 }
 
 // subscribed has a living client that hears results.
@@ -111,6 +113,11 @@ func (r *requester) ask(ctx context.Context, id string) bool {
 		for waiting := true; waiting; {
 			select {
 			case answer := <-r.answers:
+				if first, again := r.times[answer.ID]; again && answer.Error == nil && !answer.Time.Equal(first) {
+					r.twice++
+				} else if answer.Error == nil {
+					r.times[answer.ID] = answer.Time
+				}
 				switch {
 				case answer.ID != id: // repeated, and late
 				case answer.Error == nil:
@@ -191,10 +198,10 @@ func TestEveryRequestIsAnsweredHoweverOftenTheNucleusIsRestarted(t *testing.T) {
 		const requesters = 4
 		var load sync.WaitGroup
 		var pause sync.RWMutex // held while the footprint is taken
-		var answered, repeated atomic.Int64
+		var answered, repeated, twice atomic.Int64
 		for i := range requesters {
 			load.Go(func() {
-				r := requester{name: fmt.Sprintf("%d-", i), nucleus: d.nucleus, answers: make(chan request.Result, 16)}
+				r := requester{name: fmt.Sprintf("%d-", i), nucleus: d.nucleus, answers: make(chan request.Result, 16), times: make(map[string]time.Time)}
 				defer r.close()
 				for n := 0; ctx.Err() == nil; n++ {
 					pause.RLock()
@@ -204,6 +211,7 @@ func TestEveryRequestIsAnsweredHoweverOftenTheNucleusIsRestarted(t *testing.T) {
 					pause.RUnlock()
 				}
 				repeated.Add(int64(r.repeated))
+				twice.Add(int64(r.twice))
 			})
 		}
 		// More answers than requests were under way.
@@ -243,6 +251,9 @@ func TestEveryRequestIsAnsweredHoweverOftenTheNucleusIsRestarted(t *testing.T) {
 			if !errors.Is(err, ggipc.ErrTokenRefused) && !errors.Is(err, ggipc.ErrConnectionLost) { // the latter while it started
 				t.Errorf("the component ended with %v", err)
 			}
+		}
+		if n := twice.Load(); n > 0 {
+			t.Errorf("%d requests were worked on twice", n)
 		}
 		slices.Sort(times)
 		t.Logf("%d restarts, %d requests answered, %d repetitions; answered again after p50 %v, at most %v; goroutines %d, then %d; descriptors %d, then %d; memory %d MB, then %d",
