@@ -49,8 +49,12 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	began := time.Now()
 	s, kept := j.setup, j.Claim
 	s.refs.Add(1)
+	roots := s.cfg.Images.Roots
+	if j.From.Way == WayDICOM { // received series lie in a folder of their own
+		roots = []string{s.cfg.DICOM.Folder}
+	}
 	o.Result, err = scanjob.Job{
-		Request: j.Request, Roots: s.cfg.Images.Roots, Network: s.model.it, Workers: s.cfg.Service.Workers,
+		Request: j.Request, Roots: roots, Network: s.model.it, Workers: s.cfg.Service.Workers,
 		Slices: &e.slices, Version: e.deps.Version, Logger: e.deps.Logger,
 		Write: func(ctx context.Context, to string, data []byte) (*request.File, error) {
 			written, err := s.store.it.Write(ctx, to, data, store.WriteOptions{Source: reference(j.Request), Overwrite: j.Request.Output.Overwrite})
