@@ -19,6 +19,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/dicomnode"
 	"github.com/brainseg/brainseg/internal/device/scans"
 	"github.com/brainseg/brainseg/internal/segmentation"
+	"github.com/brainseg/brainseg/internal/volume"
 )
 
 type dicomFlags struct {
@@ -106,15 +107,16 @@ func (f *dicomFlags) run(ctx context.Context, logger *zap.Logger) error {
 		return fmt.Errorf("make the folder for results: %w", err)
 	}
 	opts.Logger = logger
-	opts.Process = func(ctx context.Context, folder, name string) ([]string, error) {
-		result, err := scans.Segment(ctx, folder, network, scans.Options{Kinds: kinds, Deidentify: f.deidentify, Workers: f.workers, Version: Version})
+	opts.Process = func(ctx context.Context, w dicomnode.Work) ([]string, error) {
+		result, err := scans.Segment(ctx, w.Folder, network, scans.Options{Kinds: kinds, Deidentify: f.deidentify, Workers: f.workers, Version: Version})
+		var refusal *volume.Refusal
+		if errors.As(err, &refusal) {
+			return nil, &dicomnode.RefusedError{Code: string(refusal.Code), Reason: refusal.Error()}
+		}
 		if err != nil {
 			return nil, err
 		}
-		if err := result.WriteFolder(f.out, name); err != nil {
-			return nil, err
-		}
-		return []string{filepath.Join(f.out, name+scans.SEGSuffix)}, nil
+		return []string{filepath.Join(f.out, w.Name+scans.SEGSuffix)}, result.WriteFolder(f.out, w.Name)
 	}
 	if opts.Return != nil { // the folder is not where people look for results
 		opts.Removed = func(name string) { f.remove(name, kinds, logger) }

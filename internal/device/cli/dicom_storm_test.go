@@ -205,7 +205,7 @@ func TestEverySeriesIsSegmentedOnceThoughAssociationsAreCutAndTheNodeIsKilled(t 
 		total += int64(len(number(i).DataSet(0)) * *stormSlices)
 	}
 	out, port := filepath.Join(base, "out"), freePort(t)
-	s := &storm{arguments: []string{"--listen", "127.0.0.1:" + port, "--out", out, "--quiet", stormQuiet.String(), "--model", tissueModel(t), "--return", "PACS@127.0.0.1:" + startArchive(t, archive)}}
+	s := &storm{arguments: []string{"--listen", "127.0.0.1:" + port, "--out", out, "--quiet", stormQuiet.String(), "--model", dicomtest.TissueModel(t, filepath.Join("..", "..", "..")), "--return", "PACS@127.0.0.1:" + startArchive(t, archive)}}
 	s.node = startNode(t, s.arguments...)
 	way := startCutter(t, "127.0.0.1:"+port, *stormCuts, total/int64(*stormSeries))
 	_, wayPort, _ := net.SplitHostPort(way.listener.Addr().String())

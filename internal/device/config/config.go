@@ -33,6 +33,7 @@ type Config struct {
 	Service Service
 	Queue   Queue
 	HTTP    HTTP
+	DICOM   DICOM
 	IPC     IPC
 	Health  Health
 	Log     Log
@@ -132,6 +133,30 @@ type HTTP struct {
 // Guarded reports whether clients have to show who they are.
 func (h HTTP) Guarded() bool { return h.Token != "" || h.TokenFile != "" || h.Authorities != "" }
 
+// DICOM configures the DICOM node, see dicomnode.Settings, which checks them. It
+// is off while Listen is empty.
+type DICOM struct {
+	Listen       string        // key dicom.listen; beyond loopback with TLS or Plaintext only
+	Title        string        // key dicom.title
+	Folder       string        // key dicom.folder; for received series
+	Callers      []string      // key dicom.callers; titles that may call, none: any
+	From         []string      // key dicom.from; networks that may call, none: any
+	Associations int           // key dicom.associations; at the same time
+	Quiet        time.Duration // key dicom.quietSeconds; until a series is complete
+	Keep         time.Duration // key dicom.keepHours; of series that are done
+	Bytes        int64         // key dicom.bytes; of received series
+	Return       string        // key dicom.return; TITLE@HOST:PORT, "" for none
+	ReturnTLS    bool          // key dicom.returnTls
+	STOW         string        // key dicom.stow; a URL, "" for none
+	// Authorization, key dicom.stowAuthorization, is a file with the header's value.
+	Authorization string
+	Certificate   string // key dicom.certificate; a file
+	Key           string // key dicom.key; a file
+	Authorities   string // key dicom.authorities; a file
+	Plaintext     bool   // key dicom.plaintext
+	Deidentify    bool   // key dicom.deidentify
+}
+
 // IPC configures the connection to the nucleus.
 type IPC struct {
 	MaxFrame int           // key ipc.maxFrameBytes
@@ -214,6 +239,27 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Connections: int(r.integer("http.connections", 256, 8, 4096)),
 			Requests:    int(r.integer("http.requestsPerSecond", 1000, 0, 1_000_000)),
 			Bytes:       r.integer("http.bytesPerSecond", 64<<20, 0, 1<<40),
+		},
+		DICOM: DICOM{
+			Listen:       r.text("dicom.listen", ""),
+			Title:        r.text("dicom.title", "BRAINSEG"),
+			Folder:       r.text("dicom.folder", "dicom"),
+			Callers:      r.texts("dicom.callers", nil),
+			From:         r.texts("dicom.from", nil),
+			Associations: int(r.integer("dicom.associations", 8, 1, 100)),
+			Quiet:        time.Duration(r.integer("dicom.quietSeconds", 30, 1, 3600)) * time.Second,
+			Keep:         time.Duration(r.integer("dicom.keepHours", 24, 1, 8760)) * time.Hour,
+			Bytes:        r.integer("dicom.bytes", 8<<30, 1<<20, 1<<40),
+			Return:       r.text("dicom.return", ""),
+			ReturnTLS:    r.boolean("dicom.returnTls", false),
+			STOW:         r.text("dicom.stow", ""),
+
+			Authorization: r.text("dicom.stowAuthorization", ""),
+			Certificate:   r.text("dicom.certificate", ""),
+			Key:           r.text("dicom.key", ""),
+			Authorities:   r.text("dicom.authorities", ""),
+			Plaintext:     r.boolean("dicom.plaintext", false),
+			Deidentify:    r.boolean("dicom.deidentify", false),
 		},
 		IPC: IPC{
 			MaxFrame: int(r.integer("ipc.maxFrameBytes", 10_000, 2_000, 24<<20)),

@@ -22,6 +22,7 @@ func defaults() Config {
 		Service: Service{Workers: memory.Workers(), Threads: 1, Queue: 64},
 		Queue:   Queue{Folder: "queue", Bytes: 64 << 20, AnswerBytes: 128 << 20, Retain: 24 * time.Hour},
 		HTTP:    HTTP{Connections: 256, Requests: 1000, Bytes: 64 << 20},
+		DICOM:   DICOM{Title: "BRAINSEG", Folder: "dicom", Associations: 8, Quiet: 30 * time.Second, Keep: 24 * time.Hour, Bytes: 8 << 30},
 		IPC:     IPC{MaxFrame: 10_000, Beat: 2 * time.Second},
 		Health:  Health{Interval: 15 * time.Minute},
 		Log:     Log{Level: zapcore.InfoLevel},
@@ -47,6 +48,12 @@ func TestParseTakesDefaultsAndWhatEitherNucleusMakesOfScalars(t *testing.T) {
 		{"a list of one as a string", `{"images":{"roots":"/data"}}`, func(c *Config) { c.Images.Roots = []string{"/data"} }, nil},
 		{"retention", `{"output":{"retainDays":30,"retainBytes":"1e9"}}`, func(c *Config) { c.Output.RetainAge, c.Output.RetainBytes = 30*24*time.Hour, 1_000_000_000 }, nil},
 		{"the queue", `{"queue":{"folder":"","retainHours":"48","bytes":2e6,"answerBytes":3000000}}`, func(c *Config) { c.Queue = Queue{Bytes: 2_000_000, AnswerBytes: 3_000_000, Retain: 48 * time.Hour} }, nil},
+		{"a DICOM node", `{"dicom":{"listen":"0.0.0.0:104","title":"A","folder":"b","callers":"C","from":["10.0.0.0/8"],"associations":"2","quietSeconds":5,"keepHours":1.0,"bytes":2e6,"return":"P@h:1","returnTls":"true","stow":"d","stowAuthorization":"e","certificate":"f","key":"g","authorities":"h","plaintext":"True","deidentify":true}}`, func(c *Config) {
+			c.DICOM = DICOM{
+				Listen: "0.0.0.0:104", Title: "A", Folder: "b", Callers: []string{"C"}, From: []string{"10.0.0.0/8"}, Associations: 2, Quiet: 5 * time.Second, Keep: time.Hour, Bytes: 2_000_000,
+				Return: "P@h:1", ReturnTLS: true, STOW: "d", Authorization: "e", Certificate: "f", Key: "g", Authorities: "h", Plaintext: true, Deidentify: true,
+			}
+		}, nil},
 		{"unknown keys", `{"zoo":1,"model":{"colour":"red","path":"m"}}`, func(c *Config) { c.Model.Path = "m" }, []string{"model.colour", "zoo"}},
 		{"HTTP beyond loopback with a token", `{"http":{"address":":5000","token":"0123456789abcdef"}}`, func(c *Config) { c.HTTP.Address, c.HTTP.Token = ":5000", "0123456789abcdef" }, nil},
 		{"HTTP beyond loopback with clients' certificates", `{"http":{"address":"0.0.0.0:1","certificate":"c","key":"k","clientAuthorities":"a"}}`, func(c *Config) {

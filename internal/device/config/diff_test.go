@@ -20,6 +20,7 @@ func TestDiffNamesEveryGroupThatChanged(t *testing.T) {
 		`{"service":{"threads":2}}`:             "Service",
 		`{"queue":{"retainHours":2}}`:           "Queue",
 		`{"http":{"address":"localhost:5000"}}`: "HTTP",
+		`{"dicom":{"title":"A"}}`:               "DICOM",
 		`{"ipc":{"maxFrameBytes":5000}}`:        "IPC",
 		`{"health":{"seconds":1}}`:              "Health",
 		`{"log":{"level":"debug"}}`:             "Log",

@@ -31,11 +31,30 @@ import (
 	"github.com/brainseg/brainseg/internal/device/queue"
 )
 
-// Process works on the DICOM files in a folder, and calls its results after name.
-// It returns the DICOM files to be returned to a node, which are on the disk
-// with their names. A *volume.Refusal tells what is wrong with the series; other
-// errors may pass, and the work is tried again a few times.
-type Process func(ctx context.Context, folder, name string) (results []string, err error)
+// Work is a series to be worked on.
+type Work struct {
+	// Folder has the DICOM files.
+	Folder string
+	// Name is the series', for the names of its results: the same for all sets of its
+	// objects.
+	Name string
+	// ID names the work: another one for another set of objects or another try, the
+	// same one after a new start. At most 64 characters.
+	ID string
+}
+
+// Process works on a series. It returns the DICOM files to be returned to a node,
+// which are on the disk with their names. A *RefusedError tells what is wrong with
+// the series; other errors may pass, and the work is tried again a few times.
+type Process func(ctx context.Context, w Work) (results []string, err error)
+
+// RefusedError tells that a series cannot be worked on.
+type RefusedError struct {
+	// Code is a word for it, Reason a sentence without anything of a header.
+	Code, Reason string
+}
+
+func (e *RefusedError) Error() string { return e.Reason }
 
 // Return brings a DICOM file to where results belong. The error is ErrRefused
 // where it will not help to try again.

@@ -26,7 +26,6 @@ import (
 	"github.com/brainseg/brainseg/internal/dev/dicomtest"
 	"github.com/brainseg/brainseg/internal/device/dicominbox"
 	"github.com/brainseg/brainseg/internal/device/dicomnet"
-	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/dataset"
 	"github.com/brainseg/brainseg/internal/volume/dicom/files"
 	"github.com/brainseg/brainseg/internal/volume/dicom/images"
@@ -45,8 +44,8 @@ type worker struct {
 	do   func(ctx context.Context, number, objects int) error
 }
 
-func (w *worker) process(ctx context.Context, folder, name string) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(folder, "*"))
+func (w *worker) process(ctx context.Context, work Work) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(work.Folder, "*"))
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +61,7 @@ func (w *worker) process(ctx context.Context, folder, name string) ([]string, er
 			return nil, err
 		}
 	}
-	path := filepath.Join(w.results, name+".dcm")
+	path := filepath.Join(w.results, work.Name+".dcm")
 	result := dicomtest.Series{Number: 100 + number, Slices: 1}
 	header := dicomnet.FileHeader(dicomnet.StoreRequest{SOPClass: dicomtest.ClassMR, SOPInstance: result.InstanceUID(0), TransferSyntax: dicomtest.Syntax, CallingTitle: "WORKER"})
 	if err := os.WriteFile(path, append(header, result.DataSet(0)...), 0o600); err != nil {
@@ -338,7 +337,7 @@ func TestARefusedSeriesIsDoneWithAndOneThatFailedIsTriedAgainOnRequest(t *testin
 		tries[number]++
 		switch {
 		case number == 1:
-			return volume.Refuse(volume.CodeNoSignal, "there is nothing to see", "look at it")
+			return &RefusedError{"no-signal", "there is nothing to see"}
 		case number == 2 && tries[number] <= processTries:
 			return errors.New("the disk is full")
 		}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/dicominbox"
 	"github.com/brainseg/brainseg/internal/device/queue"
-	"github.com/brainseg/brainseg/internal/volume"
 )
 
 const (
@@ -174,8 +173,8 @@ func (n *node) workOn(ctx context.Context, w *queue.Work) (*answer, error) {
 		return nil, err
 	}
 	start := time.Now()
-	files, err := n.process(until, folder, nameOf(a.Key))
-	var refusal *volume.Refusal
+	files, err := n.process(until, folder, a.Series)
+	var refusal *RefusedError
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -183,8 +182,8 @@ func (n *node) workOn(ctx context.Context, w *queue.Work) (*answer, error) {
 		n.log.Info("late objects came while the series was in work; it waits to be complete again", seriesField(a.Series))
 		a.Outcome = outcomeSuperseded
 	case errors.As(err, &refusal):
-		n.log.Warn("series refused", seriesField(a.Series), zap.String("code", string(refusal.Code)), zap.String("reason", refusal.Error()))
-		a.Outcome, a.Code = outcomeRefused, string(refusal.Code)
+		n.log.Warn("series refused", seriesField(a.Series), zap.String("code", refusal.Code), zap.String("reason", refusal.Reason))
+		a.Outcome, a.Code = outcomeRefused, refusal.Code
 	case err != nil:
 		n.log.Error("series failed; its objects, sent again, are tried again", seriesField(a.Series), zap.Error(err))
 	default:
@@ -195,11 +194,11 @@ func (n *node) workOn(ctx context.Context, w *queue.Work) (*answer, error) {
 }
 
 // process calls Process, a few times where it fails for no reason in the series.
-func (n *node) process(ctx context.Context, folder, name string) ([]string, error) {
+func (n *node) process(ctx context.Context, folder string, s dicominbox.Series) ([]string, error) {
 	wait := n.waits()
 	for try := 1; ; try++ {
-		files, err := n.opts.Process(ctx, folder, name)
-		var refusal *volume.Refusal
+		files, err := n.opts.Process(ctx, Work{Folder: folder, Name: nameOf(s.Key), ID: fmt.Sprintf("%s-%.16s-%d-%d", nameOf(s.Key), s.Set, s.Attempt, try)})
+		var refusal *RefusedError
 		if err == nil || ctx.Err() != nil || errors.As(err, &refusal) || try == processTries {
 			return files, err
 		}

@@ -14,6 +14,7 @@ import (
 const (
 	WayIPC     = "ipc"     // other components
 	WayHTTP    = "http"    // the HTTP endpoint
+	WayDICOM   = "dicom"   // the DICOM node
 	WayCommand = "command" // the command line
 )
 

@@ -49,9 +49,13 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	began := time.Now()
 	s, kept := j.setup, j.Claim
 	s.refs.Add(1)
+	roots := e.deps.Spool.And(s.cfg.Images.Roots)
+	if j.From.Way == WayDICOM { // received series lie in a folder of their own
+		roots = []string{s.cfg.DICOM.Folder}
+	}
 	var inMemory scanjob.Kept // instead of written results
 	o.Result, err = scanjob.Job{
-		Request: j.Request, Roots: e.deps.Spool.And(s.cfg.Images.Roots), Network: s.model.it, Workers: s.cfg.Service.Workers,
+		Request: j.Request, Roots: roots, Network: s.model.it, Workers: s.cfg.Service.Workers,
 		Slices: &e.slices, Version: e.deps.Version, Logger: e.deps.Logger,
 		Fetch: func(ctx context.Context, location, folder string) (string, error) {
 			path, err := s.store.it.Fetch(ctx, location, folder)

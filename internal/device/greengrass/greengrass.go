@@ -21,6 +21,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/dicomservice"
 	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/health"
@@ -128,12 +129,13 @@ type component struct {
 	opts     Options
 	client   *ggipc.Client
 	out      *publisher
-	queue    *diskqueue.Queue   // nil before start, and where it is in memory
-	answers  *answers           // nil likewise
-	engine   *engine.Engine     // nil before start
-	listener *listener.Listener // of the service over HTTP; nil before start
-	activity page.Activity      // what pages are told
-	spool    spool.Spool        // scans that were sent over HTTP
+	queue    *diskqueue.Queue      // nil before start, and where it is in memory
+	answers  *answers              // nil likewise
+	engine   *engine.Engine        // nil before start
+	listener *listener.Listener    // of the service over HTTP; nil before start
+	activity page.Activity         // what pages are told
+	spool    spool.Spool           // scans that were sent over HTTP
+	dicom    *dicomservice.Service // nil before start
 	requests requests
 	lite     bool // the nucleus is nucleus lite; set before requests are taken
 	health   *health.Health
@@ -167,8 +169,9 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.activity.Mount(api.Handle)
 	c.listener = listener.New(api, c.opts.Logger)
 	c.listener.OnShutdown(c.activity.Disconnect)
+	c.dicom = dicomservice.New(c.engine, c.opts.Logger)
 	c.requests.component = c
-	parts := []engine.Part{c.listener, &c.requests}
+	parts := []engine.Part{c.listener, c.dicom, &c.requests}
 	if c.opts.OwnProcess {
 		parts = append(parts, newProcessors())
 	}
@@ -281,6 +284,9 @@ func (c *component) close(end time.Time) {
 	var closing sync.WaitGroup
 	if c.listener != nil {
 		closing.Go(func() { _ = c.listener.Close(working) }) // late uploads are cut off
+	}
+	if c.dicom != nil {
+		closing.Go(func() { _ = c.dicom.Close(working) }) // objects that are not whole are sent again
 	}
 	if c.engine != nil {
 		closing.Go(func() { _ = c.engine.Close(working) }) // late requests are answered as stopping
