@@ -23,6 +23,8 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/volume"
+	"github.com/brainseg/brainseg/internal/volume/nifti"
 )
 
 const scanInputs = "../../volume/testdata/scans/inputs"
@@ -50,8 +52,8 @@ func (levels) Close() error { return nil }
 // startScans is a service that takes scans. Its engine may write to the folder out.
 func startScans(t *testing.T, enter func(context.Context)) (s *service, sent *spool.Spool, out string) {
 	t.Helper()
-	root, err := filepath.Abs(scanInputs)
-	if err != nil {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "small.nii.gz"), small24(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg := config.Default()
@@ -61,6 +63,7 @@ func startScans(t *testing.T, enter func(context.Context)) (s *service, sent *sp
 	server := httptest.NewServer(s.API)
 	t.Cleanup(server.Close)
 	s.url, s.client = server.URL+"/", &http.Client{Transport: contract(t, server.Client().Transport)}
+	var err error
 	s.engine, err = engine.Open(t.Context(), cfg, engine.Deps{Spool: sent, OpenModel: func(context.Context, config.Config, *zap.Logger) (engine.Model, error) {
 		return levels{enter}, nil
 	}})
@@ -75,6 +78,22 @@ func startScans(t *testing.T, enter func(context.Context)) (s *service, sent *sp
 		}
 	})
 	return s, sent, out
+}
+
+// small24 is a scan of 24 voxels of 1 mm a side, brighter towards the front.
+func small24(t *testing.T) []byte {
+	t.Helper()
+	const side = 24
+	v := volume.Labels{Grid: volume.Grid{Size: [3]int{side, side, side}, Affine: volume.Affine{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}}}}
+	v.Values = make([]uint8, v.Voxels())
+	for i := range v.Values {
+		v.Values[i] = uint8(10 * (i / side % side))
+	}
+	var b bytes.Buffer
+	if err := nifti.WriteLabels(&b, &v, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 func input(t *testing.T, name string) []byte {
@@ -114,53 +133,68 @@ func empty(t *testing.T, sent *spool.Spool) {
 
 func TestAScanThatIsSentGetsTheLabelsThatOthersGet(t *testing.T) {
 	s, sent, out := startScans(t, nil)
-	for name, kind := range map[string]string{"n-las.nii.gz": typeGzip, "z-names.zip": "application/zip"} {
-		answers := make(chan request.Result, 1)
-		s.engine.Submit(t.Context(), engine.Requester{Way: engine.WayIPC},
-			request.Request{ID: name, Image: request.Image{Path: name}, Scan: &request.Scan{Kinds: []request.Kind{request.KindLabels}}}, func(o engine.Outcome) {
-				o.Claim.Release()
-				answers <- o.Result
-			})
-		other := <-answers
-		if other.Status != request.StatusSucceeded {
-			t.Fatalf("%s: %+v", name, other.Error)
-		}
-		want, err := os.ReadFile(other.Scan.Files[len(other.Scan.Files)-1].Path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		labels := s.do(t, http.MethodPost, "v1/scans", kind, bytes.NewReader(input(t, name)))
+	answers := make(chan request.Result, 1)
+	s.engine.Submit(t.Context(), engine.Requester{Way: engine.WayIPC},
+		request.Request{ID: "a", Image: request.Image{Path: "small.nii.gz"}, Scan: &request.Scan{Kinds: []request.Kind{request.KindLabels}}}, func(o engine.Outcome) {
+			o.Claim.Release()
+			answers <- o.Result
+		})
+	other := <-answers
+	if other.Status != request.StatusSucceeded {
+		t.Fatalf("%+v", other.Error)
+	}
+	want, err := os.ReadFile(other.Scan.Files[len(other.Scan.Files)-1].Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := small24(t)
+	for kind, body := range map[string][]byte{typeGzip: packed, "application/x-nifti": unzip(t, packed), "application/octet-stream": packed} {
+		labels := s.do(t, http.MethodPost, "v1/scans", kind, bytes.NewReader(body))
 		if labels.status != http.StatusOK || labels.kind != typeGzip || !bytes.Equal(unzip(t, labels.body), unzip(t, want)) {
-			t.Fatalf("%s: %d %s, %d bytes", name, labels.status, labels.kind, len(labels.body))
-		}
-		document := s.do(t, http.MethodPost, "v1/scans?kinds=picture,labels", kind, bytes.NewReader(input(t, name)), "Accept", typeJSON)
-		var result request.Result
-		if err := json.Unmarshal(document.body, &result); err != nil || document.status != http.StatusOK {
-			t.Fatalf("%s: %d %s: %v", name, document.status, document.body, err)
-		}
-		var kinds []request.Kind
-		for _, f := range result.Scan.Files {
-			kinds = append(kinds, f.Kind)
-			if len(f.Base64) != f.Bytes || f.Path != "" {
-				t.Errorf("%s: %s has %d bytes of %d, path %q", name, f.Kind, len(f.Base64), f.Bytes, f.Path)
-			}
-		}
-		if !slices.Equal(kinds, []request.Kind{request.KindPicture, request.KindLabels}) || !bytes.Equal(unzip(t, result.Scan.Files[1].Base64), unzip(t, want)) {
-			t.Errorf("%s: the document has %v", name, kinds)
-		}
-		if result.Scan.BrainMillilitres != other.Scan.BrainMillilitres {
-			t.Errorf("%s: %v ml, and others get %v", name, result.Scan.BrainMillilitres, other.Scan.BrainMillilitres)
+			t.Fatalf("%s: %d %s, %d bytes", kind, labels.status, labels.kind, len(labels.body))
 		}
 		empty(t, sent)
 	}
-	if written, err := filepath.Glob(out + "/*"); err != nil || len(written) != 2 {
+	result := s.document(t, "labels", typeGzip, packed)
+	if result.Scan.BrainMillilitres != other.Scan.BrainMillilitres || result.Scan.BrainMillilitres == 0 {
+		t.Errorf("%v ml, and others get %v", result.Scan.BrainMillilitres, other.Scan.BrainMillilitres)
+	}
+	if !bytes.Equal(unzip(t, result.Scan.Files[0].Base64), unzip(t, want)) {
+		t.Error("the document has other labels")
+	}
+	if written, err := filepath.Glob(out + "/*"); err != nil || len(written) != 1 {
 		t.Errorf("beside the results of others there is %v (%v)", written, err)
 	}
 }
 
+// document is the answer in JSON to a scan that is sent.
+func (s *service) document(t *testing.T, kinds, contentType string, body []byte) (result request.Result) {
+	t.Helper()
+	answer := s.do(t, http.MethodPost, "v1/scans?kinds="+kinds, contentType, bytes.NewReader(body), "Accept", typeJSON)
+	if err := json.Unmarshal(answer.body, &result); err != nil || answer.status != http.StatusOK {
+		t.Fatalf("%d %s: %v", answer.status, answer.body, err)
+	}
+	return result
+}
+
+func TestAZipOfDICOMIsAnsweredWithOneFileOfEachKind(t *testing.T) {
+	s, sent, _ := startScans(t, nil)
+	var kinds []request.Kind
+	for _, f := range s.document(t, "picture,labels", "application/zip", input(t, "z-names.zip")).Scan.Files {
+		kinds = append(kinds, f.Kind)
+		if len(f.Base64) != f.Bytes || f.Path != "" {
+			t.Errorf("%s has %d bytes of %d, path %q", f.Kind, len(f.Base64), f.Bytes, f.Path)
+		}
+	}
+	if !slices.Equal(kinds, []request.Kind{request.KindPicture, request.KindLabels}) {
+		t.Errorf("the document has %v", kinds)
+	}
+	empty(t, sent)
+}
+
 func TestWhatIsNoScanIsRefused(t *testing.T) {
 	s, sent, _ := startScans(t, nil)
-	good := input(t, "n-las.nii.gz")
+	good := small24(t)
 	for _, tt := range []struct {
 		name, path, kind, accept string
 		body                     []byte
@@ -202,7 +236,7 @@ func TestScansOnDiskAreBoundedAndWhoGoesAwayCallsTheirsOff(t *testing.T) {
 		<-ctx.Done()
 		called <- struct{}{}
 	})
-	scan := input(t, "n-las.nii.gz")
+	scan := small24(t)
 	ctx, leave := context.WithCancel(t.Context())
 	ended := make(chan error, maxScans)
 	for range maxScans {

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -39,6 +40,8 @@ import (
 var screenshots = flag.String("screenshots", "", "a folder for pictures of the page")
 
 const root = "../../.."
+
+var oldNode = regexp.MustCompile(`^1?[0-9]\.`)
 
 // gate is the real model, that can be held up, and replaced by one that takes the
 // brightness of a pixel for its tissue and no time.
@@ -76,6 +79,9 @@ func TestThePageInABrowser(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("the page is NOT tested in a browser: node is missing; install Node.js")
+	}
+	if version, err := exec.Command(node, "-p", "process.versions.node").Output(); err != nil || oldNode.Match(version) {
+		t.Skipf("the page is NOT tested in a browser: playwright-core needs Node.js 20, and this is %s (%v)", bytes.TrimSpace(version), err)
 	}
 	chromium := findChromium()
 	if chromium == "" {

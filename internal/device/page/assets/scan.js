@@ -31,7 +31,7 @@ async function viewer() {
   await import("/page/niivue.js"); // no module: it leaves its name behind
   const { Niivue, SHOW_RENDER } = globalThis.niivue;
   const made = new Niivue({
-    multiplanarShowRender: SHOW_RENDER.NEVER, crosshairWidth: 0.5, crosshairColor: [1, 0.8, 0.2, 0.7], backColor: [0, 0, 0, 1], fontColor: [0.8, 0.8, 0.8, 1],
+    multiplanarShowRender: SHOW_RENDER.NEVER, crosshairWidth: 1, crosshairColor: [1, 0.8, 0.2, 0.7], backColor: [0, 0, 0, 1], fontColor: [0.8, 0.8, 0.8, 1],
     dragAndDropEnabled: false, logLevel: "silent", loadingText: "", sliceType: 3,
   });
   await made.attachToCanvas(element("planes"));

@@ -33,7 +33,7 @@ async function check(name, body) {
 const browser = await chromium.launch({
   executablePath, timeout: limit,
   // No name can be resolved: the network is off, but for this machine itself.
-  args: ["--enable-unsafe-swiftshader", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", ...(process.getuid() === 0 ? ["--no-sandbox"] : [])],
+  args: ["--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", ...(process.getuid() === 0 ? ["--no-sandbox"] : [])],
 });
 
 async function open(options, { silent = false } = {}) {
