@@ -201,7 +201,7 @@ restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answe
 
 .PHONY: flood
 flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections that never come to an end
-	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000
+	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000 -flood-model $(CURDIR)/artifacts/model
 
 .PHONY: schemathesis
 schemathesis: test-servers ## try the OpenAPI document on the handlers, for minutes

@@ -160,7 +160,7 @@ func TestATokenThatGuardsNothingIsRefused(t *testing.T) {
 		"read a certificate or ke": {Certificate: filepath.Join(folder, "none"), Key: filepath.Join(folder, "none")},
 	} {
 		settings.Address = "127.0.0.1:0"
-		if _, err := listen(t, Settings{HTTP: settings}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), token) {
+		if _, err := listen(t, Settings{HTTP: settings}); !errors.Is(err, ErrSettings) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), token) {
 			t.Errorf("got %v, want %q in it", err, want)
 		}
 	}

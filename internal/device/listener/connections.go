@@ -45,19 +45,24 @@ func (s *socket) Accept() (net.Conn, error) {
 }
 
 // add makes room for a connection: another one that waits for its client goes, and
-// where all wait for us, one of these must be done first. It reports false where the
-// socket is closed meanwhile.
+// where all wait for us, or have not waited long, one of these must be done first. It
+// reports false where the socket is closed meanwhile.
 func (s *socket) add(c *conn, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.open) >= most && !s.closed {
-		slowest := s.slowest()
-		if slowest == nil {
+		slowest, waited := s.slowest()
+		switch {
+		case slowest == nil:
 			s.freed.Wait()
-			continue
+		case waited < grace:
+			timer := time.AfterFunc(grace-waited, s.freed.Broadcast)
+			s.freed.Wait()
+			timer.Stop()
+		default:
+			delete(s.open, slowest)
+			slowest.Conn.Close()
 		}
-		delete(s.open, slowest)
-		slowest.Conn.Close()
 	}
 	if s.closed {
 		return false
@@ -66,16 +71,27 @@ func (s *socket) add(c *conn, most int) bool {
 	return true
 }
 
-// slowest is the connection whose client has kept us waiting longest, nil for none.
+const (
+	grace     = 100 * time.Millisecond // that every client has, whoever comes
+	goodSpeed = 64 << 10               // bytes a second of a client that does not keep us waiting
+)
+
+// slowest is the connection whose client has kept us waiting longest, and for how
+// long; nil for none. Those that have brought a whole request before go last.
 // mu is held.
-func (s *socket) slowest() (slowest *conn) {
-	var since int64
+func (s *socket) slowest() (slowest *conn, waited time.Duration) {
+	now := time.Now().UnixNano()
 	for c := range s.open {
-		if waiting := c.since.Load(); waiting > 0 && (slowest == nil || waiting < since) {
-			slowest, since = c, waiting
+		since := c.since.Load()
+		if since == 0 {
+			continue
+		}
+		worse := slowest == nil || slowest.proven.Load() && !c.proven.Load()
+		if same := slowest != nil && slowest.proven.Load() == c.proven.Load(); worse || same && time.Duration(now-since) > waited {
+			slowest, waited = c, time.Duration(now-since)
 		}
 	}
-	return slowest
+	return slowest, waited
 }
 
 // Close closes the socket; its connections go on. A second call does nothing.
@@ -103,6 +119,7 @@ type conn struct {
 	socket *socket
 	tls    *tls.Config  // of the rules that it came under; nil for none
 	since  atomic.Int64 // when we began to wait for the client, in ns; 0 while it waits for us
+	proven atomic.Bool  // has brought a whole request
 }
 
 // waits notes that it is the client's turn.
@@ -110,6 +127,15 @@ func (c *conn) waits() { c.since.Store(time.Now().UnixNano()) }
 
 // works notes that it is our turn.
 func (c *conn) works() { c.since.Store(0) }
+
+// Read notes that the client moves on: with a good speed it does not keep us waiting.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if since := c.since.Load(); n > 0 && since > 0 {
+		c.since.CompareAndSwap(since, min(time.Now().UnixNano(), since+int64(n)*int64(time.Second)/goodSpeed))
+	}
+	return n, err
+}
 
 // Write gives the client a while to take what is written.
 func (c *conn) Write(b []byte) (int, error) {

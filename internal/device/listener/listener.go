@@ -20,6 +20,7 @@ package listener
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -44,6 +45,10 @@ type Settings struct {
 	// is not for networks that people are in. Default false.
 	Trusted bool
 }
+
+// ErrSettings says that a token or a certificate cannot be used, or that nothing
+// would guard the address.
+var ErrSettings = errors.New("the HTTP endpoint cannot be guarded")
 
 // Listener serves a handler where its settings say. Its methods may be called
 // concurrently.
@@ -78,10 +83,14 @@ func (l *Listener) OnShutdown(f func()) { l.onShutdown = append(l.onShutdown, f)
 // the old one.
 func (l *Listener) Prepare(ctx context.Context, next config.Config) (engine.Change, error) {
 	change, err := l.prepare(ctx, Settings{HTTP: next.HTTP})
-	if err != nil {
-		return engine.Change{}, &engine.PartError{Part: PartHTTP, Summary: "the address of the HTTP endpoint cannot be listened on", Err: err}
+	if err == nil {
+		return change, nil
 	}
-	return change, nil
+	summary := "the address of the HTTP endpoint cannot be listened on"
+	if errors.Is(err, ErrSettings) {
+		summary = "the settings of the HTTP endpoint cannot be used"
+	}
+	return engine.Change{}, &engine.PartError{Part: PartHTTP, Summary: summary, Err: err}
 }
 
 // Listen goes over to the settings. It returns when requests are taken, or says why
@@ -98,7 +107,7 @@ func (l *Listener) Listen(ctx context.Context, s Settings) error {
 func (l *Listener) prepare(ctx context.Context, s Settings) (engine.Change, error) {
 	next, err := newRules(s, l.rules.Load())
 	if err != nil {
-		return engine.Change{}, fmt.Errorf("start the HTTP endpoint: %w", err)
+		return engine.Change{}, fmt.Errorf("%w: %w", ErrSettings, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,7 +125,7 @@ func (l *Listener) prepare(ctx context.Context, s Settings) (engine.Change, erro
 	if replacement != nil {
 		if err := next.guards(replacement.socket.Addr()); err != nil {
 			letGo()
-			return engine.Change{}, fmt.Errorf("start the HTTP endpoint on %s: %w", s.Address, err)
+			return engine.Change{}, fmt.Errorf("%w on %s: %w", ErrSettings, s.Address, err)
 		}
 	}
 	return engine.Change{Abort: letGo, Commit: func() {

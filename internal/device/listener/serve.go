@@ -49,6 +49,7 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.handler.ServeHTTP(w, r)
+	c.proven.Store(true)
 }
 
 // refusal says why a request is not let through, nil where it is.
