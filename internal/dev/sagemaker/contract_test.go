@@ -210,7 +210,7 @@ func TestTheImageServesAnEndpoint(t *testing.T) {
 func awaitScan(t *testing.T, s *site) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if found, _ := filepath.Glob(filepath.Join(s.root, "tmp", "*", "scan-*", "scan")); len(found) > 0 {
+		if found, _ := filepath.Glob(filepath.Join(s.root, "tmp", "*", "*", "scan")); len(found) > 0 {
 			return
 		}
 	}

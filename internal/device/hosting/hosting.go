@@ -11,8 +11,6 @@ package hosting
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,6 +19,8 @@ import (
 	"github.com/brainseg/brainseg/internal/device/hosting/invocations"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/listener"
+	"github.com/brainseg/brainseg/internal/device/page"
+	"github.com/brainseg/brainseg/internal/device/spool"
 )
 
 // The places and bounds of the contract.
@@ -104,16 +104,16 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Level != nil {
 		o.Level.SetLevel(cfg.Log.Level)
 	}
-	spool, err := os.MkdirTemp("", "brainseg-serve-")
-	if err != nil {
-		return fmt.Errorf("make a folder for scans in work: %w; TMPDIR names another place", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(spool)) }()
-	s := invocations.New(invocations.Options{Batch: o.Batch, MaxPayload: o.MaxPayload, Spool: spool, Version: o.Version, Logger: o.Logger})
+	places := new(spool.Spool)
+	defer func() { err = errors.Join(err, places.Close()) }()
+	s := invocations.New(invocations.Options{Batch: o.Batch, MaxPayload: o.MaxPayload, Spool: places, Version: o.Version, Logger: o.Logger})
 	defer s.Stop()
-	api := httpapi.New(httpapi.Options{Version: o.Version})
+	api := httpapi.New(httpapi.Options{Version: o.Version, Spool: places})
 	s.Mount(api.Handle)
+	var activity page.Activity
+	activity.Mount(api.Handle)
 	l := listener.New(api, o.Logger)
+	l.OnShutdown(activity.Disconnect)
 	if err := l.Listen(ctx, o.settings(cfg)); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	// The model while the service is already told to wait.
 	var e *engine.Engine
 	if cfg.Model.Path, err = o.findModel(); err == nil {
-		e, err = engine.Open(ctx, cfg, engine.Deps{Version: o.Version, Logger: o.Logger})
+		e, err = engine.Open(ctx, cfg, engine.Deps{Version: o.Version, Spool: places, Status: activity.Note, Logger: o.Logger})
 	}
 	if err != nil {
 		over, cancel := context.WithCancel(context.Background())

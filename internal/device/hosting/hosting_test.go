@@ -221,6 +221,9 @@ func TestOutsideAContainerPagesAndOtherMachinesAreKeptOut(t *testing.T) {
 	if status, kind, _ := c.call(t, http.MethodPost, "/", strings.NewReader(picture), "Content-Type", "image/png"); status != http.StatusOK || kind != "image/png" {
 		t.Errorf("the service over HTTP: %d %s", status, kind)
 	}
+	if status, kind, _ := c.call(t, http.MethodGet, "/", nil, "Accept", "text/html"); status != http.StatusOK || !strings.HasPrefix(kind, "text/html") {
+		t.Errorf("the page: %d %s", status, kind)
+	}
 	err := Run(t.Context(), Options{Address: "0.0.0.0:0", Model: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "http.tokenFile") {
 		t.Errorf("other machines: %v", err)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/brainseg/brainseg/internal/device/engine"
@@ -100,15 +101,18 @@ func (in *invocation) document(document []byte, kind string) {
 // the service does not read before it has sent everything. A line that is no
 // request is answered as failed, and keeps no other from its answer.
 func (in *invocation) lines(first []byte, fault error, lines *lineReader, kind string) {
-	answers, err := os.CreateTemp(in.options.Spool, "answers-")
-	if err == nil {
-		defer answers.Close()
-		err = os.Remove(answers.Name())
-	}
+	folder, err := in.options.Spool.Take()
 	if err != nil {
 		problem.Write(in.w, noDisk(err))
 		return
 	}
+	defer os.RemoveAll(folder)
+	answers, err := os.OpenFile(filepath.Join(folder, "answers"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		problem.Write(in.w, noDisk(err))
+		return
+	}
+	defer answers.Close()
 	out := bufio.NewWriter(answers)
 	if err := in.answerLines(first, fault, lines, out); err != nil {
 		problem.Write(in.w, err)

@@ -52,7 +52,7 @@ func (in *invocation) segmentScan(kind string) ([]byte, error) {
 		return nil, request.NewError(request.CodeBusy, "too many scans wait already, try again later", nil)
 	}
 	// A folder of its own: a DICOMDIR is read with what lies beside it.
-	folder, err := os.MkdirTemp(in.options.Spool, "scan-")
+	folder, err := in.options.Spool.Take()
 	if err != nil {
 		return nil, noDisk(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/spool"
 )
 
 // Options are the settings of a Service. The zero value works, for small bodies.
@@ -29,9 +30,9 @@ type Options struct {
 	Batch bool
 	// MaxPayload is the largest body in bytes. Default 6 MiB, as the service's.
 	MaxPayload int64
-	// Spool is the folder for scans and answers in work. Default that of the
-	// system for temporary files.
-	Spool string
+	// Spool is where scans and answers in work lie. Default one of its own, which is
+	// never closed.
+	Spool *spool.Spool
 	// Version of the program, for DICOM objects. Default "".
 	Version string
 	// Logger gets the fate of scans by number. Default none.
@@ -69,6 +70,9 @@ type Service struct {
 func New(o Options) *Service {
 	if o.MaxPayload <= 0 {
 		o.MaxPayload = 6 << 20
+	}
+	if o.Spool == nil {
+		o.Spool = new(spool.Spool)
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
