@@ -41,7 +41,8 @@ func run(ctx context.Context) error {
 	var b bench
 	folders := flag.String("scans", "", "folders with NAME_T1w.nii.gz and NAME_seg.nii.gz, separated by commas")
 	names := flag.String("names", "", "scans as FOLDER/NAME, separated by commas (default: all)")
-	count := flag.Int("count", 100, "spoilt scans in all, half as many again of things that are no brain")
+	count := flag.Int("count", 100, "spoilt scans")
+	others := flag.Int("things", -1, "things that are no brain (default: half of count)")
 	stable := flag.Bool("stability", false, "measure the stability of volumes instead")
 	seed := flag.Uint64("seed", 1, "of the random numbers")
 	flag.StringVar(&b.cache, "cache", "", "folder in which label maps are kept, so that a changed score needs no network")
@@ -65,7 +66,10 @@ func run(ctx context.Context) error {
 	if *stable {
 		return b.stability(ctx, heads)
 	}
-	return b.quality(ctx, heads, *count, *seed)
+	if *others < 0 {
+		*others = *count / 2
+	}
+	return b.quality(ctx, heads, *count, *others, *seed)
 }
 
 // find lists the scans by the beginnings of their paths.
@@ -147,7 +151,7 @@ func (b *bench) segment(ctx context.Context, key string, v *volume.Volume) (repo
 
 // quality spoils scans and prints a line for each, and then how well the score
 // tells them apart.
-func (b *bench) quality(ctx context.Context, stems []string, count int, seed uint64) error {
+func (b *bench) quality(ctx context.Context, stems []string, count, others int, seed uint64) error {
 	var results []outcome
 	start := time.Now()
 	fmt.Println(heading)
@@ -169,7 +173,7 @@ func (b *bench) quality(ctx context.Context, stems []string, count int, seed uin
 		results = append(results, o)
 		fmt.Println(o)
 	}
-	for i := range count / 2 {
+	for i := range others {
 		random := rand.New(rand.NewPCG(seed, uint64(i)|1<<32))
 		thing := things[i%len(things)]
 		key := fmt.Sprintf("%d-%s-%d", seed, thing.name, i)

@@ -21,6 +21,9 @@ var changes = []struct {
 		random := rand.New(rand.NewPCG(5, 6))
 		c := copyOf(v)
 		for i, value := range c.Values {
+			if value == 0 {
+				continue // a skull that was taken away does not come back as noise
+			}
 			c.Values[i] = float32(math.Hypot(float64(value)+3*random.NormFloat64(), 3*random.NormFloat64()))
 		}
 		return c
