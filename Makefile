@@ -216,6 +216,15 @@ dicom-storm: $(RUNTIME) ## 10,000 objects by storescu, 50 associations cut, the 
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/cli -run EverySeriesIsSegmentedOnce \
 		-storm-series 100 -storm-slices 100 -storm-cuts 50 -storm-kills 5 -storm-quiet 10s
 
+# Scans with labels that are no part of the repository, NAME_T1w.nii.gz beside
+# NAME_seg.nii.gz: make bench-quality SCANS=folder,folder COUNT=500
+COUNT ?= 100
+.PHONY: bench-quality bench-stability
+bench-quality: $(RUNTIME) ## whether the quality of a scan tells good labels from bad, over COUNT spoilt scans of SCANS (minutes to hours)
+	go run ./internal/dev/scanquality --scans '$(SCANS)' --count $(COUNT) --cache out/scanquality
+bench-stability: $(RUNTIME) ## how much volumes differ when the scans of SCANS are shifted, turned or re-noised
+	go run ./internal/dev/scanquality --scans '$(SCANS)' --stability
+
 .PHONY: bench-queue
 bench-queue: ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue

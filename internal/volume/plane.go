@@ -18,6 +18,16 @@ var Planes = []Plane{Sagittal, Coronal, Axial}
 // String returns the plane's name in lower case.
 func (p Plane) String() string { return [...]string{"sagittal", "coronal", "axial"}[p] }
 
+// PlaneNamed returns the plane with a name; false where there is none.
+func PlaneNamed(name string) (Plane, bool) {
+	for _, p := range Planes {
+		if p.String() == name {
+			return p, true
+		}
+	}
+	return 0, false
+}
+
 // Slice cuts slice number index out of values, which belong to g's voxels. For a grid
 // that is turned to RAS, the front (axial) or the top is up and the left side at the left.
 func (g Grid) Slice(values []uint8, p Plane, index int) *image.Gray {

@@ -107,6 +107,9 @@ func showScan(w io.Writer, s *request.ScanResult) {
 	fmt.Fprintf(table, "brain\t%.1f\t\t\n", s.BrainMillilitres)
 	table.Flush()
 	fmt.Fprintln(w)
+	if s.Quality.Score != nil {
+		fmt.Fprintf(w, "quality  %.2f, from 0 to 1\n", *s.Quality.Score)
+	}
 	for _, flag := range s.Quality.Flags {
 		fmt.Fprintf(w, "look     %s\n", flag)
 	}

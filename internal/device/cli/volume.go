@@ -29,6 +29,7 @@ type volumeFlags struct {
 	at       []string
 	json     bool
 	options  volume.Options
+	plane    string
 	seg      bool
 	overlay  bool
 	sr       bool
@@ -79,6 +80,7 @@ func volumeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
 	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
 	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "slices in work at the same time")
+	cmd.Flags().StringVar(&f.plane, "plane", "", "run this plane alone, in a third of the time: axial, coronal or sagittal")
 	cmd.Flags().BoolVar(&f.describe, "describe", false, "say what is read, and segment nothing")
 	cmd.Flags().StringArrayVar(&f.at, "at", nil, "also tell the value at X,Y,Z in mm to the right, front and top (can be repeated)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "JSON instead of a table (the default where the output is no terminal)")

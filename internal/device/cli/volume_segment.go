@@ -30,6 +30,9 @@ func (f *volumeFlags) kinds() []scans.Kind {
 // segmentScans segments scans one after the other. One that is refused or fails
 // does not keep the others from being done.
 func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+	if _, known := volume.PlaneNamed(f.plane); f.plane != "" && !known {
+		return usageError{fmt.Errorf("--plane %q: it is axial, coronal or sagittal", f.plane)}
+	}
 	plan, err := scanfolder.Make(f.out, paths)
 	if err != nil {
 		return usageError{err}
@@ -74,9 +77,13 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 
 // segmentScan segments one scan and writes all that there is of it.
 func (f *volumeFlags) segmentScan(ctx context.Context, item scanfolder.Item, network *segmentation.Model, display *progress.Display) error {
+	var planes []volume.Plane
+	if plane, known := volume.PlaneNamed(f.plane); known {
+		planes = []volume.Plane{plane}
+	}
 	bar := display.Begin()
 	result, err := scans.Segment(ctx, item.Path, network, scans.Options{
-		Read: f.options, Kinds: f.kinds(), Deidentify: f.deidentify, Workers: f.workers, Version: Version,
+		Read: f.options, Kinds: f.kinds(), Planes: planes, Deidentify: f.deidentify, Workers: f.workers, Version: Version,
 		Progress: func(done, total int) { bar.Count("segmenting", done, total) },
 	})
 	bar.End()

@@ -19,8 +19,8 @@ func TestALineIsAddedOnlyToATableWithItsColumns(t *testing.T) {
 	if err := other.AppendCSV(path, "d"); err == nil || !strings.Contains(err.Error(), "other columns") {
 		t.Errorf("error %v", err)
 	}
-	const want = "scan,csf_ml,grey-matter_ml,brain_ml,agreement,flags,model,model_version\n" +
-		"a,1.00,2.00,3.00,0.0000,,,\n\"b, c\",1.00,2.00,3.00,0.0000,,,\n"
+	const want = "scan,csf_ml,grey-matter_ml,brain_ml,score,agreement,flags,model,model_version\n" +
+		"a,1.00,2.00,3.00,,0.0000,,,\n\"b, c\",1.00,2.00,3.00,,0.0000,,,\n"
 	if got, err := os.ReadFile(path); err != nil || string(got) != want {
 		t.Errorf("%v, %s", err, got)
 	}

@@ -17,7 +17,7 @@ func (r Report) volumesHTML() string {
 	return b.String()
 }
 
-// qualityHTML is a paragraph for each flag, and the agreement.
+// qualityHTML is a paragraph for each flag, the score and the agreement.
 func (r Report) qualityHTML() string {
 	var b strings.Builder
 	for _, f := range r.Quality.Flags {
@@ -25,6 +25,9 @@ func (r Report) qualityHTML() string {
 	}
 	if len(r.Quality.Flags) == 0 {
 		b.WriteString("<p class=\"good\">Nothing unusual was noticed. That is no promise: look at the pictures.</p>\n")
+	}
+	if r.Quality.Score != nil {
+		fmt.Fprintf(&b, "<p>Score %.2f, from 0 to 1.</p>\n", *r.Quality.Score)
 	}
 	if r.Quality.Agreement > 0 {
 		fmt.Fprintf(&b, "<p>The planes agree on %.3f of the tissue.</p>\n", r.Quality.Agreement)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/brainseg/brainseg/internal/volume"
 )
@@ -12,6 +13,12 @@ type Quality struct {
 	// Agreement is the share of tissue on which the planes agree, 0 to 1; absent
 	// where one plane was run.
 	Agreement float64 `json:"agreement,omitempty"`
+	// Score is how likely it is that the labels are good, from 0 to 1, as far as the
+	// scan and its labels show it; absent where the classes are not fluid, grey and
+	// white matter.
+	Score *float64 `json:"score,omitempty"`
+	// Measures are what the score is made of; absent likewise.
+	Measures []Measure `json:"measures,omitempty"`
 	// Flags are reasons for doubt; none is no promise.
 	Flags []Flag `json:"flags"`
 }
@@ -30,6 +37,9 @@ const (
 	ThickSlices  = "thick-slices"
 	LowAgreement = "low-agreement"
 	OddVolume    = "odd-volume"
+	OddShape     = "odd-shape"
+	MotionLike   = "motion-like"
+	LowScore     = "low-score"
 )
 
 // What is usual. A living brain with its fluid has 1,000 to 1,900 ml; planes
@@ -72,7 +82,41 @@ func judge(in Input, brain float64, counts [256]int) Quality {
 	if len(in.Planes) > 1 && in.Agreement < leastAgreement {
 		flag(LowAgreement, "the three planes agree on %.0f %% of the tissue only, and on 81 to 87 %% of good scans", 100*in.Agreement)
 	}
+	if len(in.Classes) != 4 {
+		return q
+	}
+	s, list := score(measure(in, counts))
+	q.Score, q.Measures = &s, list
+	if brain >= leastHead {
+		q.doubts(flag)
+	}
 	return q
+}
+
+// doubts flags what the measures show.
+func (q *Quality) doubts(flag func(name, format string, a ...any)) {
+	doubtOf := make(map[string]float64)
+	for _, m := range q.Measures {
+		doubtOf[m.Name] = m.Doubt
+	}
+	flagged := func(name string) bool {
+		return slices.ContainsFunc(q.Flags, func(f Flag) bool { return f.Name == name })
+	}
+	if max(doubtOf[measureNoise], doubtOf[measureEdge], doubtOf[measureSurface]) >= doubtful {
+		flag(MotionLike, "the tissues are noisy or their borders are not sharp, as after motion or in a coarse scan")
+	}
+	if doubtOf[measureLost] >= doubtfulLost && !flagged(CutOff) {
+		flag(CutOff, "slices of the brain are missing or empty: volumes are too small")
+	}
+	if max(doubtOf[measureLargest], doubtOf[measureMirror], doubtOf[measureLength], doubtOf[measureHeight]) >= doubtful {
+		flag(OddShape, "what was found does not have the shape of a brain")
+	}
+	if !flagged(NotT1) && max(doubtOf[measureWhiteGrey], doubtOf[measureGreyFluid]) >= doubtful {
+		flag(NotT1, "the tissues hardly differ in brightness: this may not be a T1 scan")
+	}
+	if *q.Score < doubtfulScore {
+		flag(LowScore, "the measures together are like those of scans that are segmented badly (score %.2f)", *q.Score)
+	}
 }
 
 // contrast says what is wrong with the order of the tissues' brightness: in a T1

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"image/png"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/volume"
@@ -21,30 +23,49 @@ var tissues = []Class{
 	{Value: 3, Name: "white-matter", Colour: "#f4f1de"},
 }
 
-// brain is a scan of nested boxes in voxels of 1.5 x 1.5 x 3 mm: fluid around grey
-// around white matter, as bright as in a T1 scan.
+// brain is a scan of an egg in voxels of 1.5 x 1.5 x 3 mm: fluid around folded grey
+// around white matter, as bright as in a T1 scan, with noise.
 func brain() Input {
-	grid := volume.Grid{Size: [3]int{80, 96, 44}, Affine: volume.Affine{{-1.5, 0, 0, 60}, {0, 1.5, 0, -70}, {0, 0, 3, -60}}}
+	in := drawn()
+	scan := *in.Scan
+	scan.Values, in.Labels.Values = slices.Clone(scan.Values), slices.Clone(in.Labels.Values)
+	in.Scan = &scan
+	return in
+}
+
+var drawn = sync.OnceValue(func() Input {
+	grid := volume.Grid{Size: [3]int{108, 128, 52}, Affine: volume.Affine{{-1.5, 0, 0, 81}, {0, 1.5, 0, -96}, {0, 0, 3, -78}}}
 	in := Input{
 		Scan:    &volume.Volume{Grid: grid, Values: make([]float32, grid.Voxels())},
 		Labels:  volume.Labels{Grid: grid, Values: make([]uint8, grid.Voxels())},
-		Classes: tissues, Planes: volume.Planes, Slices: 220, Agreement: 0.85, Seconds: 1.234,
+		Classes: tissues, Planes: volume.Planes, Slices: 288, Agreement: 0.85, Seconds: 1.234,
 		Model: Model{Name: "enet", Version: "1.0.0", SHA256: "ab"},
 	}
+	random := rand.New(rand.NewPCG(1, 2))
 	i := 0
 	for z := range grid.Size[2] {
 		for y := range grid.Size[1] {
 			for x := range grid.Size[0] {
-				// The distance from the border in voxels; four of air.
-				d := min(x, grid.Size[0]-1-x, y, grid.Size[1]-1-y, 2*z, 2*(grid.Size[2]-1-z)) - 4
-				in.Labels.Values[i] = uint8(min(max((d+7)/8, 0), 3))
-				in.Scan.Values[i] = float32([]int{0, 100, 300, 500}[in.Labels.Values[i]])
+				p := grid.Affine.Apply(volume.Vector{float64(x), float64(y), float64(z)})
+				radius := math.Sqrt(p[0]*p[0]/(66*66) + p[1]*p[1]/(80*80) + p[2]*p[2]/(62*62))
+				fold := math.Sin(p[0]/2.6) * math.Sin(p[1]/2.6) * math.Sin(p[2]/3.5)
+				label := 0
+				switch {
+				case radius+0.45*fold < 0.66:
+					label = 3
+				case radius < 0.95:
+					label = 2
+				case radius < 1:
+					label = 1
+				}
+				in.Labels.Values[i] = uint8(label)
+				in.Scan.Values[i] = float32([]float64{0, 100, 300, 500}[label] + 15*random.NormFloat64())
 				i++
 			}
 		}
 	}
 	return in
-}
+})
 
 func flags(q Quality) (names []string) {
 	for _, f := range q.Flags {
@@ -72,6 +93,7 @@ func TestVolumesAreVoxelsTimesTheirSize(t *testing.T) {
 }
 
 func TestDoubtsAreFlagged(t *testing.T) {
+	good := *Make(brain()).Quality.Score
 	for _, c := range []struct {
 		name   string
 		change func(*Input)
@@ -94,18 +116,56 @@ func TestDoubtsAreFlagged(t *testing.T) {
 			}
 		}, []string{NotT1}},
 		{"the top is missing", func(in *Input) {
-			in.Labels.Size[2], in.Scan.Size[2] = 30, 30
+			in.Labels.Size[2], in.Scan.Size[2] = 40, 40
 			n := in.Labels.Voxels()
 			in.Labels.Values, in.Scan.Values = in.Labels.Values[:n], in.Scan.Values[:n]
 		}, []string{CutOff}},
 		{"thick slices", func(in *Input) { in.Thick, in.Planes = true, []volume.Plane{volume.Axial} }, []string{ThickSlices}},
-		{"planes that differ", func(in *Input) { in.Agreement = 0.5 }, []string{LowAgreement}},
+		{"planes that differ", func(in *Input) { in.Agreement = 0.5 }, []string{LowAgreement, LowScore}},
+		{"empty slices within", func(in *Input) {
+			n := in.Labels.Size[0] * in.Labels.Size[1]
+			for z := 15; z < 30; z += 2 {
+				clear(in.Labels.Values[z*n : (z+1)*n])
+				clear(in.Scan.Values[z*n : (z+1)*n])
+			}
+		}, []string{CutOff, OddShape, LowScore}},
+		{"noise", func(in *Input) {
+			random := rand.New(rand.NewPCG(3, 4))
+			for i := range in.Scan.Values {
+				in.Scan.Values[i] += float32(50 * random.NormFloat64())
+			}
+		}, []string{MotionLike}},
+		{"half a brain turned away", func(in *Input) {
+			for i := range in.Labels.Values {
+				if x := i % in.Labels.Size[0]; x < 45 {
+					in.Labels.Values[i], in.Scan.Values[i] = 0, 0
+				}
+			}
+		}, []string{CutOff, OddShape, LowScore}},
+		{"tissues that hardly differ", func(in *Input) {
+			random := rand.New(rand.NewPCG(3, 4))
+			for i := range in.Scan.Values {
+				in.Scan.Values[i] = in.Scan.Values[i]/8 + float32(30*random.NormFloat64())
+			}
+		}, []string{MotionLike, NotT1}},
 	} {
 		in := brain()
 		c.change(&in)
-		if got := flags(Make(in).Quality); !slices.Equal(got, c.want) {
+		q := Make(in).Quality
+		if got := flags(q); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
+		if *q.Score < 0 || *q.Score > good || *q.Score == good && c.want != nil && !in.Thick {
+			t.Errorf("%s: score %v, and %v of a good scan", c.name, *q.Score, good)
+		}
+	}
+}
+
+func TestAModelOfOtherClassesHasNoScore(t *testing.T) {
+	in := brain()
+	in.Classes = in.Classes[:2]
+	if q := Make(in).Quality; q.Score != nil || q.Measures != nil {
+		t.Errorf("quality %+v", q)
 	}
 }
 
@@ -138,12 +198,12 @@ func TestThePictureShowsTheThreePlanesAtTheirSize(t *testing.T) {
 	if err := WritePicture(&b, brain()); err != nil {
 		t.Fatal(err)
 	}
-	drawn, err := png.Decode(&b)
+	picture, err := png.Decode(&b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 120 x 144 mm axial, 120 x 132 coronal, 144 x 132 sagittal.
-	if got := drawn.Bounds().Size(); got.X != 120+120+144 || got.Y != 144 {
+	// 162 x 192 mm axial, 162 x 156 coronal, 192 x 156 sagittal.
+	if got := picture.Bounds().Size(); got.X != 162+162+192 || got.Y != 192 {
 		t.Errorf("the picture has %v pixels", got)
 	}
 }
@@ -172,7 +232,7 @@ func TestATableOfScansHasOneLineAScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-	if len(lines) != 2 || lines[0] != "scan,csf_ml,grey-matter_ml,white-matter_ml,brain_ml,agreement,flags,model,model_version" || !strings.HasPrefix(lines[1], `"a,b",`) || !strings.HasSuffix(lines[1], ",0.8500,not-T1 cut-off,enet,1.0.0") {
+	if len(lines) != 2 || lines[0] != "scan,csf_ml,grey-matter_ml,white-matter_ml,brain_ml,score,agreement,flags,model,model_version" || !strings.HasPrefix(lines[1], `"a,b",`) || !strings.HasSuffix(lines[1], ",0.8500,not-T1 cut-off,enet,1.0.0") {
 		t.Errorf("got\n%s", b.String())
 	}
 }
@@ -182,7 +242,7 @@ func TestEveryFlagIsOnThePageForPeopleWithScans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, flag := range []string{NotAHead, NotT1, CutOff, ThickSlices, LowAgreement, OddVolume} {
+	for _, flag := range []string{NotAHead, NotT1, CutOff, ThickSlices, LowAgreement, OddVolume, OddShape, MotionLike, LowScore} {
 		if !bytes.Contains(page, []byte("| `"+flag+"` |")) {
 			t.Errorf("docs/scans.md does not tell what %s means", flag)
 		}

@@ -61,7 +61,7 @@ func (r Report) CSVHeader() []string {
 	for _, t := range r.Tissues {
 		row = append(row, t.Name+"_ml")
 	}
-	return append(row, "brain_ml", "agreement", "flags", "model", "model_version")
+	return append(row, "brain_ml", "score", "agreement", "flags", "model", "model_version")
 }
 
 // CSVRow is the scan's line under CSVHeader. name is what the caller calls the scan.
@@ -71,10 +71,14 @@ func (r Report) CSVRow(name string) []string {
 		row = append(row, strconv.FormatFloat(t.Millilitres, 'f', 2, 64))
 	}
 	var flags []string
+	score := ""
+	if r.Quality.Score != nil {
+		score = strconv.FormatFloat(*r.Quality.Score, 'f', 4, 64)
+	}
 	for _, f := range r.Quality.Flags {
 		flags = append(flags, f.Name)
 	}
-	return append(row, strconv.FormatFloat(r.BrainMillilitres, 'f', 2, 64),
+	return append(row, strconv.FormatFloat(r.BrainMillilitres, 'f', 2, 64), score,
 		strconv.FormatFloat(r.Quality.Agreement, 'f', 4, 64), strings.Join(flags, " "), r.Model.Name, r.Model.Version)
 }
 
@@ -130,6 +134,9 @@ func (r Report) Text() string {
 		fmt.Fprintf(&b, "%15s %9.1f %6.1f %%\n", t.Name, t.Millilitres, 100*t.Fraction)
 	}
 	fmt.Fprintf(&b, "%15s %9.1f\n\n", "brain", r.BrainMillilitres)
+	if r.Quality.Score != nil {
+		fmt.Fprintf(&b, "quality   %.2f, from 0 to 1\n", *r.Quality.Score)
+	}
 	for _, flag := range r.Quality.Flags {
 		fmt.Fprintf(&b, "look      %s: %s\n", flag.Name, flag.Text)
 	}

@@ -35,6 +35,9 @@ type ScanTissue struct {
 
 // ScanQuality says whether the figures can be trusted.
 type ScanQuality struct {
+	// Score is how likely the labels are good, from 0 to 1; absent where the model has
+	// other classes than fluid, grey and white matter.
+	Score *float64 `json:"score,omitempty"`
 	// Agreement is the share of tissue on which the planes agree; absent where one
 	// plane was run.
 	Agreement float64 `json:"agreement,omitempty"`

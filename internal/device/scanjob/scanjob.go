@@ -187,7 +187,7 @@ func (j Job) place(ctx context.Context) (path string, remove func(), err error) 
 func describe(from report.Report) *request.ScanResult {
 	s := &request.ScanResult{
 		BrainMillilitres: from.BrainMillilitres, Planes: from.Planes, Slices: from.Slices,
-		Quality: request.ScanQuality{Agreement: from.Quality.Agreement, Flags: []string{}},
+		Quality: request.ScanQuality{Score: from.Quality.Score, Agreement: from.Quality.Agreement, Flags: []string{}},
 		Grid:    &request.ScanGrid{Size: from.Grid.Size, Spacing: from.Grid.Spacing, Orientation: from.Grid.Orientation},
 	}
 	for _, t := range from.Tissues {

@@ -42,6 +42,8 @@ type Options struct {
 	// Deidentify leaves patient and study out of DICOM objects. Default: they are
 	// those of the images.
 	Deidentify bool
+	// Planes are the planes to run. Default: all that have resolution.
+	Planes []volume.Plane
 	// Workers is the number of slices in work at once. Default: one a processor.
 	Workers int
 	// Progress, if not nil, is told from one goroutine at a time how many slices
@@ -107,7 +109,7 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 	manifest := network.Manifest()
 	most := fitting(volume.MaxVoxels, opts.Memory(), bytesPerNetworkVoxel)
 	segmented, err := threeplane.Segment(ctx, &s.Volume, network, threeplane.Options{
-		Classes: len(manifest.Classes), Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
+		Classes: len(manifest.Classes), Planes: opts.Planes, Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
 	})
 	switch {
 	case errors.Is(err, threeplane.ErrEmpty):

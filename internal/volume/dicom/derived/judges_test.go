@@ -164,6 +164,52 @@ func TestOthersReadTheVolumesOfTheReportAndEveryPixelOfTheCapture(t *testing.T) 
 	}
 }
 
+func TestDcmqiAndDcmtkReadTheReport(t *testing.T) {
+	o := made(t, "d-8bit-odd", false)
+	path := filepath.Join(t.TempDir(), "sr.dcm")
+	if err := os.WriteFile(path, o.sr.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	readers := 0
+	dcmqi := filepath.Join("..", "..", "..", "..", ".venv", "bin", "tid1500reader")
+	if exec.Command(dcmqi, "--version").Run() == nil {
+		readers++
+		metadata := path + ".json"
+		if out, err := exec.CommandContext(t.Context(), dcmqi, "--inputDICOM", path, "--outputMetadata", metadata).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		var said struct {
+			Measurements []struct {
+				ReferencedSegment          int
+				SegmentationSOPInstanceUID string
+				MeasurementItems           []struct{ Value string }
+			}
+		}
+		content, err := os.ReadFile(metadata)
+		if err == nil {
+			err = json.Unmarshal(content, &said)
+		}
+		if err != nil || len(said.Measurements) != 3 {
+			t.Fatalf("dcmqi: %v\n%s", err, content)
+		}
+		for i, m := range said.Measurements {
+			if m.ReferencedSegment != i+1 || m.SegmentationSOPInstanceUID != o.reference.Instance || len(m.MeasurementItems) != 1 || m.MeasurementItems[0].Value != fmt.Sprint(millilitres(uint8(i+1))) {
+				t.Errorf("dcmqi reads %+v", m)
+			}
+		}
+	}
+	if dsrdump, err := exec.LookPath("dsrdump"); err == nil {
+		readers++
+		out, err := exec.CommandContext(t.Context(), dsrdump, path).CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte(`<contains NUM:(,,"Volume")="200.5" (ml,UCUM,"milliliter")>`)) {
+			t.Errorf("dsrdump: %v\n%s", err, out)
+		}
+	}
+	if readers == 0 {
+		t.Skip("neither dcmqi (make test-servers) nor DCMTK's dsrdump (Debian: dcmtk) is installed, so they do not read the DICOM SR")
+	}
+}
+
 // errorsOf lists what dciodvfy calls an error.
 func errorsOf(t *testing.T, file []byte, class string) []string {
 	t.Helper()

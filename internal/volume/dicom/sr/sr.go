@@ -14,8 +14,8 @@ package sr
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
-	"strings"
 
 	"github.com/brainseg/brainseg/internal/volume/dicom"
 	"github.com/brainseg/brainseg/internal/volume/dicom/derived"
@@ -117,5 +117,5 @@ func (o *object) group(s seg.Segment, number int, uids derived.UIDs) *item {
 	)
 }
 
-// plain is a number as a decimal string.
-func plain(v float64) string { return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 2, 64), ".00") }
+// plain is a number to two digits as a decimal string.
+func plain(v float64) string { return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64) }
