@@ -62,6 +62,10 @@ func (d *disk) apply(o operation) error {
 		}
 		delete(d.names, o.path)
 		d.names[o.to] = f
+		if filepath.Dir(o.path) != filepath.Dir(o.to) { // each name is its folder's
+			d.pending = append(d.pending, naming{operation{kind: opCreate, path: o.to}, f}, naming{operation{kind: opRemove, path: o.path}, f})
+			return nil
+		}
 	case opRemove:
 		delete(d.names, o.path)
 	case opSyncFolder:

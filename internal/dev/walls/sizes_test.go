@@ -26,7 +26,7 @@ const (
 var larger = map[string]int{
 	"ggipc":                  1900,
 	"internal/build/cli":     1_400,
-	"internal/device/cli":    1_710,
+	"internal/device/cli":    1_740,
 	"internal/device/engine": 2_000,
 	"internal/device/queue":  2300,
 	"internal/device/store":  1400,

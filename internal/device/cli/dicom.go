@@ -25,6 +25,8 @@ import (
 type dicomFlags struct {
 	dicomnode.Settings
 	out        string
+	overlay    bool
+	sr         bool
 	deidentify bool
 	model      string
 	library    string
@@ -69,7 +71,9 @@ func dicomCommand() *cobra.Command {
 	flags.StringVar(&f.Certificates.Key, "tls-key", "", "its key (PEM)")
 	flags.StringVar(&f.Certificates.Authority, "tls-ca", "", "certificate (PEM) of who signs peers' certificates, which then are required")
 	flags.BoolVar(&f.Plaintext, "plaintext", false, "exchange images with other machines in the clear")
-	flags.BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of the SEG; UIDs stay")
+	flags.BoolVar(&f.overlay, "overlay", false, "return the slices with the tissues in colour too, a DICOM Secondary Capture")
+	flags.BoolVar(&f.sr, "sr", false, "return the volumes too, a DICOM Structured Report")
+	flags.BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of DICOM objects; UIDs stay")
 	flags.StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
 	flags.StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
 	flags.IntVar(&f.workers, "workers", runtime.NumCPU(), "slices in work at the same time")
@@ -99,7 +103,14 @@ func (f *dicomFlags) run(ctx context.Context, logger *zap.Logger) error {
 		return fmt.Errorf("open the model: %w", err)
 	}
 	defer network.Close()
-	kinds := append(slices.Clone(scans.Usual), scans.SEG)
+	returned := []scans.Kind{scans.SEG}
+	if f.overlay {
+		returned = append(returned, scans.Overlay)
+	}
+	if f.sr {
+		returned = append(returned, scans.SR)
+	}
+	kinds := slices.Concat(scans.Usual, returned)
 	if err := scans.Check(kinds, network.Manifest()); err != nil {
 		return usageError{fmt.Errorf("--model: %w", err)}
 	}
@@ -116,7 +127,11 @@ func (f *dicomFlags) run(ctx context.Context, logger *zap.Logger) error {
 		if err != nil {
 			return nil, err
 		}
-		return []string{filepath.Join(f.out, w.Name+scans.SEGSuffix)}, result.WriteFolder(f.out, w.Name)
+		var paths []string
+		for _, suffix := range scans.Suffixes(returned) {
+			paths = append(paths, filepath.Join(f.out, w.Name+suffix))
+		}
+		return paths, result.WriteFolder(f.out, w.Name)
 	}
 	if opts.Return != nil { // the folder is not where people look for results
 		opts.Removed = func(name string) { f.remove(name, kinds, logger) }

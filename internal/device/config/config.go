@@ -154,6 +154,8 @@ type DICOM struct {
 	Key           string // key dicom.key; a file
 	Authorities   string // key dicom.authorities; a file
 	Plaintext     bool   // key dicom.plaintext
+	Overlay       bool   // key dicom.overlay; a Secondary Capture is returned too
+	SR            bool   // key dicom.sr; a Structured Report is returned too
 	Deidentify    bool   // key dicom.deidentify
 }
 
@@ -259,6 +261,8 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Key:           r.text("dicom.key", ""),
 			Authorities:   r.text("dicom.authorities", ""),
 			Plaintext:     r.boolean("dicom.plaintext", false),
+			Overlay:       r.boolean("dicom.overlay", false),
+			SR:            r.boolean("dicom.sr", false),
 			Deidentify:    r.boolean("dicom.deidentify", false),
 		},
 		IPC: IPC{

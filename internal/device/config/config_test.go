@@ -48,10 +48,10 @@ func TestParseTakesDefaultsAndWhatEitherNucleusMakesOfScalars(t *testing.T) {
 		{"a list of one as a string", `{"images":{"roots":"/data"}}`, func(c *Config) { c.Images.Roots = []string{"/data"} }, nil},
 		{"retention", `{"output":{"retainDays":30,"retainBytes":"1e9"}}`, func(c *Config) { c.Output.RetainAge, c.Output.RetainBytes = 30*24*time.Hour, 1_000_000_000 }, nil},
 		{"the queue", `{"queue":{"folder":"","retainHours":"48","bytes":2e6,"answerBytes":3000000}}`, func(c *Config) { c.Queue = Queue{Bytes: 2_000_000, AnswerBytes: 3_000_000, Retain: 48 * time.Hour} }, nil},
-		{"a DICOM node", `{"dicom":{"listen":"0.0.0.0:104","title":"A","folder":"b","callers":"C","from":["10.0.0.0/8"],"associations":"2","quietSeconds":5,"keepHours":1.0,"bytes":2e6,"return":"P@h:1","returnTls":"true","stow":"d","stowAuthorization":"e","certificate":"f","key":"g","authorities":"h","plaintext":"True","deidentify":true}}`, func(c *Config) {
+		{"a DICOM node", `{"dicom":{"listen":"0.0.0.0:104","title":"A","folder":"b","callers":"C","from":["10.0.0.0/8"],"associations":"2","quietSeconds":5,"keepHours":1.0,"bytes":2e6,"return":"P@h:1","returnTls":"true","stow":"d","stowAuthorization":"e","certificate":"f","key":"g","authorities":"h","plaintext":"True","overlay":"true","sr":true,"deidentify":true}}`, func(c *Config) {
 			c.DICOM = DICOM{
 				Listen: "0.0.0.0:104", Title: "A", Folder: "b", Callers: []string{"C"}, From: []string{"10.0.0.0/8"}, Associations: 2, Quiet: 5 * time.Second, Keep: time.Hour, Bytes: 2_000_000,
-				Return: "P@h:1", ReturnTLS: true, STOW: "d", Authorization: "e", Certificate: "f", Key: "g", Authorities: "h", Plaintext: true, Deidentify: true,
+				Return: "P@h:1", ReturnTLS: true, STOW: "d", Authorization: "e", Certificate: "f", Key: "g", Authorities: "h", Plaintext: true, Overlay: true, SR: true, Deidentify: true,
 			}
 		}, nil},
 		{"unknown keys", `{"zoo":1,"model":{"colour":"red","path":"m"}}`, func(c *Config) { c.Model.Path = "m" }, []string{"model.colour", "zoo"}},

@@ -22,7 +22,7 @@ import (
 )
 
 // What lies in the folder: series/KEY/objects/INSTANCE-CONTENT.dcm,
-// series/KEY/note.json, and in incoming what is not complete or not removed yet.
+// series/KEY/note.json, and in incoming what is not complete yet.
 const (
 	incomingName = "incoming"
 	seriesName   = "series"
@@ -40,6 +40,7 @@ const (
 	phaseAccepted = "accepted" // somebody else keeps the work
 	phaseReleased = "released" // the work is over
 	phaseReopened = "reopened" // and is to be done again
+	phaseRemoving = "removing" // and the objects are being removed
 )
 
 // note is what has become of a set of objects.
@@ -90,18 +91,36 @@ func (s *series) setName() string {
 	return s.set
 }
 
+// makeFolder makes a folder, and those above it that are missing, for good.
+func makeFolder(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := makeFolder(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
 // onDisk is how many bytes a file of some size takes.
 func onDisk(size int64) int64 { return (size + block - 1) / block * block }
 
 // load reads what is in the folder.
 func (b *Inbox) load() error {
 	for _, name := range []string{incomingName, seriesName} {
-		if err := os.MkdirAll(filepath.Join(b.opts.Folder, name), 0o750); err != nil {
+		if err := makeFolder(filepath.Join(b.opts.Folder, name)); err != nil {
 			return err
 		}
 	}
-	if err := syncFolder(b.opts.Folder); err != nil {
-		return err
+	// What a process that was killed has not synced is there, and may not stay: before
+	// anything is confirmed on its account it is made durable.
+	for _, folder := range []string{filepath.Dir(b.opts.Folder), b.opts.Folder, filepath.Join(b.opts.Folder, seriesName)} {
+		if err := syncFolder(folder); err != nil {
+			return err
+		}
 	}
 	left, err := os.ReadDir(b.incoming())
 	if err != nil {
@@ -124,11 +143,14 @@ func (b *Inbox) load() error {
 		if err != nil {
 			return err
 		}
-		if len(s.objects) == 0 { // the process died before the first one was there
-			if err := os.RemoveAll(b.folderOf(s.key)); err != nil {
+		if len(s.objects) == 0 || s.note.Phase == phaseRemoving { // the process died within
+			if err := b.removeFiles(s.key); err != nil {
 				return err
 			}
 			continue
+		}
+		if err := errors.Join(syncFolder(b.objectsFolder(s.key)), syncFolder(b.folderOf(s.key))); err != nil {
+			return err
 		}
 		b.series[s.key] = s
 		b.bytes += s.bytes
@@ -175,6 +197,9 @@ func (b *Inbox) loadSeries(key string) (*series, error) {
 		s.objects[instance] = o
 		s.bytes += o.bytes
 	}
+	if err := b.tidy(key); err != nil {
+		return nil, err
+	}
 	raw, err := boundedfile.Read(filepath.Join(b.folderOf(key), noteName), maxNote)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -185,6 +210,34 @@ func (b *Inbox) loadSeries(key string) (*series, error) {
 		s.note = note{}
 	}
 	return s, nil
+}
+
+// removeFiles removes the objects of a series for good, and then its note.
+func (b *Inbox) removeFiles(key string) error {
+	if err := os.RemoveAll(b.objectsFolder(key)); err != nil {
+		return err
+	}
+	if err := syncFolder(b.folderOf(key)); err != nil {
+		return err
+	}
+	return os.RemoveAll(b.folderOf(key))
+}
+
+// tidy removes what a process that died has left beside a series' objects and
+// note.
+func (b *Inbox) tidy(key string) error {
+	entries, err := os.ReadDir(b.folderOf(key))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); name != objectsName && name != noteName {
+			if err := os.Remove(filepath.Join(b.folderOf(key), name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func newSeries(key string) *series {
@@ -242,15 +295,16 @@ func (b *Inbox) makeRoom(bytes int64, objects int) bool {
 	return false
 }
 
-// remove removes a series. It is called with mu held: the folder is out of the
-// way at once, and what it holds is removed then.
+// remove removes a series. It is called with mu held. The note comes first: half
+// a series must not be taken for one to be worked on.
 func (b *Inbox) remove(s *series) {
-	away := filepath.Join(b.incoming(), "removed-"+s.key)
-	err := os.Rename(b.folderOf(s.key), away)
+	n := s.note
+	n.Phase = phaseRemoving
+	err := n.write(filepath.Join(b.folderOf(s.key), noteName))
 	if err == nil {
-		err = errors.Join(syncFolder(filepath.Join(b.opts.Folder, seriesName)), os.RemoveAll(away))
+		err = b.removeFiles(s.key)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		b.opts.Logger.Error("removing a received series failed", zap.String("series", shown(s.key)), zap.Error(err))
 		s.note.At = time.Now() // tried again later
 		return

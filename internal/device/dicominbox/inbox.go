@@ -99,6 +99,7 @@ type series struct {
 type object struct {
 	content string // hash
 	bytes   int64
+	loose   bool // its folder could not be synced
 }
 
 // Open opens an inbox, or makes it.

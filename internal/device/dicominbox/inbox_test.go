@@ -15,16 +15,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/brainseg/brainseg/internal/dev/dicomtest"
 	"github.com/brainseg/brainseg/internal/device/dicominbox"
 	"github.com/brainseg/brainseg/internal/device/dicomnet"
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, opts dicominbox.Options) *dicominbox.Inbox {
 	t.Helper()

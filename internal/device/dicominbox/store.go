@@ -203,6 +203,12 @@ func (b *Inbox) put(s *series, instance string, p *part) error {
 	again := replaces && old.content == p.content && s.note.Failed && s.note.Phase == phaseReleased
 	fresh := len(s.objects) == 0
 	b.mu.Unlock()
+	folder := b.objectsFolder(s.key)
+	if replaces && old.loose { // what is confirmed now must not hang on it
+		if err := syncFolder(folder); err != nil {
+			return err
+		}
+	}
 	switch {
 	case again:
 		n := s.note
@@ -219,14 +225,15 @@ func (b *Inbox) put(s *series, instance string, p *part) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		s.last = time.Now()
+		old.loose = false
+		s.objects[instance] = old
 		return nil
 	}
-	folder := b.objectsFolder(s.key)
 	if fresh {
 		if err := os.MkdirAll(folder, 0o750); err != nil {
 			return err
 		}
-		if err := errors.Join(syncFolder(filepath.Dir(folder)), syncFolder(filepath.Dir(filepath.Dir(folder)))); err != nil {
+		if err := errors.Join(syncFolder(b.folderOf(s.key)), syncFolder(filepath.Dir(b.folderOf(s.key)))); err != nil {
 			return err
 		}
 	}
@@ -234,15 +241,16 @@ func (b *Inbox) put(s *series, instance string, p *part) error {
 		return err
 	}
 	p.kept = true
-	var err error
-	if replaces {
-		err = os.Remove(filepath.Join(folder, fileName(instance, old.content)))
+	err := syncFolder(folder)
+	if replaces && err == nil { // not before the new one is there for good
+		if err = os.Remove(filepath.Join(folder, fileName(instance, old.content))); err == nil {
+			err = syncFolder(folder) // nor the old one again, once the new one is confirmed
+		}
 	}
-	err = errors.Join(err, syncFolder(folder))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// In the folder it is, whether or not that is durable.
-	s.objects[instance] = object{content: p.content, bytes: p.bytes}
+	s.objects[instance] = object{content: p.content, bytes: p.bytes, loose: err != nil}
 	s.bytes += p.bytes - old.bytes
 	b.bytes -= old.bytes
 	if !replaces {

@@ -89,7 +89,7 @@ func (s *Service) prepare(next config.Config, old *node) (*node, error) {
 	}
 	n.opts.Logger = s.logger
 	n.opts.Process = func(ctx context.Context, w dicomnode.Work) ([]string, error) {
-		return s.process(ctx, w, next.DICOM.Deidentify)
+		return s.process(ctx, w, next.DICOM)
 	}
 	if old != nil && old.cfg.DICOM.Listen == next.DICOM.Listen {
 		n.port = old.port

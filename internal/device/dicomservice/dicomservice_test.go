@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +38,7 @@ type archive struct {
 }
 
 func (a *archive) Store(_ context.Context, r dicomnet.StoreRequest, data io.Reader) dicomnet.Status {
-	if _, err := io.Copy(io.Discard, data); err != nil || r.SOPClass != segmentationClass {
+	if _, err := io.Copy(io.Discard, data); err != nil || !slices.Contains(resultClasses, r.SOPClass) {
 		return dicomnet.CannotUnderstand
 	}
 	a.mu.Lock()
@@ -52,7 +53,8 @@ func (a *archive) count() int {
 	return len(a.stored)
 }
 
-const segmentationClass = "1.2.840.10008.5.1.4.1.1.66.4"
+// resultClasses are those of SEG, Secondary Capture and Structured Report.
+var resultClasses = []string{"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.7.4", "1.2.840.10008.5.1.4.1.1.88.22"}
 
 func startArchive(t *testing.T) *archive {
 	t.Helper()
@@ -63,7 +65,7 @@ func startArchive(t *testing.T) *archive {
 	a := &archive{address: l.Addr().String()}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	server := dicomnet.Server{Title: "PACS", SOPClasses: []string{segmentationClass}, TransferSyntaxes: []string{dicomtest.Syntax}, Storer: a}
+	server := dicomnet.Server{Title: "PACS", SOPClasses: resultClasses, TransferSyntaxes: []string{dicomtest.Syntax, "1.2.840.10008.1.2.5"}, Storer: a}
 	go func() { ended <- server.Serve(ctx, l) }()
 	t.Cleanup(func() { cancel(); <-ended })
 	return a
@@ -169,12 +171,14 @@ func await(t *testing.T, so func() bool) {
 
 func TestTheEngineWorksOnWhatTheNodeReceives(t *testing.T) {
 	a := startArchive(t)
-	c := start(t, configuration(t, a))
+	cfg := configuration(t, a)
+	cfg.DICOM.Overlay, cfg.DICOM.SR = true, true
+	c := start(t, cfg)
 	c.send(t, series(1))
-	await(t, func() bool { return a.count() == 1 })
+	await(t, func() bool { return a.count() == 3 })
 	c.stop()
 	results, err := filepath.Glob(filepath.Join(c.cfg.Output.Root, "dicom", "series-*"))
-	if err != nil || len(results) != 7 {
+	if err != nil || len(results) != 9 {
 		t.Errorf("results: %v, %v", results, err)
 	}
 	for _, entry := range c.log.All() {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
+	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/dicominbox"
 	"github.com/brainseg/brainseg/internal/device/dicomnode"
 	"github.com/brainseg/brainseg/internal/device/engine"
@@ -16,15 +18,27 @@ import (
 // resultFolder is where results go, below the output folder.
 const resultFolder = "dicom"
 
+// returned are the kinds of results that go back.
+func returned(c config.DICOM) []request.Kind {
+	kinds := []request.Kind{request.KindSEG}
+	if c.Overlay {
+		kinds = append(kinds, request.KindOverlay)
+	}
+	if c.SR {
+		kinds = append(kinds, request.KindSR)
+	}
+	return kinds
+}
+
 // process has the engine work on a series. The request's id names the work, so
 // that after a new start the engine gives the answer that it has by then.
-func (s *Service) process(ctx context.Context, w dicomnode.Work, deidentify bool) ([]string, error) {
+func (s *Service) process(ctx context.Context, w dicomnode.Work, c config.DICOM) ([]string, error) {
 	r := request.Request{
 		ID: w.ID, Image: request.Image{Path: w.Folder},
 		Output: request.Output{To: path.Join(resultFolder, w.ID), Overwrite: true},
 		Scan: &request.Scan{
-			Kinds:      []request.Kind{request.KindLabels, request.KindVolumes, request.KindReport, request.KindPicture, request.KindSEG},
-			Deidentify: deidentify,
+			Kinds:      append(returned(c), request.KindLabels, request.KindVolumes, request.KindReport, request.KindPicture),
+			Deidentify: c.Deidentify,
 		},
 	}
 	for {
@@ -33,7 +47,7 @@ func (s *Service) process(ctx context.Context, w dicomnode.Work, deidentify bool
 		case err != nil:
 			return nil, err
 		case result.Error == nil:
-			return segmentations(result), nil
+			return objects(result, returned(c)), nil
 		}
 		switch failure := result.Error; failure.Code {
 		case request.CodeBusy: // the series waits here as well as there
@@ -76,10 +90,10 @@ func (s *Service) submit(ctx context.Context, r request.Request) (request.Result
 	return request.Result{}, context.Cause(ctx)
 }
 
-// segmentations are the DICOM objects among the results.
-func segmentations(r request.Result) (paths []string) {
+// objects are the files of some kinds among the results.
+func objects(r request.Result, kinds []request.Kind) (paths []string) {
 	for _, f := range r.Scan.Files {
-		if f.Kind == request.KindSEG {
+		if slices.Contains(kinds, f.Kind) {
 			paths = append(paths, f.File.Path)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/internal/device/dicomnet"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -214,5 +215,24 @@ func TestTheEndpointIsServedWhereItIsConfigured(t *testing.T) {
 	content, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK || !bytes.Contains(content, []byte(`brainseg_info{version="",model="`)) {
 		t.Errorf("metrics: %s, %v, %s", response.Status, err, content)
+	}
+}
+
+func TestTheDICOMNodeListensWhereItIsConfigured(t *testing.T) {
+	d := newDevice(t, nucleus.Classic, map[string]any{"dicom": map[string]any{"listen": "127.0.0.1:0", "folder": filepath.Join(t.TempDir(), "dicom"), "title": "DEVICE"}})
+	d.launch()
+	d.awaitStatus("Ready.")
+	until(t, "the node listens", func() bool { return d.logs.FilterMessage("DICOM node listens").Len() == 1 })
+	address := d.logs.FilterMessage("DICOM node listens").All()[0].ContextMap()["address"]
+	node := dicomnet.Requestor{CallingTitle: "PEER", CalledTitle: "DEVICE", Address: fmt.Sprint(address)}
+	a, err := node.Dial(t.Context(), dicomnet.Proposal{SOPClass: dicomnet.VerificationClass, TransferSyntaxes: []string{"1.2.840.10008.1.2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Echo(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := a.Release(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
