@@ -16,7 +16,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/greengrass"
+	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/output"
 )
@@ -71,7 +71,7 @@ func askForHealth(ctx context.Context) (request.Status, error) {
 		return request.Status{}, err
 	}
 	for {
-		if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: config.RequestTopic, Binary: []byte(greengrass.HealthQuestion)}); err != nil {
+		if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: config.RequestTopic, Binary: []byte(health.Question)}); err != nil {
 			return request.Status{}, err
 		}
 		select {
