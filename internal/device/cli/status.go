@@ -115,6 +115,11 @@ func showHealth(w io.Writer, s request.Status) error {
 	row("memory", "%s", memory)
 	row("lost", "%s", listed(h.Lost))
 	row("not sent yet", "%s", listed(h.Waiting))
+	for _, kind := range slices.Sorted(maps.Keys(h.WaitingSeconds)) {
+		if s := h.WaitingSeconds[kind]; s >= 60 {
+			row("", "%s for %s", kind, time.Duration(s)*time.Second)
+		}
+	}
 	if h.StuckReads > 0 {
 		row("stuck reads", "%d: look after the mounts", h.StuckReads)
 	}

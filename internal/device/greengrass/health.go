@@ -55,6 +55,7 @@ type healthTeller struct {
 
 // look is called once a second: no flood of questions makes more messages.
 func (t *healthTeller) look() {
+	t.health.Note()
 	now, every := time.Now(), t.engine.Config().Health
 	if asked := t.requests.asked.Swap(false); asked || every.Interval > 0 && now.Sub(t.told) >= every.Interval {
 		t.told = now
