@@ -37,3 +37,16 @@ func (n *Nucleus) SetPubSub(on bool) error {
 	n.topics = nil // the streams stay open
 	return nil
 }
+
+// ForgetConfigurationSubscriptions does what a restart of nucleus lite's ggconfigd
+// does: nobody who subscribes to changes is ever told of one again, and no frame
+// tells so. The classic nucleus has no such part.
+func (n *Nucleus) ForgetConfigurationSubscriptions() error {
+	if n.profile == Classic {
+		return fmt.Errorf("restart the keeper of configurations alone: %w", ErrUnsupported)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.configs = nil
+	return nil
+}

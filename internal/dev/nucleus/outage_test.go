@@ -51,7 +51,10 @@ func TestSubscriptionsAreDeafOnceLocalPublishSubscribeWasAway(t *testing.T) {
 	again := b.succeed("SubscribeToTopic", `{"topic":"t"}`)
 	a.succeed("PublishToTopic", publish("t", hello))
 	b.event(again.StreamID, "SubscriptionResponseMessage", received("t"))
-	if err := pair(t, Options{Profile: Classic}).SetPubSub(false); !errors.Is(err, ErrUnsupported) {
-		t.Errorf("classic: %v", err)
+	classic := pair(t, Options{Profile: Classic})
+	for _, err := range []error{classic.SetPubSub(false), classic.ForgetConfigurationSubscriptions()} {
+		if !errors.Is(err, ErrUnsupported) {
+			t.Errorf("classic: %v", err)
+		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/greengrass"
+	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/output"
 )
@@ -71,7 +71,7 @@ func askForHealth(ctx context.Context) (request.Status, error) {
 		return request.Status{}, err
 	}
 	for {
-		if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: config.RequestTopic, Binary: []byte(greengrass.HealthQuestion)}); err != nil {
+		if err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: config.RequestTopic, Binary: []byte(health.Question)}); err != nil {
 			return request.Status{}, err
 		}
 		select {
@@ -115,6 +115,11 @@ func showHealth(w io.Writer, s request.Status) error {
 	row("memory", "%s", memory)
 	row("lost", "%s", listed(h.Lost))
 	row("not sent yet", "%s", listed(h.Waiting))
+	for _, kind := range slices.Sorted(maps.Keys(h.WaitingSeconds)) {
+		if s := h.WaitingSeconds[kind]; s >= 60 {
+			row("", "%s for %s", kind, time.Duration(s)*time.Second)
+		}
+	}
 	if h.StuckReads > 0 {
 		row("stuck reads", "%d: look after the mounts", h.StuckReads)
 	}

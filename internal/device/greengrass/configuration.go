@@ -1,6 +1,7 @@
 package greengrass
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,16 +20,21 @@ import (
 // before it is read: a deployment changes it leaf by leaf.
 const configurationSettles = 300 * time.Millisecond
 
-// readConfiguration reads and checks what deployments have set.
-func readConfiguration(ctx context.Context, client *ggipc.Client, logger *zap.Logger) (config.Config, error) {
+// fetchConfiguration reads what deployments have set.
+func fetchConfiguration(ctx context.Context, client *ggipc.Client) (json.RawMessage, error) {
 	answer, err := client.GetConfiguration(ctx, "")
 	if ggipc.HasCode(err, ggipc.CodeResourceNotFound) {
-		answer.Value, err = json.RawMessage("{}"), nil
+		return json.RawMessage("{}"), nil
 	}
 	if err != nil {
-		return config.Config{}, fmt.Errorf("read the component's configuration: %w", err)
+		return nil, fmt.Errorf("read the component's configuration: %w", err)
 	}
-	cfg, unknown, err := config.Parse(answer.Value)
+	return answer.Value, nil
+}
+
+// checkConfiguration parses what was read, and tells of keys that mean nothing.
+func checkConfiguration(document json.RawMessage, logger *zap.Logger) (config.Config, error) {
+	cfg, unknown, err := config.Parse(document)
 	if err != nil {
 		return config.Config{}, fmt.Errorf("%w (correct it in the deployment's configuration update)", err)
 	}
@@ -62,21 +68,39 @@ func (c *component) configurationMayHaveChanged() {
 // goroutine, that of serve, uses it.
 type configurationWatcher struct {
 	*component
-	refused *config.Config // the last that could not be used; nil for none
+	seen    json.RawMessage // the last that was looked at
+	when    time.Time       // that it was
+	refused *config.Config  // the last that could not be used; nil for none
+}
+
+// remind is called now and then. Nucleus lite forgets this subscription, too, when
+// the service that keeps configurations (ggconfigd) is restarted, and there is
+// nothing to try it with: so what is set is looked at anyhow.
+func (w *configurationWatcher) remind() {
+	if w.lite && time.Since(w.when) >= w.opts.LookInterval {
+		w.when = time.Now()
+		w.configurationMayHaveChanged()
+	}
 }
 
 // look reads the configuration and has it applied where it is another one. What
 // cannot be used changes nothing.
 func (w *configurationWatcher) look(ctx context.Context) {
-	next, err := readConfiguration(ctx, w.client, w.opts.Logger)
-	if errors.Is(err, config.ErrInvalid) {
-		w.opts.Logger.Error("the new configuration is refused, the one before stays", zap.Error(err))
-		w.engine.Announce(request.ErrorMessage("the new configuration is not valid and has no effect; the log on the device says why"), request.StateReady)
-		return
-	}
+	document, err := fetchConfiguration(ctx, w.client)
 	if err != nil {
 		w.opts.Logger.Warn("cannot look for configuration changes yet", zap.Error(err))
 		w.configurationMayHaveChanged()
+		return
+	}
+	w.when = time.Now()
+	if bytes.Equal(document, w.seen) {
+		return
+	}
+	w.seen = document
+	next, err := checkConfiguration(document, w.opts.Logger)
+	if err != nil {
+		w.opts.Logger.Error("the new configuration is refused, the one before stays", zap.Error(err))
+		w.engine.Announce(request.ErrorMessage("the new configuration is not valid and has no effect; the log on the device says why"), request.StateReady)
 		return
 	}
 	if w.refused != nil && reflect.DeepEqual(next, *w.refused) {

@@ -39,7 +39,8 @@ type device struct {
 	nucleus  *nucleus.Nucleus
 	client   *ggipc.Client
 	in, out  string
-	socket   string // of the component; default the nucleus'
+	socket   string        // of the component; default the nucleus'
+	look     time.Duration // Options.LookInterval
 	results  chan request.Result
 	statuses chan request.Status
 	cloud    <-chan nucleus.Message
@@ -160,7 +161,7 @@ func (d *device) launch() {
 				SocketPath: socket, AuthToken: d.nucleus.Token(ComponentName),
 				RefusalGrace: 50 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
 			},
-			Logger: zap.New(core), Ready: func() { close(ready) },
+			LookInterval: d.look, Logger: zap.New(core), Ready: func() { close(ready) },
 		})
 	}()
 	d.t.Cleanup(func() { cancel(); d.wait() })

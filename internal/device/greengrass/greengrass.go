@@ -11,6 +11,7 @@ package greengrass
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -48,6 +49,9 @@ type Options struct {
 	// the answers. Default 3.5 s, for the classic nucleus kills what is left 5 s
 	// after it asked for the end.
 	StopTimeout time.Duration
+	// LookInterval is how often the configuration is looked at though no change was
+	// told, on nucleus lite. Default a minute.
+	LookInterval time.Duration
 	// Version of the program, for the DICOM objects that it makes and for GET
 	// /version. Default "".
 	Version string
@@ -68,6 +72,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.StopTimeout <= 0 {
 		o.StopTimeout = 3500 * time.Millisecond
+	}
+	if o.LookInterval <= 0 {
+		o.LookInterval = time.Minute
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -101,7 +108,11 @@ func run(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer client.Close()
-	cfg, err := readConfiguration(ctx, client, opts.Logger)
+	document, err := fetchConfiguration(ctx, client)
+	if err != nil {
+		return err
+	}
+	cfg, err := checkConfiguration(document, opts.Logger)
 	if err != nil {
 		return err
 	}
@@ -119,7 +130,7 @@ func run(ctx context.Context, opts Options) error {
 		})
 		return err
 	}
-	return c.serve(ctx)
+	return c.serve(ctx, document)
 }
 
 func thing() string { return os.Getenv("AWS_IOT_THING_NAME") }
@@ -214,8 +225,8 @@ func (c *component) tellDamage(setAside string, cause error) {
 }
 
 // serve goes along with the configuration until ctx ends or the client gives up.
-func (c *component) serve(ctx context.Context) error {
-	watcher := configurationWatcher{component: c}
+func (c *component) serve(ctx context.Context, document json.RawMessage) error {
+	watcher := configurationWatcher{component: c, seen: document, when: time.Now()}
 	teller := healthTeller{component: c, told: time.Now()}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -234,6 +245,7 @@ func (c *component) serve(ctx context.Context) error {
 			watcher.look(ctx)
 		case <-second.C:
 			teller.look()
+			watcher.remind()
 			if c.updates != nil && c.updates.Renewed() != renewed { // what changed in between was not told
 				renewed = c.updates.Renewed()
 				c.configurationMayHaveChanged()

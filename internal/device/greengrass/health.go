@@ -1,9 +1,7 @@
 package greengrass
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -13,19 +11,6 @@ import (
 	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
-
-// HealthQuestion, published to the request topic, has the component tell at once
-// how it fares; see schemas/health-question.schema.json.
-const HealthQuestion = `{"health":true}`
-
-// isHealthQuestion recognises it whatever its white space.
-func isHealthQuestion(document []byte) bool {
-	if len(document) > 4*len(HealthQuestion) || !bytes.Contains(document, []byte(`"health"`)) {
-		return false
-	}
-	var compact bytes.Buffer
-	return json.Compact(&compact, document) == nil && compact.String() == HealthQuestion
-}
 
 // gatherHealth has the parts of the component say how they fare.
 func (c *component) gatherHealth() {
@@ -70,6 +55,7 @@ type healthTeller struct {
 
 // look is called once a second: no flood of questions makes more messages.
 func (t *healthTeller) look() {
+	t.health.Note()
 	now, every := time.Now(), t.engine.Config().Health
 	if asked := t.requests.asked.Swap(false); asked || every.Interval > 0 && now.Sub(t.told) >= every.Interval {
 		t.told = now

@@ -68,10 +68,10 @@ func TestWhoeverAsksIsToldHowTheComponentFares(t *testing.T) {
 
 func TestAQuestionForHealthIsToldFromRequests(t *testing.T) {
 	for document, want := range map[string]bool{
-		HealthQuestion: true, " {\n\"health\" :\ttrue}\n": true,
+		health.Question: true, " {\n\"health\" :\ttrue}\n": true,
 		`{"health":false}`: false, `{"health":true,"id":"a"}`: false, `{"health":true`: false, `{"id":"health"}`: false, `["health"]`: false, ``: false,
 	} {
-		if got := isHealthQuestion([]byte(document)); got != want || got != validates(t, schemas.HealthQuestion, []byte(document)) {
+		if got := health.IsQuestion([]byte(document)); got != want || got != validates(t, schemas.HealthQuestion, []byte(document)) {
 			t.Errorf("%q: %v, want %v, and the schema to agree", document, got, want)
 		}
 	}

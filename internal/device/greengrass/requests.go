@@ -13,6 +13,7 @@ import (
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -109,7 +110,7 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 
 // take hands a request to the engine.
 func (r *requests) take(ctx context.Context, m ggipc.TopicMessage) {
-	if isHealthQuestion(m.Bytes()) {
+	if health.IsQuestion(m.Bytes()) {
 		r.asked.Store(true)
 		return
 	}
@@ -119,7 +120,7 @@ func (r *requests) take(ctx context.Context, m ggipc.TopicMessage) {
 
 // turnAway answers a request that came faster than requests can be looked at.
 func (r *requests) turnAway(m ggipc.TopicMessage) {
-	if isHealthQuestion(m.Bytes()) {
+	if health.IsQuestion(m.Bytes()) {
 		r.asked.Store(true)
 		return
 	}

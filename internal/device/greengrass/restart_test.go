@@ -187,6 +187,24 @@ func TestOnlyOnNucleusLiteTheComponentTriesWhetherItHears(t *testing.T) {
 	})
 }
 
+func TestAChangeIsSeenThoughNucleusLiteHasForgottenToTellOfIt(t *testing.T) {
+	t.Parallel()
+	d := newDevice(t, nucleus.Lite, nil)
+	d.look = 100 * time.Millisecond
+	d.launch()
+	d.awaitStatus("Ready.")
+	if err := d.nucleus.ForgetConfigurationSubscriptions(); err != nil {
+		t.Fatal(err)
+	}
+	d.configure(map[string]any{"images": map[string]any{"maxPixels": "many"}})
+	d.awaitStatus("Error: the new configuration is not valid")
+	d.configure(map[string]any{"images": map[string]any{"maxPixels": "100"}})
+	if before := d.awaitStatus("Configuration changed."); len(before) > 0 {
+		t.Errorf("what is not valid was told again: %q", before)
+	}
+	d.awaitStatus("Ready.")
+}
+
 func TestEveryRequestIsAnsweredHoweverOftenTheNucleusIsRestarted(t *testing.T) {
 	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
 		d := newDevice(t, profile, map[string]any{"ipc": map[string]any{"beatSeconds": 1}})

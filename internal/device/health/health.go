@@ -38,6 +38,7 @@ type Health struct {
 	answers map[string]uint64       // guarded by mu
 	latency durations               // guarded by mu
 	inside  durations               // in the network; guarded by mu
+	waiting map[string]time.Time    // since when messages wait, by kind; guarded by mu
 }
 
 // New makes a Health; the process counts as started now.
@@ -47,7 +48,7 @@ func New(o Options) *Health {
 	}
 	return &Health{
 		version: o.Version, now: o.Now, start: o.Now(), model: func() request.Model { return request.Model{} },
-		open: make(map[uint64]time.Time), answers: make(map[string]uint64),
+		open: make(map[uint64]time.Time), waiting: make(map[string]time.Time), answers: make(map[string]uint64),
 	}
 }
 
@@ -95,22 +96,48 @@ func (h *Health) Answered(number uint64, r request.Result) {
 // Document tells how the component fares now.
 func (h *Health) Document() request.Health {
 	h.mu.Lock()
-	sources := slices.Clone(h.sources)
 	now := h.now()
 	d := request.Health{
 		Version: h.version, UptimeSeconds: seconds(now.Sub(h.start)), Unanswered: len(h.open), Answers: maps.Clone(h.answers),
 		Latency: h.latency.quantiles(), Inference: h.inside.quantiles(),
-		Lost: make(map[string]uint64), Waiting: make(map[string]int),
 	}
 	for _, accepted := range h.open {
 		d.OldestSeconds = max(d.OldestSeconds, seconds(now.Sub(accepted)))
 	}
 	h.mu.Unlock()
 	d.Memory = processMemory()
-	for _, fill := range sources {
-		fill(&d)
-	}
+	h.ask(&d, now)
 	return d
+}
+
+// Note notes since when messages wait. It is to be called every now and then, for
+// nobody else knows when they began to.
+func (h *Health) Note() { h.ask(new(request.Health), h.now()) }
+
+// ask has the parts fill in what they know.
+func (h *Health) ask(d *request.Health, now time.Time) {
+	d.Lost, d.Waiting, d.WaitingSeconds = make(map[string]uint64), make(map[string]int), make(map[string]float64)
+	h.mu.Lock()
+	sources := slices.Clone(h.sources)
+	h.mu.Unlock()
+	for _, fill := range sources {
+		fill(d)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for kind, n := range d.Waiting {
+		since, before := h.waiting[kind]
+		switch {
+		case n == 0:
+			delete(h.waiting, kind)
+		case !before:
+			h.waiting[kind], since = now, now
+		}
+		d.WaitingSeconds[kind] = 0
+		if n > 0 {
+			d.WaitingSeconds[kind] = seconds(now.Sub(since))
+		}
+	}
 }
 
 // seconds rounds to milliseconds, and a clock that was set back to 0.

@@ -45,7 +45,7 @@ func TestADocumentTellsWhatHappened(t *testing.T) {
 	want := request.Health{
 		Version: "1.2.3", UptimeSeconds: 2.5, Unanswered: 1, OldestSeconds: 2.5, Answers: map[string]uint64{"succeeded": 2, "busy": 1},
 		Latency: &request.Quantiles{Count: 2, P50: 5, P95: 7, P99: 7, Max: 7}, Inference: &request.Quantiles{Count: 2, P50: 3, P95: 4, P99: 4, Max: 4},
-		StuckReads: 2, Lost: map[string]uint64{"requests": 3}, Waiting: map[string]int{},
+		StuckReads: 2, Lost: map[string]uint64{"requests": 3}, Waiting: map[string]int{}, WaitingSeconds: map[string]float64{},
 	}
 	if diff := cmp.Diff(want, d); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -53,6 +53,23 @@ func TestADocumentTellsWhatHappened(t *testing.T) {
 	c.pass(-time.Hour) // the clock is set back
 	if d := h.Document(); d.UptimeSeconds != 0 || d.OldestSeconds != 0 {
 		t.Errorf("before its start: %+v", d)
+	}
+}
+
+func TestMessagesAreSaidToWaitFromWhenTheFirstOfThemDid(t *testing.T) {
+	h, c := newHealth()
+	waiting := 0
+	h.Add(func(d *request.Health) { d.Waiting["results"] = waiting })
+	for _, step := range []struct {
+		waiting int
+		want    float64
+	}{{0, 0}, {3, 0}, {2, 10}, {5, 20}, {0, 0}, {1, 0}, {1, 10}} {
+		waiting = step.waiting
+		h.Note()
+		if got := h.Document().WaitingSeconds["results"]; got != step.want {
+			t.Errorf("%d wait: for %v s, want %v", step.waiting, got, step.want)
+		}
+		c.pass(10 * time.Second)
 	}
 }
 

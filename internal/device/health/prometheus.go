@@ -53,6 +53,8 @@ func (h *Health) prometheus() []byte {
 	t.labelled("brainseg_lost_total", "kind", counts(d.Lost))
 	t.family("brainseg_waiting_messages", "gauge", "Messages that are not sent yet, by kind.")
 	t.labelled("brainseg_waiting_messages", "kind", counts(d.Waiting))
+	t.family("brainseg_waiting_seconds", "gauge", "For how long there have been such messages without a break.")
+	t.labelled("brainseg_waiting_seconds", "kind", d.WaitingSeconds)
 	t.counter("brainseg_damaged_stores_total", "Databases that were set aside.", d.DamagedStores)
 	t.counter("brainseg_resubscribed_total", "How often the request topic was subscribed to again.", d.Resubscribed)
 	t.counter("brainseg_deaf_total", "How often of these because the nucleus had forgotten the subscription.", d.Deaf)

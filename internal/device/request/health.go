@@ -24,6 +24,8 @@ type Health struct {
 	Lost map[string]uint64 `json:"lost,omitempty"`
 	// Waiting are the messages that are not sent yet, by the same names.
 	Waiting map[string]int `json:"waiting,omitempty"`
+	// WaitingSeconds is for how long there have been such messages without a break.
+	WaitingSeconds map[string]float64 `json:"waitingSeconds,omitempty"`
 	// DamagedStores counts the databases that were set aside.
 	DamagedStores uint64 `json:"damagedStores"`
 

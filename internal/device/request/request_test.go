@@ -231,7 +231,7 @@ func TestResultsAndStatusFollowTheirSchemas(t *testing.T) {
 	}
 	health := Health{
 		Version: "1", Answers: map[string]uint64{"succeeded": 1}, Latency: &Quantiles{Count: 1, P50: 1.5, P95: 1.5, P99: 1.5, Max: 1.5}, Inference: &Quantiles{Count: 1},
-		Lost: map[string]uint64{"results": 1}, Waiting: map[string]int{"status": 1},
+		Lost: map[string]uint64{"results": 1}, Waiting: map[string]int{"status": 1}, WaitingSeconds: map[string]float64{"status": 1.5},
 	}
 	for _, h := range []Health{health, {Answers: map[string]uint64{}}} {
 		if document, err = json.Marshal(Status{Message: MessageHealth, State: StateReady, Health: &h}); err != nil {
