@@ -37,6 +37,7 @@ type localFlags struct {
 	model   string
 	library string
 	http    string
+	token   string // the file that it is in
 	debug   bool
 }
 
@@ -68,6 +69,7 @@ func localCommand() *cobra.Command {
 	flags.StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
 	flags.StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
 	flags.StringVar(&f.http, "http", "127.0.0.1:5000", `address of the HTTP endpoint, "" for none (default with a COMMAND)`)
+	flags.StringVar(&f.token, "http-token-file", "", "file with the token that clients over HTTP must send; needed beyond loopback")
 	flags.BoolVar(&f.debug, "debug", false, "log everything to standard error, file names included")
 	return cmd
 }
@@ -91,7 +93,7 @@ func (f localFlags) configuration(component string) (map[string]any, error) {
 		"images": map[string]any{"roots": roots},
 		"output": map[string]any{"root": f.out},
 		"queue":  map[string]any{"folder": f.queue},
-		"http":   map[string]any{"address": f.http},
+		"http":   map[string]any{"address": f.http, "tokenFile": f.token},
 		"log":    map[string]any{"level": level.String()},
 	}
 	c["accessControl"] = accessControl(component, []string{config.ResultTopic, config.StatusTopic, config.RequestTopic}, []string{config.RequestTopic})
@@ -233,7 +235,11 @@ func printHelp(w io.Writer, n *nucleus.Nucleus, f localFlags) {
 	fmt.Fprintf(w, "\nIn another terminal, be a component that sends one:\n\n  export %s=%s\n  export %s=%s\n  brainseg request IMAGE.png\n",
 		ggipc.EnvSocketPath, n.SocketPath(), ggipc.EnvAuthToken, n.Token(clientName))
 	if f.http != "" {
-		fmt.Fprintf(w, "\nOr over HTTP, from a browser at http://%s/, or:\n\n  curl -F Body=@IMAGE.png http://%s/ -o mask.png\n", f.http, f.http)
+		user := ""
+		if f.token != "" {
+			user = fmt.Sprintf(`-u any:"$(cat %s)" `, f.token)
+		}
+		fmt.Fprintf(w, "\nOr over HTTP, from a browser at http://%s/, or:\n\n  curl %s-F Body=@IMAGE.png http://%s/ -o mask.png\n", f.http, user, f.http)
 	}
 	fmt.Fprintln(w, "\nCtrl-C stops.")
 }

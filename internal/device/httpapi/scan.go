@@ -145,7 +145,7 @@ func (a *API) submitScan(e *engine.Engine, r *http.Request, path string, kinds [
 func writeScan(w http.ResponseWriter, kind string, o engine.Outcome) {
 	result := o.Result
 	if failure := result.Error; failure != nil {
-		problem.Write(w, request.NewError(failure.Code, failure.Message, nil))
+		problem.WriteFailure(w, *failure)
 		return
 	}
 	if kind == typeGzip {
