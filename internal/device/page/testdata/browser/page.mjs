@@ -361,6 +361,14 @@ await check("A phone has no violation that axe knows, before a slice and after",
 });
 if (screenshots) await photograph(small, "page-phone", phone);
 
+await check("Without JavaScript a slice is answered with its mask", async () => {
+  const plain = await open({ javaScriptEnabled: false });
+  await choose(plain, "slice.png");
+  const [answer] = await Promise.all([plain.waitForResponse((r) => r.request().method() === "POST"), plain.click("#send button")]);
+  assert.deepEqual([answer.status(), answer.headers()["content-type"]], [200, "image/png"]);
+  await plain.context().close();
+});
+
 await check("A device that does not answer is told of", async () => {
   await fetch(control + "/stop", { method: "POST" });
   await page.waitForFunction(() => document.getElementById("state-text").textContent === "No connection");
