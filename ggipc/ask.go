@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,7 +37,8 @@ type AskRequest struct {
 // Ask publishes a message until it is answered, and returns the answer. A message
 // that is published while nobody is subscribed is gone, and so are the replies that
 // come while a connection is lost: sending again, until a reply comes, is the one
-// way not to lose them. It ends with an error when ctx does, and at once where the
+// way not to lose them. Where nothing at all comes on the reply topic meanwhile, it
+// is subscribed to again, for nucleus lite forgets subscriptions. It ends with an error when ctx does, and at once where the
 // nucleus refuses the message for good.
 func (c *Client) Ask(ctx context.Context, r AskRequest) ([]byte, error) {
 	if r.Every <= 0 {
@@ -44,7 +46,9 @@ func (c *Client) Ask(ctx context.Context, r AskRequest) ([]byte, error) {
 	}
 	every := r.Every
 	accepted, answers := make(chan struct{}, 1), make(chan []byte, 1)
+	var heard atomic.Bool // a message on the reply topic, whosever, since the last time
 	replies, err := c.SubscribeToTopic(ctx, SubscribeToTopicRequest{Topic: r.ReplyTopic}, func(_ context.Context, m TopicMessage) {
+		heard.Store(true)
 		switch r.Classify(m.Bytes()) {
 		case ReplyAccepted:
 			select {
@@ -78,6 +82,9 @@ func (c *Client) Ask(ctx context.Context, r AskRequest) ([]byte, error) {
 				again.Reset(every)
 			case <-again.C:
 				waiting = false
+				if !heard.Swap(false) {
+					replies.Renew() // nucleus lite may have forgotten it
+				}
 			case <-replies.Done():
 				return nil, fmt.Errorf("ask on topic %s: %w", r.Topic, errors.Join(replies.Err(), c.Err()))
 			case <-ctx.Done():

@@ -40,7 +40,7 @@ type beats struct {
 	interval atomic.Int64  // a time.Duration; 0 for never
 	changed  chan struct{} // holds one where interval is another
 	heard    chan struct{} // holds one where an event has come
-	deaf     chan struct{} // holds one where the stream has to be replaced
+	deaf     chan struct{} // holds one where the stream is to be replaced
 	found    atomic.Uint64 // how often it was deaf
 }
 
@@ -68,6 +68,16 @@ func signal(ch chan struct{}) {
 func (s *Subscription) SetBeat(interval time.Duration) {
 	if b := s.beats; b != nil && b.interval.Swap(int64(interval)) != int64(interval) {
 		signal(b.changed)
+	}
+}
+
+// Renew has the subscription made again: the new one first, so that nothing is
+// missed and something may come twice. It returns at once. It is for whoever waits
+// for a message in vain, and does nothing on subscriptions to anything but a local
+// topic; see SubscribeToTopicRequest.Beat.
+func (s *Subscription) Renew() {
+	if s.beats != nil {
+		signal(s.beats.deaf)
 	}
 }
 

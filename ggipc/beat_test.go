@@ -26,7 +26,7 @@ func components(t *testing.T, profile nucleus.Profile) *nucleus.Nucleus {
 	t.Helper()
 	access := func(id string, operations ...any) map[string]any {
 		return map[string]any{"accessControl": map[string]any{"aws.greengrass.ipc.pubsub": map[string]any{
-			id: map[string]any{"operations": operations, "resources": []any{"t"}},
+			id: map[string]any{"operations": operations, "resources": []any{"t", "replies"}},
 		}}}
 	}
 	n, err := nucleus.New(nucleus.Options{Profile: profile, Components: []nucleus.Component{
@@ -214,5 +214,53 @@ func validateBeat(t *testing.T, payload []byte) {
 	}
 	if err := compiler.MustCompile("beat").Validate(beat); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestARichMessageCostsASubscriptionWithBeatsSecondsAtMost(t *testing.T) {
+	n := components(t, nucleus.Lite)
+	c := component(t, n, "both", nil)
+	got := make(chan string, 1000)
+	sub, err := c.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "t", Beat: 20 * time.Millisecond}, func(_ context.Context, m ggipc.TopicMessage) { got <- string(m.Bytes()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	rich := "[" + strings.Repeat("1,", 60) + "1]" // nucleus lite gives up on subscriptions over it, and says nothing
+	if err := c.PublishToTopic(t.Context(), ggipc.PublishToTopicRequest{Topic: "t", JSON: []byte(rich)}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { return sub.Deaf() > 0 && sub.Renewed() > 0 })
+	n.Publish("t", []byte("hello"))
+	if m := <-got; m != "hello" {
+		t.Errorf("got %q", m)
+	}
+}
+
+// The nucleus forgets whoever is subscribed while a question is under way.
+func TestAnAnswerIsHeardThoughTheNucleusHasForgottenWhoAsked(t *testing.T) {
+	n := components(t, nucleus.Lite)
+	asker, answerer := component(t, n, "both", nil), component(t, n, "both", nil)
+	asked := 0
+	_, err := answerer.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "t", Beat: 20 * time.Millisecond}, func(ctx context.Context, m ggipc.TopicMessage) {
+		if asked++; asked == 1 {
+			n.SetPubSub(false)
+			n.SetPubSub(true)
+			return
+		}
+		if err := answerer.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: "replies", Binary: []byte("answer")}); err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	answer, err := asker.Ask(ctx, ggipc.AskRequest{
+		Topic: "t", Message: []byte("question"), ReplyTopic: "replies", Every: 50 * time.Millisecond,
+		Classify: func([]byte) ggipc.Reply { return ggipc.ReplyAnswer },
+	})
+	if err != nil || string(answer) != "answer" {
+		t.Errorf("%q, %v", answer, err)
 	}
 }

@@ -191,7 +191,7 @@ func (s *Subscription) keepSubscribed(st *stream) {
 		deaf := st
 		select {
 		case <-s.deafness():
-			o.Logger.Warn("greengrass subscription hears nothing and is made again", zap.String("operation", s.operation))
+			o.Logger.Warn("greengrass subscription is made again, as if it heard nothing", zap.String("operation", s.operation))
 		case err := <-st.ended:
 			o.Logger.Info("greengrass subscription interrupted", zap.String("operation", s.operation), zap.Error(err))
 			deaf = nil

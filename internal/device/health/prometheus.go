@@ -48,7 +48,7 @@ func (h *Health) prometheus() []byte {
 	t.gauge("brainseg_memory_peak_bytes", "The most memory that the process had.", float64(d.Memory.Peak))
 	t.gauge("brainseg_memory_heap_bytes", "Memory in use of Go's heap.", float64(d.Memory.Heap))
 	t.gauge("brainseg_memory_limit_bytes", "The most memory that the process may have; 0 where the system does not tell.", float64(d.Memory.Limit))
-	t.gauge("brainseg_stuck_reads", "Reads that were given up and have not come back.", float64(d.StuckReads))
+	t.gauge("brainseg_stuck_reads", "Reads and writes that were given up and have not come back.", float64(d.StuckReads))
 	t.family("brainseg_lost_total", "counter", "What was dropped, by kind.")
 	t.labelled("brainseg_lost_total", "kind", counts(d.Lost))
 	t.family("brainseg_waiting_messages", "gauge", "Messages that are not sent yet, by kind.")

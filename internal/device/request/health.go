@@ -17,7 +17,7 @@ type Health struct {
 	Inference *Quantiles `json:"inferenceMs,omitempty"`
 
 	Memory     Memory `json:"memoryBytes"`
-	StuckReads int    `json:"stuckReads"` // reads given up that have not come back
+	StuckReads int    `json:"stuckReads"` // reads and writes given up that have not come back
 
 	// Lost counts what was dropped: "requests" that could not even be answered,
 	// "results" that could not be sent, "status" on the device and "cloudStatus".
