@@ -24,8 +24,7 @@ func (a *API) carryOut(w http.ResponseWriter, r *http.Request) {
 		err = problem.New(problem.CodeNotAcceptable, "the answer is application/json, and Accept does not take it")
 	}
 	if err != nil {
-		e.Refuse(err)
-		problem.Write(w, err)
+		refuse(e, w, err)
 		return
 	}
 	if asked.Cancel {

@@ -43,8 +43,7 @@ func (a *API) segmentScan(w http.ResponseWriter, r *http.Request) {
 		err = problem.New(problem.CodeNotFound, "scans are not taken here")
 	}
 	if err != nil {
-		e.Refuse(err)
-		problem.Write(w, err)
+		refuse(e, w, err)
 		return
 	}
 	select {
@@ -52,8 +51,7 @@ func (a *API) segmentScan(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-a.scans }()
 	default:
 		err := problem.New(request.CodeBusy, "too many scans wait already, try again later")
-		e.Refuse(err)
-		problem.Write(w, err)
+		refuse(e, w, err)
 		return
 	}
 	folder, err := a.spool.Take()
@@ -64,8 +62,7 @@ func (a *API) segmentScan(w http.ResponseWriter, r *http.Request) {
 		err = spoolBody(w, r, filepath.Join(folder, "scan"))
 	}
 	if err != nil {
-		e.Refuse(err)
-		problem.Write(w, err)
+		refuse(e, w, err)
 		return
 	}
 	writeScan(w, kind, a.submitScan(e, r, filepath.Join(folder, "scan"), kinds))

@@ -32,14 +32,12 @@ func (a *API) segment(w http.ResponseWriter, r *http.Request) {
 		err = problem.New(problem.CodeNotAcceptable, "the answer is image/png or application/json, and Accept takes neither")
 	}
 	if err != nil {
-		e.Refuse(err)
-		problem.Write(w, err)
+		refuse(e, w, err)
 		return
 	}
 	image, hold, err := receiveImage(e, w, r)
 	if err != nil {
-		e.Refuse(err)
-		problem.Write(w, err)
+		refuse(e, w, err)
 		return
 	}
 	answers := make(chan answer, 1)

@@ -1,14 +1,17 @@
 package httpapi
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -244,4 +247,32 @@ func TestWhoAnnouncesMuchAndSendsLittleKeepsNothingFromOthers(t *testing.T) {
 		to.CloseWithError(io.ErrUnexpectedEOF)
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+func TestNobodyIsToldOfClientsThatGoAwayWhileTheySend(t *testing.T) {
+	s := start(t)
+	contentType, body := form(t, Field, make([]byte, 1000))
+	for kind, content := range map[string][]byte{"image/png": make([]byte, 1000), contentType: body.Bytes()} {
+		c, err := net.Dial("tcp", strings.Trim(strings.TrimPrefix(s.url, "http://"), "/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", kind, len(content), content[:len(content)/2])
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || answer.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %v %+v", kind, err, answer)
+		}
+		c.Close()
+	}
+	if r := s.do(t, http.MethodPost, "", "image/png", bytes.NewReader(small(t))); r.status != http.StatusOK {
+		t.Errorf("a good image after it: %d %s", r.status, r.body)
+	}
+	for _, m := range s.until(t, request.MessageImageProcessed, 1) {
+		if strings.HasPrefix(m, "Error") {
+			t.Errorf("status: %s", m)
+		}
+	}
 }

@@ -47,11 +47,14 @@ func receiveForm(e *engine.Engine, w http.ResponseWriter, r *http.Request, limit
 		case errors.Is(err, io.EOF):
 			return nil, nil, request.NewError(request.CodeInvalidRequest, "the form has no field "+Field, nil)
 		case err != nil:
-			return nil, nil, readError(err, limit)
+			return nil, nil, formError(r.Body, err, limit)
 		case part.FormName() != Field:
 			continue
 		}
 		image, hold, err := receive(e, part, r.ContentLength, limit)
+		if errors.Is(err, errCutOff) {
+			err = formError(r.Body, err, limit)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -111,6 +114,9 @@ func receive(e *engine.Engine, from io.Reader, expected, limit int64) (_ []byte,
 	}
 }
 
+// errCutOff is wrapped where a client was cut off, or has gone, while it sent.
+var errCutOff = errors.New("the client is cut off")
+
 // readError says why a body could not be read.
 func readError(err error, limit int64) error {
 	var over *http.MaxBytesError
@@ -118,11 +124,31 @@ func readError(err error, limit int64) error {
 	case errors.As(err, &over):
 		return tooLarge(limit, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return request.NewError(problem.CodeTooSlow, "the body comes too slowly", err)
+		return request.NewError(problem.CodeTooSlow, "the body comes too slowly", errCutOff)
 	}
-	return request.NewError(request.CodeInvalidRequest, "the body cannot be read to its end", err)
+	return request.NewError(request.CodeInvalidRequest, "the body cannot be read to its end", errCutOff)
+}
+
+// formError says why a form could not be read: for its own sake, where its body has
+// come as a whole.
+func formError(body io.Reader, err error, limit int64) error {
+	switch _, fault := body.Read(make([]byte, 1)); {
+	case fault == nil, errors.Is(fault, io.EOF):
+		return request.NewError(request.CodeInvalidRequest, "the form cannot be read", nil)
+	default:
+		return readError(fault, limit)
+	}
 }
 
 func tooLarge(limit int64, cause error) error {
 	return request.NewError(request.CodeImageTooLarge, fmt.Sprintf("the image has more than %d bytes", limit), cause)
+}
+
+// refuse answers a request that could not be read. Status and log are told as well,
+// but not of clients that are cut off: they come as often as they like.
+func refuse(e *engine.Engine, w http.ResponseWriter, err error) {
+	if !errors.Is(err, errCutOff) {
+		e.Refuse(err)
+	}
+	problem.Write(w, err)
 }
