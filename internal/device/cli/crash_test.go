@@ -170,6 +170,9 @@ func (r *requesters) postDocuments(ctx context.Context) {
 				return
 			}
 			if strings.Contains(err.Error(), string(request.CodePoisoned)) {
+				r.mu.Lock()
+				r.results[id] = request.Result{ID: id, Error: &request.Failure{Code: request.CodePoisoned}}
+				r.mu.Unlock()
 				break
 			}
 			time.Sleep(20 * time.Millisecond)

@@ -60,7 +60,7 @@ func start(t *testing.T, folder, out string) *bench {
 		Path:    filepath.Join("..", "..", "segmentation", "testdata", "models", "values"),
 		Library: filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1"),
 	}
-	b.cfg.Images.Roots, b.cfg.Output.Root, b.cfg.Queue.Folder = nil, out, folder
+	b.cfg.Images.Roots, b.cfg.Output.Root, b.cfg.Queue.Folder, b.cfg.Service.Workers = nil, out, folder, 1
 	var err error
 	if b.queue, err = Open(t.Context(), Options{Config: b.cfg, Damaged: func(_ string, cause error) { t.Errorf("damaged: %v", cause) }}); err != nil {
 		t.Fatal(err)
@@ -368,7 +368,6 @@ func TestAFolderThatCannotBeUsedIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config.Default()
-	cfg.Service.Workers = 1
 	cfg.Queue.Folder = filepath.Join(file, "queue")
 	_, err := Open(t.Context(), Options{Config: cfg})
 	var part *engine.PartError
