@@ -117,6 +117,14 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 		}
 	}
 	stored, err := e.place(j)
+	if errors.Is(err, ErrClosed) {
+		hold.Release()
+		if e.storing != nil {
+			<-e.storing
+		}
+		e.refuse(number, r.ID, acceptError(err), done)
+		return
+	}
 	if err != nil {
 		stored = func(context.Context) (Receipt, error) { return Receipt{}, err }
 	}
@@ -143,15 +151,16 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 }
 
 // place has a job claim its outputs and take its place among the others. What it
-// returns waits until the job is stored. The caller calls e.wg.Done in any case.
+// returns waits until the job is stored. Unless the error is ErrClosed the
+// caller calls e.wg.Done.
 func (e *Engine) place(j *Job) (stored func(context.Context) (Receipt, error), err error) {
 	e.submitting.Lock()
 	defer e.submitting.Unlock()
+	if e.closed {
+		return nil, ErrClosed // and nobody may begin to be waited for
+	}
 	e.wg.Add(1)
 	e.busy.Add(1)
-	if e.closed {
-		return nil, ErrClosed
-	}
 	if !e.queue.Knows(j.Key) { // a request that comes again has its outputs already
 		if names := claim.Names(e.Config().Output.Root, j.Request); len(names) > 0 {
 			var free bool
