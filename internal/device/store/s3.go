@@ -214,6 +214,7 @@ func (o *objectStore) load(ctx context.Context) (*s3.Client, aws.CredentialsProv
 		}
 	}
 	o.creds = loaded.Credentials
+	// Retries are the SDK's own, 3 attempts; a body that breaks off is not read again.
 	o.client = s3.NewFromConfig(loaded, func(options *s3.Options) {
 		options.UsePathStyle = o.options.PathStyle
 		if o.options.Endpoint != "" {
