@@ -33,7 +33,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
-var kills = flag.Int("kills", 4, "how often the component of the crash test is killed")
+var kills = flag.Int("kills", 3, "how often the component of the crash test is killed")
 
 // requesters send requests to a component that is killed, and hold it to what it
 // says.
@@ -340,7 +340,7 @@ func TestADiskThatFailsLosesNothingAndIsUsedAgain(t *testing.T) {
 			}
 		}
 	}
-	for range 3 {
+	for range 2 {
 		more(&c.answered, 10, "answers")
 		// As on a full disk: what is written beyond the first pages of a file fails.
 		var limit unix.Rlimit
