@@ -227,8 +227,9 @@ bench-stability: $(RUNTIME) ## how much volumes differ when the scans of SCANS a
 	go run ./internal/dev/scanquality --scans '$(SCANS)' --stability
 
 .PHONY: bench-queue
-bench-queue: ## what the queue costs: latency, bytes written, throughput
+bench-queue: $(RUNTIME) ## what the queue costs: latency, bytes written, throughput
 	go test -run '^$$' -bench . -benchtime 2s ./internal/device/queue
+	go test -run '^$$' -bench BenchmarkRequest -benchtime 500x ./internal/device/greengrass
 
 .PHONY: bench-transform
 bench-transform: dist/image/$(GOARCH) ## 1,000 slices by a played transform job and by `brainseg segment`, in turns

@@ -33,7 +33,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
-var kills = flag.Int("kills", 4, "how often the component of the crash test is killed")
+var kills = flag.Int("kills", 3, "how often the component of the crash test is killed")
 
 // requesters send requests to a component that is killed, and hold it to what it
 // says.
@@ -189,22 +189,65 @@ func (r *requesters) more() bool {
 	}
 }
 
+// postForLater sends requests that are to be answered later, and fetches all
+// answers at the end.
+func (r *requesters) postForLater(ctx context.Context) {
+	later := http.Header{"Content-Type": {"application/json"}, "Prefer": {"respond-async"}}
+	var accepted []string
+	for n := 0; r.more(); n++ {
+		id := fmt.Sprintf("later-%d", n)
+		for ctx.Err() == nil {
+			status, answer, err := r.do(ctx, http.MethodPost, "v1/requests", later, r.document(id))
+			if err == nil && status == http.StatusAccepted {
+				r.ledger.Accepted(id)
+				accepted = append(accepted, id)
+				break
+			}
+			if err == nil && status == http.StatusOK { // it had been stored, and is answered by now
+				r.note(bytes.TrimSpace(answer), false)
+				break
+			}
+			if strings.Contains(string(answer), string(request.CodePoisoned)) {
+				accepted = append(accepted, id)
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	for _, id := range accepted {
+		for ctx.Err() == nil {
+			if status, answer, err := r.do(ctx, http.MethodGet, "v1/requests/"+id, nil, nil); err == nil && status == http.StatusOK {
+				r.note(bytes.TrimSpace(answer), false)
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
 func (r *requesters) post(ctx context.Context, path, kind string, body []byte) ([]byte, error) {
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	q.Header.Set("Content-Type", kind)
-	answer, err := r.http.Do(q)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	content, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", answer.StatusCode, content)
+	status, content, err := r.do(ctx, http.MethodPost, path, http.Header{"Content-Type": {kind}}, body)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", status, content)
 	}
 	return content, err
+}
+
+func (r *requesters) do(ctx context.Context, method, path string, header http.Header, body []byte) (status int, content []byte, err error) {
+	q, err := http.NewRequestWithContext(ctx, method, r.url+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	if header != nil {
+		q.Header = header.Clone()
+	}
+	answer, err := r.http.Do(q)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer answer.Body.Close()
+	content, err = io.ReadAll(answer.Body)
+	return answer.StatusCode, content, err
 }
 
 // trial is a component in a folder of its own, and those who send it requests.
@@ -273,6 +316,7 @@ func (c *trial) begin() {
 	}
 	c.sending.Go(func() { c.postImages(c.t.Context()) })
 	c.sending.Go(func() { c.postDocuments(c.t.Context()) })
+	c.sending.Go(func() { c.postForLater(c.t.Context()) })
 }
 
 // end has no more sent, waits until all is answered, ends the component, and holds
@@ -340,7 +384,7 @@ func TestADiskThatFailsLosesNothingAndIsUsedAgain(t *testing.T) {
 			}
 		}
 	}
-	for range 3 {
+	for range 2 {
 		more(&c.answered, 10, "answers")
 		// As on a full disk: what is written beyond the first pages of a file fails.
 		var limit unix.Rlimit

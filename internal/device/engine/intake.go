@@ -316,8 +316,8 @@ func (e *Engine) Stuck() int {
 // fetch reads the image of a job. It may outlive the job, for a read from a file
 // system that does not answer comes back when that does; nobody waits for it.
 func (in *intake) fetch(ctx context.Context, j *Job, s *setup) {
-	defer s.release()
 	data, hold, err := in.read(ctx, j, s)
+	s.release() // before anybody hears of the end
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.settle(j, data, err, true) {

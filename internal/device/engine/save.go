@@ -95,7 +95,6 @@ func (w *worker) save(ctx context.Context, j *Job, result *request.Result) error
 // run writes one after the other. It may outlive the request; nobody waits for it
 // then.
 func (s *saving) run(ctx context.Context) {
-	defer s.setup.release()
 	var err error
 	for i := range s.to {
 		var file *request.File
@@ -106,6 +105,7 @@ func (s *saving) run(ctx context.Context) {
 		s.written[i] = file
 		s.in.mu.Unlock()
 	}
+	s.setup.release() // before anybody hears of the end
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
 	s.err, s.returned = err, true

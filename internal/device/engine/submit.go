@@ -117,27 +117,25 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 		}
 	}
 	stored, err := e.place(j)
-	if errors.Is(err, ErrClosed) {
-		hold.Release()
+	if err != nil {
 		if e.storing != nil {
 			<-e.storing
 		}
+		hold.Release()
 		e.refuse(number, r.ID, acceptError(err), done)
 		return
 	}
-	if err != nil {
-		stored = func(context.Context) (Receipt, error) { return Receipt{}, err }
-	}
 	accept := func() {
-		if receipt, err := stored(e.ctx); err != nil || receipt.Known {
-			e.busy.Add(-1)
-			hold.Release()
-			j.Claim.Release()
-			e.decline(j, receipt, err)
-		} else {
+		defer e.wg.Done()
+		receipt, err := stored(e.ctx)
+		if err == nil && !receipt.Known {
 			e.accepted(j)
+			return
 		}
-		e.wg.Done()
+		e.busy.Add(-1)
+		hold.Release()
+		j.Claim.Release()
+		e.decline(j, receipt, err)
 	}
 	if e.storing == nil {
 		accept()
@@ -151,16 +149,13 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 }
 
 // place has a job claim its outputs and take its place among the others. What it
-// returns waits until the job is stored. Unless the error is ErrClosed the
-// caller calls e.wg.Done.
+// returns waits until the job is stored; then e.wg.Done is to be called.
 func (e *Engine) place(j *Job) (stored func(context.Context) (Receipt, error), err error) {
 	e.submitting.Lock()
 	defer e.submitting.Unlock()
 	if e.closed {
-		return nil, ErrClosed // and nobody may begin to be waited for
+		return nil, ErrClosed
 	}
-	e.wg.Add(1)
-	e.busy.Add(1)
 	if !e.queue.Knows(j.Key) { // a request that comes again has its outputs already
 		if names := claim.Names(e.Config().Output.Root, j.Request); len(names) > 0 {
 			var free bool
@@ -169,6 +164,8 @@ func (e *Engine) place(j *Job) (stored func(context.Context) (Receipt, error), e
 			}
 		}
 	}
+	e.busy.Add(1)
+	e.wg.Add(1) // Close has not begun to wait
 	return e.queue.Accept(j), nil
 }
 
