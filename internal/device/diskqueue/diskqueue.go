@@ -109,7 +109,7 @@ func restore(w *queue.Work) *engine.Job {
 	if err != nil { // of another version of the component: it fails as a request without an image
 		r = request.Request{ID: w.ID}
 	}
-	return &engine.Job{Key: w.ID, From: engine.Requester{Way: w.Way, Client: w.Client}, Request: r, Accepted: w.Accepted, Poisoned: w.Poisoned}
+	return &engine.Job{Key: w.ID, From: engine.Requester{Way: engine.WayOf(w.Way), Client: w.Client}, Request: r, Accepted: w.Accepted, Poisoned: w.Poisoned}
 }
 
 // Restored are the jobs of an earlier process that wait, without their images.
@@ -129,7 +129,7 @@ func (q *Queue) Accept(j *engine.Job) func(context.Context) (engine.Receipt, err
 	if q.jobs[j.Key] == nil {
 		q.jobs[j.Key] = &entry{job: j}
 	}
-	accept := q.disk.Begin(queue.Request{ID: j.Key, Way: j.From.Way, Client: j.From.Client, Document: document, Image: image})
+	accept := q.disk.Begin(queue.Request{ID: j.Key, Way: j.Line(), Client: j.From.Client, Document: document, Image: image})
 	q.mu.Unlock()
 	return func(ctx context.Context) (engine.Receipt, error) {
 		receipt, err := accept(ctx)
@@ -140,7 +140,7 @@ func (q *Queue) Accept(j *engine.Job) func(context.Context) (engine.Receipt, err
 		case receipt.Answer != nil:
 			q.drop(j)
 			return engine.Receipt{Known: true, Answer: receipt.Answer}, nil
-		case receipt.Duplicate && (receipt.Way != engine.WayIPC || j.From.Way != engine.WayIPC), !receipt.Duplicate && !q.has(j):
+		case receipt.Duplicate && (engine.WayOf(receipt.Way) != engine.WayIPC || j.From.Way != engine.WayIPC), !receipt.Duplicate && !q.has(j):
 			return q.join(j)
 		}
 		return engine.Receipt{Known: receipt.Duplicate}, nil

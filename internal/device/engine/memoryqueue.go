@@ -37,11 +37,11 @@ func (q *memoryQueue) accept(j *Job) error {
 	switch {
 	case q.stopped:
 		return ErrClosed
-	case q.waiting[j.From.Way] >= q.bound:
+	case q.waiting[j.Line()] >= q.bound:
 		return ErrQueueFull
 	}
-	q.waiting[j.From.Way]++
-	q.lines.Push(j.From.Way, j.From.Client, j)
+	q.waiting[j.Line()]++
+	q.lines.Push(j.Line(), j.From.Client, j)
 	q.wake()
 	return nil
 }
@@ -76,7 +76,7 @@ func (q *memoryQueue) Next(ctx context.Context) (*Job, error) {
 func (q *memoryQueue) Started(j *Job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting[j.From.Way]--
+	q.waiting[j.Line()]--
 }
 
 func (q *memoryQueue) Finish(j *Job, _ request.Result) func(context.Context) ([]byte, []func(Outcome), error) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/claim"
@@ -44,6 +45,20 @@ type Job struct {
 
 	state
 }
+
+// Line is what the job waits in: whole scans have a line of their own for each way
+// in, so that scans that wait leave the places of slices alone.
+func (j *Job) Line() string {
+	if j.Request.Scan != nil {
+		return j.From.Way + scanLine
+	}
+	return j.From.Way
+}
+
+// WayOf is the way in of a job that waits in a line.
+func WayOf(line string) string { return strings.TrimSuffix(line, scanLine) }
+
+const scanLine = "-scan"
 
 // Receipt says what became of a job that was accepted.
 type Receipt struct {

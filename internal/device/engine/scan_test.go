@@ -67,8 +67,8 @@ func writeScan(t *testing.T, path string) {
 
 // startScans opens an engine over the odd scans. Its root is a copy, beside which
 // there is a file that nobody may read.
-func startScans(t *testing.T, enter func(context.Context, int) error) *bench {
-	return start(t, func(cfg *config.Config, d *Deps) {
+func startScans(t *testing.T, enter func(context.Context, int) error, change ...func(*config.Config, *Deps)) *bench {
+	return start(t, append(change, func(cfg *config.Config, d *Deps) {
 		outer := t.TempDir()
 		root := filepath.Join(outer, "root")
 		for _, name := range []string{"d-gap-many", "linked"} {
@@ -83,7 +83,7 @@ func startScans(t *testing.T, enter func(context.Context, int) error) *bench {
 		}
 		cfg.Images.Roots = []string{root}
 		d.OpenModel = func(context.Context, config.Config, *zap.Logger) (Model, error) { return levels{enter}, nil }
-	})
+	})...)
 }
 
 func scanOf(id, path string, kinds ...request.Kind) request.Request {
@@ -229,6 +229,35 @@ func TestSlicesAreAnsweredWhileAScanIsInWork(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("the scan is not answered")
+	}
+}
+
+func TestScansThatWaitLeaveThePlacesOfSlicesAlone(t *testing.T) {
+	inScan, goOn := make(chan struct{}, 1000), make(chan struct{})
+	defer close(goOn)
+	b := startScans(t, func(ctx context.Context, width int) error {
+		if width == 300 { // no scan's slice is so wide
+			return nil
+		}
+		inScan <- struct{}{}
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}, func(cfg *config.Config, _ *Deps) { cfg.Service.Queue = 2 })
+	answers := make(chan request.Result, 4)
+	for i := range 4 { // one in work, two that wait, and one too many
+		if i == 1 {
+			<-inScan
+		}
+		b.Submit(t.Context(), anybody, scanOf(fmt.Sprint("scan", i), "small.nii.gz", request.KindVolumes), func(o Outcome) { answers <- o.Result })
+	}
+	if r := <-answers; r.Error == nil || r.Error.Code != request.CodeBusy || r.ID != "scan3" {
+		t.Errorf("answer %+v, error %+v", r, r.Error)
+	}
+	if r := b.ask(t, request.Request{ID: "slice", Image: request.Image{Inline: ramp(t, 300, 5)}}); r.Error != nil {
+		t.Errorf("the slice: %+v", r.Error)
 	}
 }
 

@@ -23,7 +23,7 @@ var tissues = []Class{
 	{Value: 3, Name: "white-matter", Colour: "#f4f1de"},
 }
 
-// brain is a scan of an egg in voxels of 1.5 x 1.5 x 3 mm: fluid around folded grey
+// brain is a scan of an egg in voxels of 2 x 2 x 3 mm: fluid around folded grey
 // around white matter, as bright as in a T1 scan, with noise.
 func brain() Input {
 	in := drawn()
@@ -34,7 +34,7 @@ func brain() Input {
 }
 
 var drawn = sync.OnceValue(func() Input {
-	grid := volume.Grid{Size: [3]int{108, 128, 52}, Affine: volume.Affine{{-1.5, 0, 0, 81}, {0, 1.5, 0, -96}, {0, 0, 3, -78}}}
+	grid := volume.Grid{Size: [3]int{81, 96, 52}, Affine: volume.Affine{{-2, 0, 0, 81}, {0, 2, 0, -96}, {0, 0, 3, -78}}}
 	in := Input{
 		Scan:    &volume.Volume{Grid: grid, Values: make([]float32, grid.Voxels())},
 		Labels:  volume.Labels{Grid: grid, Values: make([]uint8, grid.Voxels())},
@@ -78,7 +78,7 @@ func TestVolumesAreVoxelsTimesTheirSize(t *testing.T) {
 	r := Make(brain())
 	sum, fractions := 0.0, 0.0
 	for _, tissue := range r.Tissues {
-		if want := float64(tissue.Voxels) * 6.75 / 1000; math.Abs(tissue.Millilitres-want) > 0.005 {
+		if want := float64(tissue.Voxels) * 12 / 1000; math.Abs(tissue.Millilitres-want) > 0.005 {
 			t.Errorf("%s has %v ml, want %v", tissue.Name, tissue.Millilitres, want)
 		}
 		sum += tissue.Millilitres
@@ -87,7 +87,7 @@ func TestVolumesAreVoxelsTimesTheirSize(t *testing.T) {
 	if len(r.Tissues) != 3 || math.Abs(sum-r.BrainMillilitres) > 0.05 || math.Abs(fractions-1) > 2e-4 {
 		t.Errorf("%d tissues, %v ml of %v, fractions that add up to %v", len(r.Tissues), sum, r.BrainMillilitres, fractions)
 	}
-	if r.Grid.Orientation != "LAS" || r.Grid.Spacing != [3]float64{1.5, 1.5, 3} {
+	if r.Grid.Orientation != "LAS" || r.Grid.Spacing != [3]float64{2, 2, 3} {
 		t.Errorf("grid %+v", r.Grid)
 	}
 }
@@ -137,7 +137,7 @@ func TestDoubtsAreFlagged(t *testing.T) {
 		}, []string{MotionLike}},
 		{"half a brain turned away", func(in *Input) {
 			for i := range in.Labels.Values {
-				if x := i % in.Labels.Size[0]; x < 45 {
+				if x := i % in.Labels.Size[0]; x < 34 {
 					in.Labels.Values[i], in.Scan.Values[i] = 0, 0
 				}
 			}

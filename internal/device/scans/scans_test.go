@@ -59,7 +59,7 @@ func TestAScanGetsTheResultsThatWereAskedFor(t *testing.T) {
 	}{
 		{"the usual", small(t), nil, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _report.html _report.png _volumes.json", ""},
 		{"figures alone", small(t), []Kind{Volumes}, "_volumes.json", ""},
-		{"labels and SEG of a series", inputs + "d-sagittal", []Kind{SEG, Labels}, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _seg.dcm", ""},
+		{"labels and SEG of a series", inputs + "d-enhanced-shuffled", []Kind{SEG, Labels}, "_dseg.label.txt _dseg.nii.gz _dseg.tsv _seg.dcm", ""},
 		{"a SEG of no series", small(t), []Kind{SEG}, "", volume.CodeNoSeries},
 		{"no scan", "missing", nil, "", volume.CodeNoImage},
 	} {

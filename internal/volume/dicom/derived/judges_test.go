@@ -235,7 +235,7 @@ func errorsOf(t *testing.T, file []byte, class string) []string {
 }
 
 func TestDciodvfyFindsNoErrorInCapturesAndReports(t *testing.T) {
-	for _, input := range []string{"d-sagittal", "d-enhanced-shuffled", "d-8bit-odd", "d-tilt"} {
+	for _, input := range []string{"d-enhanced-shuffled", "d-8bit-odd"} {
 		o := made(t, input, false)
 		for _, deidentify := range []bool{false, true} {
 			o.write(t, deidentify)
@@ -249,7 +249,7 @@ func TestDciodvfyFindsNoErrorInCapturesAndReports(t *testing.T) {
 }
 
 func TestTheSameScanGivesTheSameObjects(t *testing.T) {
-	first, second := made(t, "d-sagittal", false), made(t, "d-sagittal", false)
+	first, second := made(t, "d-8bit-odd", false), made(t, "d-8bit-odd", false)
 	if !bytes.Equal(first.sr.Bytes(), second.sr.Bytes()) || !bytes.Equal(first.capture.Bytes(), second.capture.Bytes()) {
 		t.Error("the objects differ")
 	}
