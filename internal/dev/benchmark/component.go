@@ -57,6 +57,7 @@ func newComponent(ctx context.Context, s settings) (*component, error) {
 			"model":         map[string]any{"path": s.model, "library": s.library},
 			"images":        map[string]any{"roots": []any{filepath.Join(s.work, "slices")}},
 			"output":        map[string]any{"root": masks},
+			"service":       map[string]any{"workers": 1}, // one thread, as the others
 			"queue":         map[string]any{"folder": filepath.Join(s.work, "queue")},
 		}},
 	}})

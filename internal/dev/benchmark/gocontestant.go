@@ -32,7 +32,7 @@ func goContestant(args []string) error {
 		return err
 	}
 	cfg := config.Default()
-	cfg.Images.Roots, cfg.Output.Root = args[2:], args[2]
+	cfg.Images.Roots, cfg.Output.Root, cfg.Service.Workers = args[2:], args[2], 1
 	ctx := context.Background()
 	// The engine closes the model.
 	e, err := engine.Open(ctx, cfg, engine.Deps{OpenModel: func(context.Context, config.Config, *zap.Logger) (engine.Model, error) { return model, nil }})
