@@ -94,6 +94,11 @@ func (p *Process) Wait(limit time.Duration) (int, error) {
 	}
 }
 
+// CPU is the time on processors that the program took, once it has ended.
+func (p *Process) CPU() time.Duration {
+	return p.command.ProcessState.UserTime() + p.command.ProcessState.SystemTime()
+}
+
 // Ended is closed when the program has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
