@@ -52,15 +52,19 @@ type bench struct {
 	ended bool
 }
 
-// start opens an engine; folder is that of the queue.
-func start(t *testing.T, folder, out string) *bench {
+// start opens an engine; folder is that of the queue. Where images are read below
+// in, the model is one that knows scans of any brightness.
+func start(t *testing.T, folder, out string, in ...string) *bench {
 	t.Helper()
 	b := &bench{t: t, model: held{began: make(chan struct{}, 1000), gate: make(chan struct{})}, cfg: config.Default()}
 	b.cfg.Model = config.Model{
 		Path:    filepath.Join("..", "..", "segmentation", "testdata", "models", "values"),
 		Library: filepath.Join("..", "..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1"),
 	}
-	b.cfg.Images.Roots, b.cfg.Output.Root, b.cfg.Queue.Folder, b.cfg.Service.Workers = nil, out, folder, 1
+	b.cfg.Images.Roots, b.cfg.Output.Root, b.cfg.Queue.Folder, b.cfg.Service.Workers = in, out, folder, 1
+	if len(in) > 0 {
+		b.cfg.Model.Path = filepath.Join(filepath.Dir(b.cfg.Model.Path), "threshold")
+	}
 	var err error
 	if b.queue, err = Open(t.Context(), Options{Config: b.cfg, Damaged: func(_ string, cause error) { t.Errorf("damaged: %v", cause) }}); err != nil {
 		t.Fatal(err)
