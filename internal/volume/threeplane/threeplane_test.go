@@ -111,13 +111,13 @@ func rotated(v *volume.Volume) *volume.Volume {
 var orders = [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
 
 func TestEveryOrderAndDirectionOfTheAxesGivesTheSameLabels(t *testing.T) {
-	for _, spacing := range [][3]float64{{2, 2, 2}, {1.6, 1.6, 3.2}, {4, 2.5, 1}} {
+	for _, spacing := range [][3]float64{{3, 3, 3}, {2.4, 2.4, 4.8}, {6, 3.75, 1.5}} {
 		for _, oblique := range []bool{false, true} {
 			plain := head(spacing)
 			if oblique {
 				plain = rotated(plain)
 			}
-			want, err := Segment(t.Context(), plain, &byThreshold{}, Options{VoxelSize: 2})
+			want, err := Segment(t.Context(), plain, &byThreshold{}, Options{VoxelSize: 3})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestEveryOrderAndDirectionOfTheAxesGivesTheSameLabels(t *testing.T) {
 				for bits := range 8 {
 					flip := [3]bool{bits&1 > 0, bits&2 > 0, bits&4 > 0}
 					scan := reoriented(plain, order, flip)
-					got, err := Segment(t.Context(), scan, &byThreshold{}, Options{VoxelSize: 2})
+					got, err := Segment(t.Context(), scan, &byThreshold{}, Options{VoxelSize: 3})
 					if err != nil {
 						t.Fatal(err)
 					}
