@@ -30,7 +30,7 @@ const (
 	requestTopic = "inference/brain_segmentation/request"
 	resultTopic  = "inference/brain_segmentation/result"
 	statusTopic  = "inference/brain_segmentation"
-	patience     = time.Minute
+	patience     = 3 * time.Minute
 )
 
 // device is a local nucleus with our component, and a client that watches it.
@@ -116,7 +116,7 @@ func newDevice(t testing.TB, profile nucleus.Profile, change map[string]any) *de
 	d.cloud, cancel = d.nucleus.SubscribeCloud("#")
 	t.Cleanup(cancel)
 
-	d.client, err = ggipc.Connect(t.Context(), ggipc.Options{SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(clientName)})
+	d.client, err = ggipc.Connect(t.Context(), ggipc.Options{SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(clientName), CallTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

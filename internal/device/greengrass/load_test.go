@@ -41,7 +41,7 @@ func (d *device) tally() *tally {
 	c := &tally{times: make(map[string]int), codes: make(map[request.Code]int), seen: make(map[string]int)}
 	var err error
 	c.client, err = ggipc.Connect(d.t.Context(), ggipc.Options{
-		SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(clientName), QueueEvents: 100_000, QueueBytes: 256 << 20,
+		SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(clientName), QueueEvents: 100_000, QueueBytes: 256 << 20, CallTimeout: patience,
 	})
 	if err != nil {
 		d.t.Fatal(err)

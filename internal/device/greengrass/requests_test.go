@@ -136,7 +136,7 @@ func TestARequestMayFillALargeFrame(t *testing.T) {
 	d := newDevice(t, nucleus.Classic, map[string]any{"ipc": map[string]any{"maxFrameBytes": maxFrame}})
 	d.slice("a.png")
 	d.launch()
-	client, err := ggipc.Connect(t.Context(), ggipc.Options{SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(clientName), MaxFrame: maxFrame})
+	client, err := ggipc.Connect(t.Context(), ggipc.Options{SocketPath: d.nucleus.SocketPath(), AuthToken: d.nucleus.Token(clientName), MaxFrame: maxFrame, CallTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
