@@ -77,12 +77,11 @@ func limiter(second float64, least int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(second), max(int(second), least))
 }
 
-// pause waits for as long as n bytes that were read are above the client's measure,
-// and returns for how long that was.
-func (c *client) pause(ctx context.Context, n int) time.Duration {
+// pause waits for as long as n bytes that were read are above the client's measure.
+func (c *client) pause(ctx context.Context, n int) {
 	delay := c.bytes.ReserveN(time.Now(), n).Delay()
 	if delay <= 0 {
-		return 0
+		return
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -90,5 +89,4 @@ func (c *client) pause(ctx context.Context, n int) time.Duration {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return delay
 }

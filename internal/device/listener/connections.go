@@ -12,6 +12,9 @@ import (
 type socket struct {
 	net.Listener
 	rules func() *rules
+	// retired is set where another address is listened on now: the rules in effect
+	// are not for this one.
+	retired atomic.Bool
 
 	mu     sync.Mutex
 	freed  *sync.Cond         // on mu: a connection is closed, or the socket

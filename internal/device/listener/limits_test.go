@@ -99,7 +99,7 @@ func TestABodyThatDoesNotMoveOnIsGivenUp(t *testing.T) {
 	s := newSocket(nil, nil)
 	c := &conn{Conn: ours, socket: s}
 	r := &rules{}
-	b := &body{ReadCloser: io.NopCloser(ours), ctx: t.Context(), conn: c, client: new(clients).of("", r), until: time.Now().Add(50 * time.Millisecond)}
+	b := &body{ReadCloser: io.NopCloser(ours), ctx: t.Context(), conn: c, client: new(clients).of("", r), begun: true, left: 50 * time.Millisecond}
 	go theirs.Write([]byte("some"))
 	if n, err := b.Read(make([]byte, 10)); n != 4 || err != nil {
 		t.Fatalf("got %d, %v", n, err)
@@ -351,4 +351,52 @@ func BenchmarkOverhead(b *testing.B) {
 	half := len(over) / 2
 	b.ReportMetric(float64(over[half]-direct[half])/1e6, "ms-more-p50")
 	b.ReportMetric(float64(direct[half])/1e6, "ms-engine-p50")
+}
+
+func TestAConnectionWhoseRequestIsRefusedWaitsForItsClientAgain(t *testing.T) {
+	l := New(http.NotFoundHandler(), zap.NewNop())
+	if err := l.Listen(t.Context(), Settings{HTTP: config.HTTP{Address: "127.0.0.1:0"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close(context.Background())
+	for _, request := range []string{
+		"POST / HTTP/1.1\r\nHost: elsewhere\r\nContent-Length: 1\r\n\r\nA",
+		"OPTIONS * HTTP/1.1\r\nHost: elsewhere\r\nContent-Length: 1\r\n\r\nA",
+	} {
+		client, err := net.Dial("tcp", l.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if _, err := io.WriteString(client, request); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%q: %s", request, answer.Status)
+		}
+		l.mu.Lock()
+		s := l.server.socket
+		l.mu.Unlock()
+		for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			s.mu.Lock()
+			waiting := 0
+			for c := range s.open {
+				if c.since.Load() != 0 {
+					waiting++
+				}
+			}
+			all := len(s.open)
+			s.mu.Unlock()
+			if all > 0 && waiting == all {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%q: %d of %d connections can make room", request, waiting, all)
+			}
+		}
+	}
 }

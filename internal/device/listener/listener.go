@@ -129,6 +129,9 @@ func (l *Listener) prepare(ctx context.Context, s Settings) (engine.Change, erro
 		}
 	}
 	return engine.Change{Abort: letGo, Commit: func() {
+		if old != nil && replacement != old {
+			old.socket.retired.Store(true)
+		}
 		l.rules.Store(next)
 		l.mu.Lock()
 		l.server = replacement

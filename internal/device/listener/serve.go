@@ -21,6 +21,7 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
 	rules := l.rules.Load()
 	from := l.clients.of(r.RemoteAddr, rules)
+	defer c.waits() // after what is left of the body is taken
 	if r.Body == http.NoBody {
 		c.works()
 	} else {
@@ -28,7 +29,6 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 		r.Body = b
 		defer b.finish(r.Header.Get("Expect") != "")
 	}
-	defer c.waits()
 	defer func() {
 		if fault := recover(); fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 			l.logger.Error("a request failed by a fault of the component", zap.ByteString("stack", debug.Stack()))
@@ -42,7 +42,7 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 			w.Header().Add("WWW-Authenticate", `Basic realm="brainseg", charset="UTF-8"`)
 			w.Header().Add("WWW-Authenticate", `Bearer realm="brainseg"`)
 		}
-		if c.tls != rules.tls {
+		if refusal.Code == request.CodeStopping {
 			w.Header().Set("Connection", "close")
 		}
 		problem.Write(w, refusal)
@@ -55,7 +55,7 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 // refusal says why a request is not let through, nil where it is.
 func (l *Listener) refusal(r *http.Request, rules *rules, from *client, c *conn) *request.Error {
 	switch {
-	case c.tls != rules.tls:
+	case c.socket.retired.Load(), c.tls != rules.tls:
 		return problem.New(request.CodeStopping, "the configuration has changed, connect again")
 	case !from.requests.Allow():
 		return problem.New(request.CodeBusy, "you send more requests a second than are allowed, try again later")
@@ -81,22 +81,25 @@ type body struct {
 	ctx    context.Context
 	conn   *conn
 	client *client
-	until  time.Time // zero before the first read
+	begun  bool
+	left   time.Duration // that reads may still take
 	ended  bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	p = p[:min(len(p), step)]
-	if b.until.IsZero() {
-		b.until = time.Now().Add(patience)
+	if !b.begun {
+		b.begun, b.left = true, patience
 	}
-	if err := b.conn.SetReadDeadline(b.until); err != nil {
+	// What the handler does between two reads is not the client's time.
+	start := time.Now()
+	if err := b.conn.SetReadDeadline(start.Add(b.left)); err != nil {
 		return 0, err
 	}
 	n, err := b.ReadCloser.Read(p)
-	b.until = b.until.Add(time.Duration(n) * time.Second / slowest)
+	b.left += time.Duration(n)*time.Second/slowest - time.Since(start)
 	if n > 0 {
-		b.until = b.until.Add(b.client.pause(b.ctx, n))
+		b.client.pause(b.ctx, n)
 	}
 	if errors.Is(err, io.EOF) && !b.ended {
 		b.ended = true
@@ -113,7 +116,7 @@ func (b *body) finish(asks bool) {
 	if b.ended {
 		return
 	}
-	b.until = time.Now().Add(leftoverFor)
+	b.begun, b.left = true, leftoverFor
 	if !asks {
 		_, _ = io.CopyN(io.Discard, b, leftover)
 	}
