@@ -50,7 +50,11 @@ export async function takeScan(file, { signal, tell }) {
   element("scan-picture").hidden = true;
   // What NiiVue cannot draw here, the device may still read.
   const drawn = isNIfTI(file) && await showVolume(file).then(() => true, () => false);
-  if (!drawn) element("scan").hidden = true;
+  if (!drawn) {
+    element("scan").hidden = true;
+    const before = await loading?.catch(() => null); // or a label map would be laid over the scan before
+    while (before?.volumes.length > 0) before.removeVolume(before.volumes.at(-1));
+  }
   tell(`The device is segmenting ${file.name}, which takes a while`);
   const { document, files } = await segmentScan(file, drawn ? ["labels"] : ["labels", "picture"], { signal, tell });
   element("scan").hidden = false;
