@@ -57,19 +57,27 @@ func (v View) Segment(ctx context.Context, slice *image.Gray, mask []uint8) (See
 		if turned, err = eitherWay(ctx, &s, slice, mask); turned {
 			flags = slices.Clone(flags)
 			flags[at] = imaging.FlagInverted
+			s.first = s.last
 		}
 	}
-	return Seen{Size: s.size, Source: s.source, Flags: flags}, err
+	return Seen{Size: s.first.size, Source: s.first.source, Flags: flags}, err
 }
 
-// sizing has upright slices segmented, and keeps the size taken for the last.
+// sizing has slices segmented, and keeps the sizes that were taken.
 type sizing struct {
 	View
+	first, last taken
+}
+
+type taken struct {
 	size   pixelsize.Size
 	source pixelsize.Source
 }
 
 func (s *sizing) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
-	s.size, s.source = pixelsize.Find(s.StatedMM, [2]float64{s.Info.AcrossMM, s.Info.DownMM}, slice)
-	return pixelsize.Segment(ctx, s.Network, slice, mask, s.size, s.MaxPixels)
+	s.last.size, s.last.source = pixelsize.Find(s.StatedMM, [2]float64{s.Info.AcrossMM, s.Info.DownMM}, slice)
+	if s.first == (taken{}) {
+		s.first = s.last
+	}
+	return pixelsize.Segment(ctx, s.Network, slice, mask, s.last.size, s.MaxPixels)
 }
