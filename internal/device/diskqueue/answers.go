@@ -103,7 +103,7 @@ func (q *Queue) Forget(ctx context.Context, key string, answer request.Result) (
 	if err != nil {
 		return nil, nil, err
 	}
-	switch err := q.disk.Finish(ctx, key, document, destinations(j.From.Way)...); {
+	switch err := q.disk.Withdraw(ctx, key, document, destinations(j.From.Way)...); {
 	case errors.Is(err, queue.ErrAnswered), errors.Is(err, queue.ErrUnknown):
 		return nil, nil, engine.ErrInWork
 	case err != nil:

@@ -112,8 +112,13 @@ func restore(w *queue.Work) *engine.Job {
 	return &engine.Job{Key: w.ID, From: engine.Requester{Way: engine.WayOf(w.Way), Client: w.Client}, Request: r, Accepted: w.Accepted, Poisoned: w.Poisoned}
 }
 
-// Restored are the jobs of an earlier process that wait, without their images.
-func (q *Queue) Restored() []*engine.Job { return q.restored }
+// Restored are the jobs of an earlier process that wait, without their images. It
+// hands them over, once.
+func (q *Queue) Restored() []*engine.Job {
+	restored := q.restored
+	q.restored = nil
+	return restored
+}
 
 // Knows reports whether a job of this key was accepted and is not forgotten.
 func (q *Queue) Knows(key string) bool { return q.disk.Knows(key) }
@@ -168,12 +173,12 @@ func (q *Queue) join(j *engine.Job) (engine.Receipt, error) {
 	switch {
 	case e != nil:
 		e.waiting = append(e.waiting, j.Done)
+		return engine.Receipt{Known: true, Joined: true}, nil
 	case stage == engine.StageAnswered:
 		return engine.Receipt{Known: true, Answer: answer}, nil
 	default: // it has its answer since, or is forgotten
 		return engine.Receipt{}, request.NewError(request.CodeBusy, "the request is just being answered, send it again", nil)
 	}
-	return engine.Receipt{Known: true}, nil
 }
 
 // drop forgets a job that was not accepted.

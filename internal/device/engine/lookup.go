@@ -48,8 +48,17 @@ func (e *Engine) Forget(ctx context.Context, id string) error {
 	if j.received != nil { // of this process
 		e.busy.Add(-1)
 	}
+	if j.received != nil { // the status tells of it first
+		select {
+		case <-j.received:
+		case <-ctx.Done():
+		}
+	}
 	for _, done := range tell {
 		done(o)
+	}
+	if j.received != nil {
+		e.report(j.Number, o.Result, failure.ErrWithdrawn)
 	}
 	if j.From.Way != WayIPC {
 		return e.Forget(ctx, id)

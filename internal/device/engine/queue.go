@@ -64,6 +64,9 @@ const scanLine = "-scan"
 type Receipt struct {
 	// Known is set where the request was accepted before. The job is not handed out.
 	Known bool
+	// Joined is set where the answer of a request that came another way is waited
+	// for, in this process only.
+	Joined bool
 	// Answer is the document of the answer that a known request has; nil while it
 	// has none: then Done is called, or the answer delivered, with that of the first.
 	Answer []byte

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/budget"
@@ -94,7 +95,7 @@ func (e *Engine) TurnAway(document []byte, done func(Outcome)) {
 func (e *Engine) Refuse(err error) { e.refuse(e.count.Add(1), "", err, func(Outcome) {}) }
 
 func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r request.Request, hold *budget.Hold, done func(Outcome)) {
-	j := &Job{Key: r.ID, Number: number, From: from, Request: r, Accepted: time.Now(), Done: done}
+	j := &Job{Key: r.ID, Number: number, From: from, Request: r, Accepted: time.Now(), Done: answerOnce(done)}
 	if j.received = make(chan struct{}); j.Key == "" {
 		j.Key = "\x00" + rand.Text() // as no id is
 	}
@@ -136,6 +137,7 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 		hold.Release()
 		j.Claim.Release()
 		e.decline(j, receipt, err)
+		close(j.received) // nobody waits for a status of it
 	}
 	if e.storing == nil {
 		accept()
@@ -146,6 +148,22 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 		hold.Release() // the image is on disk
 		<-e.storing
 	}()
+}
+
+// answerOnce has done called with one answer, whoever comes first at the end of the
+// engine; acknowledgements pass.
+func answerOnce(done func(Outcome)) func(Outcome) {
+	if done == nil {
+		return nil
+	}
+	var once sync.Once
+	return func(o Outcome) {
+		if o.Result.Status == request.StatusAccepted {
+			done(o)
+			return
+		}
+		once.Do(func() { done(o) })
+	}
 }
 
 // place has a job claim its outputs and take its place among the others. What it
@@ -191,7 +209,9 @@ func (e *Engine) decline(j *Job, receipt Receipt, err error) {
 	case err != nil:
 		e.refuse(j.Number, j.Request.ID, acceptError(err), j.Done)
 	case receipt.Answer == nil:
-		e.acknowledge(j)
+		if !receipt.Joined || j.From.Way != WayIPC {
+			e.acknowledge(j)
+		}
 	default:
 		document := request.WithAttempt(receipt.Answer, 2) // at least: it is not the first time
 		result, err := request.ParseResult(document)

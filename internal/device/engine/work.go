@@ -68,6 +68,9 @@ func (e *Engine) finish(j *Job, o Outcome, err error) func() {
 		for _, done := range tell {
 			done(o)
 		}
+		if len(tell) == 0 && j.From.Way != WayIPC { // nobody waits for it, and nothing is delivered
+			j.Claim.Release()
+		}
 		j.hold.Release()
 		j.setup.release()
 		e.busy.Add(-1)

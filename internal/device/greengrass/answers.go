@@ -53,7 +53,9 @@ func (a *answers) run() {
 		}
 		sent, err := a.send(list)
 		if len(sent) > 0 {
-			a.note(sent)
+			if !a.note(sent) {
+				return
+			}
 		}
 		if err == nil {
 			pause.Reset()
@@ -69,17 +71,19 @@ func (a *answers) run() {
 }
 
 // note notes what is done with, again and again while the disk does not take it: or
-// the same would be sent again and again. The next process does send it again.
-func (a *answers) note(sent []diskqueue.Delivery) {
+// the same would be sent again and again. It gives up, and reports false, at the end:
+// the next process does send it again.
+func (a *answers) note(sent []diskqueue.Delivery) bool {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 5*time.Second
 	for a.queue.Delivered(a.ctx, sent...) != nil {
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-a.closing.Done():
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // send sends one answer after the other, up to one that must be tried again. It

@@ -190,11 +190,24 @@ func (q *Queue) Finish(ctx context.Context, id string, answer []byte, destinatio
 	return q.BeginFinish(id, answer, destinations...)(ctx)
 }
 
+// Withdraw is Finish for a request that waits. One that is handed out is ErrUnknown:
+// somebody may be at work on it.
+func (q *Queue) Withdraw(ctx context.Context, id string, answer []byte, destinations ...string) error {
+	o, err := q.beginFinish(id, answer, destinations, true)
+	if err == nil {
+		err = o.wait(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("withdraw a request: %w", err)
+	}
+	return nil
+}
+
 // BeginFinish is Finish in two steps, for who has many answers in one order: it
 // gives the answer its place, behind all that began before it, and does not wait
 // for the disk. The function that it returns does.
 func (q *Queue) BeginFinish(id string, answer []byte, destinations ...string) (finish func(context.Context) error) {
-	o, err := q.beginFinish(id, answer, destinations)
+	o, err := q.beginFinish(id, answer, destinations, false)
 	return func(ctx context.Context) error {
 		if err == nil {
 			err = o.wait(ctx)
@@ -209,7 +222,7 @@ func (q *Queue) BeginFinish(id string, answer []byte, destinations ...string) (f
 	}
 }
 
-func (q *Queue) beginFinish(id string, answer []byte, destinations []string) (*operation, error) {
+func (q *Queue) beginFinish(id string, answer []byte, destinations []string, waiting bool) (*operation, error) {
 	for _, d := range destinations {
 		if err := checkName("destination", d, maxDestination, false); err != nil {
 			return nil, err
@@ -226,7 +239,7 @@ func (q *Queue) beginFinish(id string, answer []byte, destinations []string) (*o
 		return nil, ErrClosed
 	case answered, e != nil && e.state == finishing:
 		return nil, ErrAnswered
-	case e == nil, e.state == storing:
+	case e == nil, e.state == storing, waiting && e.state != queued:
 		return nil, ErrUnknown
 	case e.state == queued:
 		q.leave(e)

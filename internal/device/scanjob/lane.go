@@ -79,6 +79,7 @@ func (l *Lane) do(p *place) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.places, p)
+		p.work = nil // it may stay in its line until its turn comes
 	}()
 	p.work(p.ctx)
 }
