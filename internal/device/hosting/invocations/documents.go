@@ -131,10 +131,14 @@ func (in *invocation) lines(first []byte, fault error, lines *lineReader, kind s
 	io.Copy(in.w, answers) // an error is the client's, who went away
 }
 
+// maxAnswers bounds the answers to one call, on disk.
+const maxAnswers = 1 << 30
+
 func (in *invocation) answerLines(line []byte, fault error, lines *lineReader, out *bufio.Writer) error {
 	ctx := in.r.Context()
 	var waiting []chan request.Result // of the records in work, the oldest first
 	written := 0
+	room := int64(maxAnswers)
 	defer func() {
 		for _, results := range waiting {
 			<-results // each is answered; its place is free again
@@ -146,6 +150,9 @@ func (in *invocation) answerLines(line []byte, fault error, lines *lineReader, o
 		encoded, err := result.Encode(0)
 		if err != nil {
 			return err
+		}
+		if room -= int64(len(encoded)) + 1; room < 0 {
+			return request.NewError(request.CodeResultTooLarge, "the answers to this call have more than 1 GiB in all: send fewer lines, or ask for no masks in them", nil)
 		}
 		if written > 0 {
 			out.WriteByte('\n') // between lines: whoever puts answers together adds the last
