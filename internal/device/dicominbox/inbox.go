@@ -176,7 +176,7 @@ func (s *series) complete() Series {
 }
 
 // Accepted notes that somebody else keeps the work on a series from now on, under
-// its ID. Nil means that this is on the disk.
+// its ID. Nil means that this is on the disk, or that the work is over already.
 func (b *Inbox) Accepted(s Series) error {
 	return b.note(s, note{Set: s.Set, Attempt: s.Attempt, Phase: phaseAccepted})
 }
@@ -251,7 +251,7 @@ func (b *Inbox) note(of Series, n note) error {
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	b.mu.Lock()
-	same := s.setName() == of.Set && (s.note.Set != of.Set || s.note.Attempt <= of.Attempt)
+	same := s.setName() == of.Set && n.follows(s.note)
 	b.mu.Unlock()
 	var err error
 	if same {
@@ -265,6 +265,7 @@ func (b *Inbox) note(of Series, n note) error {
 	}
 	if same {
 		s.note = n
+		s.open = s.open && n.Phase != phaseReleased // as it is after a new start
 	}
 	return nil
 }
