@@ -61,8 +61,8 @@ func (n note) follows(old note) bool {
 		return true
 	case n.Attempt < old.Attempt:
 		return false
-	case n.Phase == phaseReleased:
-		return old.Phase != phaseReopened
+	case n.Phase == phaseReleased && old.Phase == phaseReleased:
+		return old.Failed
 	}
 	return old.Phase == phaseAccepted
 }

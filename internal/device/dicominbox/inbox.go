@@ -189,6 +189,13 @@ func (b *Inbox) Released(s Series, failed bool) error {
 	return b.note(s, note{Set: s.Set, Attempt: s.Attempt, Phase: phaseReleased, Failed: failed, At: time.Now().UTC().Truncate(time.Second)})
 }
 
+// Superseded notes that the work on a series was given up as its objects changed.
+// Where they are by now what they were, the series is handed out again under
+// another ID; else nothing is noted. Nil means that this is on the disk.
+func (b *Inbox) Superseded(s Series) error {
+	return b.note(s, note{Set: s.Set, Attempt: s.Attempt, Phase: phaseReopened})
+}
+
 // Reopen has a series worked on again, after its quiet time, as nobody knows of
 // its work any more.
 func (b *Inbox) Reopen(key string) {
@@ -265,7 +272,12 @@ func (b *Inbox) note(of Series, n note) error {
 	}
 	if same {
 		s.note = n
-		s.open = s.open && n.Phase != phaseReleased // as it is after a new start
+		switch n.Phase { // as it is after a new start
+		case phaseReleased:
+			s.open = false
+		case phaseReopened:
+			b.reopen(s)
+		}
 	}
 	return nil
 }

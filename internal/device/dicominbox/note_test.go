@@ -40,3 +40,37 @@ func TestWhatIsToldLateDoesNotUndoTheEndOfTheWork(t *testing.T) {
 		}
 	})
 }
+
+func TestASeriesWhoseWorkWasGivenUpIsHandedOutUnderAnotherID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		folder := t.TempDir()
+		b := open(t, dicominbox.Options{Folder: folder})
+		sent := dicomtest.Series{Number: 1, Slices: 2}
+		superseded := func(s dicominbox.Series) {
+			if err := b.Superseded(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		storeAll(t, b, sent)
+		first := mustComplete(t, b)
+		accept(t, b, first)
+		storeAll(t, b, dicomtest.Series{Number: 1, Slices: 2, Changed: true})
+		superseded(first) // as it should be
+		other := mustComplete(t, b)
+		if other.Set == first.Set || other.Attempt != 0 {
+			t.Errorf("%+v, and then %+v", first, other)
+		}
+		storeAll(t, b, sent)
+		superseded(first) // and yet it is the same again
+		b = open(t, dicominbox.Options{Folder: folder})
+		second := mustComplete(t, b)
+		if second.Set != first.Set || second.ID() == first.ID() {
+			t.Errorf("%+v, and then %+v", first, second)
+		}
+		accept(t, b, second)
+		superseded(first) // told twice
+		if s, again := complete(t, b); again {
+			t.Errorf("%+v is complete again", s)
+		}
+	})
+}

@@ -43,14 +43,16 @@ type answer struct {
 	Files []string `json:"files,omitempty"`
 }
 
-// resume has series worked on again that the queue does not know any more.
+// resume has series worked on again that the queue does not know any more, and
+// those whose answer was delivered while they had other objects.
 func (n *node) resume() error {
 	for _, s := range n.inbox.Unreleased() {
 		state, _, err := n.queue.Lookup(s.ID())
 		if err != nil {
 			return fmt.Errorf("look for the work on a received series: %w", err)
 		}
-		if state == queue.Unknown {
+		delivered := state == queue.Answered && n.queue.Stats().Pending[destination] == 0
+		if state == queue.Unknown || delivered {
 			n.inbox.Reopen(s.Key)
 		}
 	}
@@ -69,17 +71,35 @@ func (n *node) takeIn(ctx context.Context) error {
 			return err
 		}
 		err = n.untilStored(ctx, "putting a series into the queue", func() error {
-			_, err := n.queue.Accept(ctx, queue.Request{ID: s.ID(), Way: way, Document: document})
-			if err == nil {
-				err = n.inbox.Accepted(s)
+			receipt, err := n.queue.Accept(ctx, queue.Request{ID: s.ID(), Way: way, Document: document})
+			switch {
+			case err != nil:
+				return err
+			case receipt.Answer != nil:
+				return n.answered(s, receipt.Answer)
 			}
-			return err
+			return n.inbox.Accepted(s)
 		})
 		if err != nil {
 			return err
 		}
 		n.log.Info("series complete", seriesField(s), zap.Int("objects", s.Objects))
 	}
+}
+
+// answered notes what has become of a series that the queue has an answer of: it
+// had other objects since, and has those again, or the process died before it
+// noted that the queue has it.
+func (n *node) answered(s dicominbox.Series, document []byte) error {
+	var a answer
+	if err := json.Unmarshal(document, &a); err != nil {
+		return fmt.Errorf("read the answer of a series: %w", err)
+	}
+	if a.Outcome == outcomeSuperseded {
+		return n.inbox.Superseded(s)
+	}
+	// Nobody says whether the node has the result: it is not to be removed.
+	return n.inbox.Released(s, a.Outcome == outcomeFailed || n.opts.Return != nil)
 }
 
 // untilStored calls store until it succeeds: whatever it meets, a full queue or
@@ -226,10 +246,12 @@ func (n *node) deliver(ctx context.Context) error {
 				return err
 			}
 			err = n.untilStored(ctx, "noting that results were returned", func() error {
-				if a.Outcome != outcomeSuperseded {
-					if err := n.inbox.Released(a.Series, a.Outcome == outcomeFailed || !returned); err != nil {
-						return err
-					}
+				note := func() error { return n.inbox.Released(a.Series, a.Outcome == outcomeFailed || !returned) }
+				if a.Outcome == outcomeSuperseded {
+					note = func() error { return n.inbox.Superseded(a.Series) }
+				}
+				if err := note(); err != nil {
+					return err
 				}
 				return n.queue.Delivered(ctx, destination, d.Number)
 			})
