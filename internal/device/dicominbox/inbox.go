@@ -91,7 +91,7 @@ type series struct {
 	open    bool // not handed out since the last change
 	last    time.Time
 	changed chan struct{} // closed and made anew when the set changes
-	// committing objects are on their way into the folder, one at a time.
+	// committing objects and notes are on their way into the folder, one at a time.
 	committing int
 	commit     sync.Mutex
 }
@@ -266,7 +266,7 @@ func (b *Inbox) note(of Series, n note) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.committing--
+	defer b.committed(s)
 	if err != nil {
 		return fmt.Errorf("note what became of a series: %w", err)
 	}
