@@ -46,6 +46,8 @@ type answer struct {
 // resume has series worked on again that the queue does not know any more, and
 // those whose answer was delivered while they had other objects.
 func (n *node) resume() error {
+	n.taking.Lock()
+	defer n.taking.Unlock()
 	for _, s := range n.inbox.Unreleased() {
 		state, _, err := n.queue.Lookup(s.ID())
 		if err != nil {
@@ -57,6 +59,26 @@ func (n *node) resume() error {
 		}
 	}
 	return nil
+}
+
+// takeUp resumes the work whenever a damaged queue was set aside.
+func (n *node) takeUp(ctx context.Context) error {
+	for {
+		select {
+		case <-n.damaged:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		err := n.untilStored(ctx, "taking up the work on received series", func() error {
+			if n.queue.Stats().Faulty { // it has not looked yet what the new file lacks
+				return queue.ErrBusy
+			}
+			return n.resume()
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // takeIn puts complete series into the queue.
@@ -71,6 +93,8 @@ func (n *node) takeIn(ctx context.Context) error {
 			return err
 		}
 		err = n.untilStored(ctx, "putting a series into the queue", func() error {
+			n.taking.Lock()
+			defer n.taking.Unlock()
 			receipt, err := n.queue.Accept(ctx, queue.Request{ID: s.ID(), Way: way, Document: document})
 			switch {
 			case err != nil:

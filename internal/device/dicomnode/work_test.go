@@ -127,6 +127,37 @@ func TestASeriesWhoseAnswerWasDeliveredForOtherObjectsIsNotForgotten(t *testing.
 	}
 }
 
+func TestSeriesAreWorkedOnThoughTheQueueIsDamagedWhileTheyWait(t *testing.T) {
+	folder := t.TempDir()
+	w := &worker{t: t, results: t.TempDir()}
+	begun, free := make(chan int, 3), make(chan struct{})
+	w.do = func(ctx context.Context, number, _ int) error {
+		begun <- number
+		select {
+		case <-free:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}
+	n := run(t, folder, w, nil)
+	n.send(one(1), 0)
+	<-begun
+	n.send(one(2), 0)
+	await(t, func() bool { return n.said("series complete") == 2 })
+	if err := os.Truncate(filepath.Join(folder, "queue", "queue.db"), 0); err != nil {
+		t.Fatal(err)
+	}
+	n.send(one(3), 0) // has the queue find out
+	await(t, func() bool { return n.said("the queue of received series was damaged") == 1 })
+	close(free)
+	await(t, func() bool { return n.said("series done") == 3 })
+	n.stop()
+	done := w.finished()
+	if slices.Sort(done); !slices.Equal(done, []string{"1: 1", "2: 1", "3: 1"}) {
+		t.Errorf("worked on: %v", done)
+	}
+}
+
 // answerBefore makes the folder of a node that died when a series had again the
 // objects that it was accepted with, whose answer is delivered.
 func answerBefore(t *testing.T, folder, outcome string) {
