@@ -53,6 +53,20 @@ type note struct {
 	At time.Time `json:"at,omitzero"`
 }
 
+// follows tells whether the note may take the place of another: what is told late
+// does not undo what came after it.
+func (n note) follows(old note) bool {
+	switch {
+	case n.Set != old.Set || n.Attempt > old.Attempt:
+		return true
+	case n.Attempt < old.Attempt:
+		return false
+	case n.Phase == phaseReleased && old.Phase == phaseReleased:
+		return old.Failed
+	}
+	return old.Phase == phaseAccepted
+}
+
 // write makes the note durable.
 func (n note) write(path string) error {
 	b, err := json.Marshal(n)

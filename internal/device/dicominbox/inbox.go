@@ -91,7 +91,7 @@ type series struct {
 	open    bool // not handed out since the last change
 	last    time.Time
 	changed chan struct{} // closed and made anew when the set changes
-	// committing objects are on their way into the folder, one at a time.
+	// committing objects and notes are on their way into the folder, one at a time.
 	committing int
 	commit     sync.Mutex
 }
@@ -176,7 +176,7 @@ func (s *series) complete() Series {
 }
 
 // Accepted notes that somebody else keeps the work on a series from now on, under
-// its ID. Nil means that this is on the disk.
+// its ID. Nil means that this is on the disk, or that the work is over already.
 func (b *Inbox) Accepted(s Series) error {
 	return b.note(s, note{Set: s.Set, Attempt: s.Attempt, Phase: phaseAccepted})
 }
@@ -187,6 +187,13 @@ func (b *Inbox) Accepted(s Series) error {
 // that the series has changed since.
 func (b *Inbox) Released(s Series, failed bool) error {
 	return b.note(s, note{Set: s.Set, Attempt: s.Attempt, Phase: phaseReleased, Failed: failed, At: time.Now().UTC().Truncate(time.Second)})
+}
+
+// Superseded notes that the work on a series was given up as its objects changed.
+// Where they are by now what they were, the series is handed out again under
+// another ID; else nothing is noted. Nil means that this is on the disk.
+func (b *Inbox) Superseded(s Series) error {
+	return b.note(s, note{Set: s.Set, Attempt: s.Attempt, Phase: phaseReopened})
 }
 
 // Reopen has a series worked on again, after its quiet time, as nobody knows of
@@ -251,7 +258,7 @@ func (b *Inbox) note(of Series, n note) error {
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	b.mu.Lock()
-	same := s.setName() == of.Set && (s.note.Set != of.Set || s.note.Attempt <= of.Attempt)
+	same := s.setName() == of.Set && n.follows(s.note)
 	b.mu.Unlock()
 	var err error
 	if same {
@@ -259,12 +266,18 @@ func (b *Inbox) note(of Series, n note) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.committing--
+	defer b.committed(s)
 	if err != nil {
 		return fmt.Errorf("note what became of a series: %w", err)
 	}
 	if same {
 		s.note = n
+		switch n.Phase { // as it is after a new start
+		case phaseReleased:
+			s.open = false
+		case phaseReopened:
+			b.reopen(s)
+		}
 	}
 	return nil
 }

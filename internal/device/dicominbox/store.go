@@ -184,16 +184,23 @@ func (b *Inbox) commit(key, instance string, p *part) error {
 	err := b.put(s, instance, p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.committed(s)
+	return err
+}
+
+// committed ends what raised committing. It is called with mu held.
+func (b *Inbox) committed(s *series) {
 	s.committing--
-	if len(s.objects) == 0 && s.committing == 0 {
-		delete(b.series, key)
+	if s.committing > 0 {
+		return
 	}
-	if s.open && s.committing == 0 {
-		// Complete may have passed it over for the sake of this object.
+	if len(s.objects) == 0 {
+		delete(b.series, s.key)
+	}
+	if s.open { // and Complete may have passed it over meanwhile
 		close(b.opened)
 		b.opened = make(chan struct{})
 	}
-	return err
 }
 
 // put is commit with the series' commit held.

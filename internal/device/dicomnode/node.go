@@ -122,6 +122,11 @@ type node struct {
 	inbox *dicominbox.Inbox
 	queue *queue.Queue
 	log   *zap.Logger
+
+	damaged chan struct{} // gets one when the queue's file was set aside
+	// taking is held from when the queue has a series until that is noted, and while
+	// it is looked what the queue has.
+	taking sync.Mutex
 }
 
 // Run has a node accept associations on l, until ctx ends or it cannot go on. It
@@ -134,12 +139,16 @@ func Run(ctx context.Context, l net.Listener, opts Options) (err error) {
 	if opts.retry <= 0 {
 		opts.retry = 2 * time.Second
 	}
-	n := &node{opts: opts, log: opts.Logger}
+	n := &node{opts: opts, log: opts.Logger, damaged: make(chan struct{}, 1)}
 	n.queue, err = queue.Open(ctx, queue.Options{
 		Folder: filepath.Join(opts.Folder, "queue"), MaxCrashes: maxCrashes,
 		Damaged: func(setAside string, cause error) {
 			n.log.Error("the queue of received series was damaged, and is set aside; series without an answer are worked on again",
 				zap.String("file", setAside), zap.Error(cause))
+			select {
+			case n.damaged <- struct{}{}:
+			default:
+			}
 		},
 	})
 	if err != nil {
@@ -169,7 +178,7 @@ func Run(ctx context.Context, l net.Listener, opts Options) (err error) {
 	server.SOPClasses, server.TransferSyntaxes, server.Storer, server.Logger = SOPClasses, TransferSyntaxes(), n.inbox, opts.Logger
 	return together(ctx,
 		func(ctx context.Context) error { return server.Serve(ctx, l) },
-		n.takeIn, n.work, n.deliver,
+		n.takeIn, n.takeUp, n.work, n.deliver,
 	)
 }
 

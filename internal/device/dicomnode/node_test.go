@@ -411,6 +411,8 @@ func TestSTOWTellsWhatPassesFromWhatDoesNot(t *testing.T) {
 		{"stored, without a word", 200, "", ""},
 		{"stored with a warning", 202, `{"00081199":{"vr":"SQ","Value":[{}]}}`, ""},
 		{"not stored, and called accepted", 202, failed, "refused"},
+		{"not stored, beside other elements", 200, `{"00081190":{"vr":"UR","Value":["http://pacs/1"]},` + failed[1:], "refused"},
+		{"not stored, in an array", 200, "[" + failed + "]", "refused"},
 		{"not stored", 409, failed, "refused"},
 		{"unauthorized", 401, "", "refused"},
 		{"elsewhere", 307, "", "refused"},

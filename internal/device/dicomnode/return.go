@@ -169,19 +169,30 @@ func (r BySTOW) post(ctx context.Context, path string) error {
 	return fmt.Errorf("%w: the service answered %s", ErrRefused, response.Status)
 }
 
-// stored looks for the sequence of what was not stored (PS3.18, I.2).
+// stored looks for the sequence of what was not stored (PS3.18, I.2). Services put
+// the data set into an array or not, and other elements, whose values have other
+// forms, beside the sequence.
 func stored(body []byte) error {
-	const failedSOPSequence = "00081198"
-	var set map[string]struct {
-		Value []map[string]struct{ Value []any }
+	const failedSOPSequence, failureReason = "00081198", "00081197"
+	var sets []map[string]json.RawMessage
+	if err := json.Unmarshal(body, &sets); err != nil {
+		sets = make([]map[string]json.RawMessage, 1)
+		if err := json.Unmarshal(body, &sets[0]); err != nil {
+			return nil // it was told to be stored, in words that are not ours
+		}
 	}
-	if err := json.Unmarshal(body, &set); err != nil {
-		return nil // it was told to be stored, in words that are not ours
+	for _, set := range sets {
+		var failed struct {
+			Value []map[string]struct{ Value []any }
+		}
+		if raw, there := set[failedSOPSequence]; !there {
+			continue
+		} else if err := json.Unmarshal(raw, &failed); err != nil {
+			return fmt.Errorf("%w: failure reasons that cannot be read", ErrRefused)
+		}
+		if len(failed.Value) > 0 {
+			return fmt.Errorf("%w: failure reason %v", ErrRefused, failed.Value[0][failureReason].Value)
+		}
 	}
-	failed := set[failedSOPSequence].Value
-	if len(failed) == 0 {
-		return nil
-	}
-	const failureReason = "00081197"
-	return fmt.Errorf("%w: failure reason %v", ErrRefused, failed[0][failureReason].Value)
+	return nil
 }

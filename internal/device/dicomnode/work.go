@@ -43,18 +43,42 @@ type answer struct {
 	Files []string `json:"files,omitempty"`
 }
 
-// resume has series worked on again that the queue does not know any more.
+// resume has series worked on again that the queue does not know any more, and
+// those whose answer was delivered while they had other objects.
 func (n *node) resume() error {
+	n.taking.Lock()
+	defer n.taking.Unlock()
 	for _, s := range n.inbox.Unreleased() {
 		state, _, err := n.queue.Lookup(s.ID())
 		if err != nil {
 			return fmt.Errorf("look for the work on a received series: %w", err)
 		}
-		if state == queue.Unknown {
+		delivered := state == queue.Answered && n.queue.Stats().Pending[destination] == 0
+		if state == queue.Unknown || delivered {
 			n.inbox.Reopen(s.Key)
 		}
 	}
 	return nil
+}
+
+// takeUp resumes the work whenever a damaged queue was set aside.
+func (n *node) takeUp(ctx context.Context) error {
+	for {
+		select {
+		case <-n.damaged:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		err := n.untilStored(ctx, "taking up the work on received series", func() error {
+			if n.queue.Stats().Faulty { // it has not looked yet what the new file lacks
+				return queue.ErrBusy
+			}
+			return n.resume()
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // takeIn puts complete series into the queue.
@@ -69,17 +93,37 @@ func (n *node) takeIn(ctx context.Context) error {
 			return err
 		}
 		err = n.untilStored(ctx, "putting a series into the queue", func() error {
-			_, err := n.queue.Accept(ctx, queue.Request{ID: s.ID(), Way: way, Document: document})
-			if err == nil {
-				err = n.inbox.Accepted(s)
+			n.taking.Lock()
+			defer n.taking.Unlock()
+			receipt, err := n.queue.Accept(ctx, queue.Request{ID: s.ID(), Way: way, Document: document})
+			switch {
+			case err != nil:
+				return err
+			case receipt.Answer != nil:
+				return n.answered(s, receipt.Answer)
 			}
-			return err
+			return n.inbox.Accepted(s)
 		})
 		if err != nil {
 			return err
 		}
 		n.log.Info("series complete", seriesField(s), zap.Int("objects", s.Objects))
 	}
+}
+
+// answered notes what has become of a series that the queue has an answer of: it
+// had other objects since, and has those again, or the process died before it
+// noted that the queue has it.
+func (n *node) answered(s dicominbox.Series, document []byte) error {
+	var a answer
+	if err := json.Unmarshal(document, &a); err != nil {
+		return fmt.Errorf("read the answer of a series: %w", err)
+	}
+	if a.Outcome == outcomeSuperseded {
+		return n.inbox.Superseded(s)
+	}
+	// Nobody says whether the node has the result: it is not to be removed.
+	return n.inbox.Released(s, a.Outcome == outcomeFailed || n.opts.Return != nil)
 }
 
 // untilStored calls store until it succeeds: whatever it meets, a full queue or
@@ -226,10 +270,12 @@ func (n *node) deliver(ctx context.Context) error {
 				return err
 			}
 			err = n.untilStored(ctx, "noting that results were returned", func() error {
-				if a.Outcome != outcomeSuperseded {
-					if err := n.inbox.Released(a.Series, a.Outcome == outcomeFailed || !returned); err != nil {
-						return err
-					}
+				note := func() error { return n.inbox.Released(a.Series, a.Outcome == outcomeFailed || !returned) }
+				if a.Outcome == outcomeSuperseded {
+					note = func() error { return n.inbox.Superseded(a.Series) }
+				}
+				if err := note(); err != nil {
+					return err
 				}
 				return n.queue.Delivered(ctx, destination, d.Number)
 			})
