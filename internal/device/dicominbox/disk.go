@@ -161,6 +161,9 @@ func (b *Inbox) load() error {
 			if err := b.removeFiles(s.key); err != nil {
 				return err
 			}
+			if s.note.Phase == phaseRemoving {
+				b.opts.Removed(s.key, s.note.Failed)
+			}
 			continue
 		}
 		if err := errors.Join(syncFolder(b.objectsFolder(s.key)), syncFolder(b.folderOf(s.key))); err != nil {
@@ -226,12 +229,13 @@ func (b *Inbox) loadSeries(key string) (*series, error) {
 	return s, nil
 }
 
-// removeFiles removes the objects of a series for good, and then its note.
+// removeFiles removes the objects of a series for good, and then its note, where
+// there are any.
 func (b *Inbox) removeFiles(key string) error {
 	if err := os.RemoveAll(b.objectsFolder(key)); err != nil {
 		return err
 	}
-	if err := syncFolder(b.folderOf(key)); err != nil {
+	if err := syncFolder(b.folderOf(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return os.RemoveAll(b.folderOf(key))
@@ -314,17 +318,18 @@ func (b *Inbox) makeRoom(bytes int64, objects int) bool {
 func (b *Inbox) remove(s *series) {
 	n := s.note
 	n.Phase = phaseRemoving
-	err := n.write(filepath.Join(b.folderOf(s.key), noteName))
-	if err == nil {
-		err = b.removeFiles(s.key)
-	}
-	if err != nil {
+	if err := n.write(filepath.Join(b.folderOf(s.key), noteName)); err != nil {
 		b.opts.Logger.Error("removing a received series failed", zap.String("series", shown(s.key)), zap.Error(err))
 		s.note.At = time.Now() // tried again later
 		return
 	}
+	// From now on it is gone, also where files are left until the next start: an
+	// object that comes again must not be taken for one that is there.
 	delete(b.series, s.key)
 	b.bytes -= s.bytes
 	b.objects -= len(s.objects)
+	if err := b.removeFiles(s.key); err != nil {
+		b.opts.Logger.Error("removing the files of a received series failed; the next start tries again", zap.String("series", shown(s.key)), zap.Error(err))
+	}
 	b.opts.Removed(s.key, s.note.Failed)
 }

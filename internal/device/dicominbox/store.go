@@ -237,6 +237,9 @@ func (b *Inbox) put(s *series, instance string, p *part) error {
 		return nil
 	}
 	if fresh {
+		if err := b.removeFiles(s.key); err != nil { // half removed, perhaps
+			return err
+		}
 		if err := os.MkdirAll(folder, 0o750); err != nil {
 			return err
 		}
