@@ -50,6 +50,9 @@ func (p *parser) line(line string) error {
 	if strings.HasPrefix(rest, "+++") || strings.HasPrefix(rest, "---") {
 		return nil
 	}
+	if strings.HasPrefix(rest, "???(") { // a thread that strace let go before it knew its call
+		return nil
+	}
 	said := false
 	if resumed, ok := strings.CutPrefix(rest, "<... "); ok {
 		_, end, _ := strings.Cut(resumed, " resumed>")
