@@ -262,8 +262,13 @@ func TestARequestIsWithdrawnBeforeItsTurnAndForgottenAfterItsAnswer(t *testing.T
 	if stage, _ := b.stage("waits"); stage != engine.StageWaiting {
 		t.Errorf("stage %v", stage)
 	}
+	joined := b.submit(engine.WayHTTP, inline(t, "waits")) // by one who waits for the answer
+	accepted(t, joined)
 	if err := b.Forget(t.Context(), "waits"); err != nil {
 		t.Error(err)
+	}
+	if o := next(t, joined); o.Result.Error == nil || o.Result.Error.Code != request.CodeCancelled {
+		t.Errorf("who waits for it: %+v", o.Result.Error)
 	}
 	if n := b.open.Load(); n != 2 {
 		t.Errorf("%d requests are counted as unanswered, want working and ahead", n)

@@ -2,9 +2,11 @@ package hosting
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -138,21 +140,18 @@ func TestWhatWasTakenIsAnsweredBeforeTheContainerStops(t *testing.T) {
 	c.ready(t)
 	content := read(t, slice)
 	reader, writer := io.Pipe()
-	answered := make(chan int, 1)
-	go func() {
-		status, _, _ := c.call(t, http.MethodPost, "/invocations", reader, "Content-Type", "image/png")
-		answered <- status
-	}()
-	if _, err := io.WriteString(writer, content[:100]); err != nil { // the service has the request once the first bytes went
+	answered := make(chan error, 1)
+	taken := c.begin(t, reader, "image/png", answered)
+	<-taken
+	if _, err := io.WriteString(writer, content[:100]); err != nil {
 		t.Fatal(err)
 	}
-	c.taken(t)
 	c.stop()
 	c.refusing(t)
 	io.WriteString(writer, content[100:])
 	writer.Close()
-	if status := <-answered; status != http.StatusOK {
-		t.Errorf("the answer has status %d", status)
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -162,19 +161,10 @@ func TestWhatTakesTooLongIsAnsweredAsStopped(t *testing.T) {
 	reader, writer := io.Pipe()
 	defer writer.Close()
 	answered := make(chan error, 1)
-	go func() {
-		r, _ := http.NewRequest(http.MethodPost, c.url+"/invocations", reader)
-		r.Header.Set("Content-Type", "application/gzip")
-		answer, err := http.DefaultClient.Do(r)
-		if err == nil {
-			answer.Body.Close()
-		}
-		answered <- err
-	}()
+	<-c.begin(t, reader, "application/gzip", answered)
 	if _, err := io.WriteString(writer, "never whole"); err != nil {
 		t.Fatal(err)
 	}
-	c.taken(t)
 	c.stop()
 	select {
 	case err := <-c.ended:
@@ -189,13 +179,29 @@ func TestWhatTakesTooLongIsAnsweredAsStopped(t *testing.T) {
 	<-answered
 }
 
-// taken waits until a body is being read: what the transport has sent has arrived
-// once a later call on another connection is answered.
-func (c *container) taken(t *testing.T) {
+// begin posts a body that is asked for: what it returns is closed once the handler
+// reads it. answered gets nil for an answer of 200.
+func (c *container) begin(t *testing.T, body io.Reader, contentType string, answered chan<- error) (taken chan struct{}) {
 	t.Helper()
-	for range 3 {
-		c.call(t, http.MethodGet, "/ping", nil)
+	taken = make(chan struct{})
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(taken) }})
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/invocations", body)
+	if err != nil {
+		t.Fatal(err)
 	}
+	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Expect", "100-continue")
+	go func() {
+		answer, err := http.DefaultClient.Do(r)
+		if err == nil {
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				err = errors.New(answer.Status)
+			}
+		}
+		answered <- err
+	}()
+	return taken
 }
 
 // refusing waits until no new connection is taken.

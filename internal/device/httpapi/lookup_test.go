@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -124,29 +123,11 @@ func TestARequestCanBeWithdrawnWhileItWaitsAndNotInWork(t *testing.T) {
 			t.Errorf("the mask of one that is %s: %d %s", want, r.status, r.body)
 		}
 	}
-	waited := make(chan reply, 1)
-	go func() { // the same request, by one who waits for the answer
-		r, err := s.client.Post(s.url+"v1/requests", "application/json", strings.NewReader(inline(t, "waits7")))
-		if err != nil {
-			t.Error(err)
-			waited <- reply{}
-			return
-		}
-		defer r.Body.Close()
-		content, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		waited <- reply{r.StatusCode, r.Header.Get("Content-Type"), r.Header, content}
-	}()
 	if r := s.do(t, http.MethodDelete, working, "", nil); r.status != http.StatusConflict || r.code(t) != problem.CodeUnfinished {
 		t.Errorf("in work: %d %s", r.status, r.body)
 	}
 	if r := s.do(t, http.MethodDelete, last, "", nil); r.status != http.StatusNoContent {
 		t.Errorf("waiting: %d %s", r.status, r.body)
-	}
-	if r := <-waited; r.status != http.StatusConflict || r.code(t) != request.CodeCancelled {
-		t.Errorf("who waits for it: %d %s", r.status, r.body)
 	}
 	if r := s.do(t, http.MethodGet, last, "", nil); r.status != http.StatusNotFound {
 		t.Errorf("withdrawn: %d %s", r.status, r.body)
