@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/brainseg/brainseg/internal/syncedfolder"
 	"github.com/google/renameio/v2"
 )
 
@@ -176,7 +177,7 @@ func (p *partial) finish(path string) error {
 		err = os.Rename(p.data(), path)
 	}
 	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+		err = syncedfolder.Sync(filepath.Dir(path))
 	}
 	if err == nil {
 		err = os.RemoveAll(p.dir)
@@ -195,14 +196,6 @@ func (p *partial) close() error {
 		}
 	}
 	return errors.Join(err, p.file.Close(), p.lock.Close())
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // window is the part of a transfer that one gap takes. Offsets are the gap's.

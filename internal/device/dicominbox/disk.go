@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/boundedfile"
+	"github.com/brainseg/brainseg/internal/syncedfolder"
 )
 
 // What lies in the folder: series/KEY/objects/INSTANCE-CONTENT.dcm,
@@ -84,7 +85,7 @@ func (n note) write(path string) error {
 	if err := file.CloseAtomicallyReplace(); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return syncedfolder.Sync(filepath.Dir(path))
 }
 
 // hashed names what UIDs or contents name.
@@ -105,34 +106,20 @@ func (s *series) setName() string {
 	return s.set
 }
 
-// makeFolder makes a folder, and those above it that are missing, for good.
-func makeFolder(path string) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil
-	}
-	if err := makeFolder(filepath.Dir(path)); err != nil {
-		return err
-	}
-	if err := os.Mkdir(path, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
 // onDisk is how many bytes a file of some size takes.
 func onDisk(size int64) int64 { return (size + block - 1) / block * block }
 
 // load reads what is in the folder.
 func (b *Inbox) load() error {
 	for _, name := range []string{incomingName, seriesName} {
-		if err := makeFolder(filepath.Join(b.opts.Folder, name)); err != nil {
+		if err := syncedfolder.Make(filepath.Join(b.opts.Folder, name), 0o750); err != nil {
 			return err
 		}
 	}
 	// What a process that was killed has not synced is there, and may not stay: before
 	// anything is confirmed on its account it is made durable.
 	for _, folder := range []string{filepath.Dir(b.opts.Folder), b.opts.Folder, filepath.Join(b.opts.Folder, seriesName)} {
-		if err := syncFolder(folder); err != nil {
+		if err := syncedfolder.Sync(folder); err != nil {
 			return err
 		}
 	}
@@ -166,7 +153,7 @@ func (b *Inbox) load() error {
 			}
 			continue
 		}
-		if err := errors.Join(syncFolder(b.objectsFolder(s.key)), syncFolder(b.folderOf(s.key))); err != nil {
+		if err := errors.Join(syncedfolder.Sync(b.objectsFolder(s.key)), syncedfolder.Sync(b.folderOf(s.key))); err != nil {
 			return err
 		}
 		b.series[s.key] = s
@@ -235,7 +222,7 @@ func (b *Inbox) removeFiles(key string) error {
 	if err := os.RemoveAll(b.objectsFolder(key)); err != nil {
 		return err
 	}
-	if err := syncFolder(b.folderOf(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := syncedfolder.Sync(b.folderOf(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return os.RemoveAll(b.folderOf(key))

@@ -21,7 +21,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -308,13 +307,3 @@ func (b *Inbox) Stats() Stats {
 func (b *Inbox) folderOf(key string) string      { return filepath.Join(b.opts.Folder, seriesName, key) }
 func (b *Inbox) objectsFolder(key string) string { return filepath.Join(b.folderOf(key), objectsName) }
 func (b *Inbox) incoming() string                { return filepath.Join(b.opts.Folder, incomingName) }
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
-}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/dicomnet"
+	"github.com/brainseg/brainseg/internal/syncedfolder"
 	"github.com/brainseg/brainseg/internal/volume/dicom/files"
 	"github.com/brainseg/brainseg/internal/volume/dicom/images"
 )
@@ -212,7 +213,7 @@ func (b *Inbox) put(s *series, instance string, p *part) error {
 	b.mu.Unlock()
 	folder := b.objectsFolder(s.key)
 	if replaces && old.loose { // what is confirmed now must not hang on it
-		if err := syncFolder(folder); err != nil {
+		if err := syncedfolder.Sync(folder); err != nil {
 			return err
 		}
 	}
@@ -243,7 +244,7 @@ func (b *Inbox) put(s *series, instance string, p *part) error {
 		if err := os.MkdirAll(folder, 0o750); err != nil {
 			return err
 		}
-		if err := errors.Join(syncFolder(b.folderOf(s.key)), syncFolder(filepath.Dir(b.folderOf(s.key)))); err != nil {
+		if err := errors.Join(syncedfolder.Sync(b.folderOf(s.key)), syncedfolder.Sync(filepath.Dir(b.folderOf(s.key)))); err != nil {
 			return err
 		}
 	}
@@ -251,10 +252,10 @@ func (b *Inbox) put(s *series, instance string, p *part) error {
 		return err
 	}
 	p.kept = true
-	err := syncFolder(folder)
+	err := syncedfolder.Sync(folder)
 	if replaces && err == nil { // not before the new one is there for good
 		if err = os.Remove(filepath.Join(folder, fileName(instance, old.content))); err == nil {
-			err = syncFolder(folder) // nor the old one again, once the new one is confirmed
+			err = syncedfolder.Sync(folder) // nor the old one again, once the new one is confirmed
 		}
 	}
 	b.mu.Lock()

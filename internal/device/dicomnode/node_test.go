@@ -350,8 +350,12 @@ func TestARefusedSeriesIsDoneWithAndOneThatFailedIsTriedAgainOnRequest(t *testin
 	n.send(failed, 0)
 	await(t, func() bool { return n.said("series failed") == 1 })
 	n.send(refused, 0)
-	await(t, func() bool { // released a moment after it failed
-		n.send(failed, 0)
+	var sent time.Time
+	await(t, func() bool { // released a moment after it failed; who sends without end never is quiet
+		if time.Since(sent) > time.Second {
+			n.send(failed, 0)
+			sent = time.Now()
+		}
 		return n.said("result returned") == 1
 	})
 	if !slices.Equal(w.finished(), []string{"2: 1"}) || tries[1] != 1 || tries[2] != processTries+1 {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// choose returns whichever of the offered types the Accept header prefers, the
+// Choose returns whichever of the offered types the Accept header prefers, the
 // first where it has no preference, and "" where it takes none. Of ranges that
 // match, the most specific counts, as RFC 9110 has it.
-func choose(header http.Header, offers ...string) string {
+func Choose(header http.Header, offers ...string) string {
 	accept := strings.Join(header.Values("Accept"), ",")
 	if strings.TrimSpace(accept) == "" {
 		return offers[0]

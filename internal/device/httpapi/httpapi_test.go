@@ -300,7 +300,7 @@ func TestWhatTheClientPrefersIsChosen(t *testing.T) {
 		"text/html": "", "*/*;q=0": "", "image/png;q=x": typePNG, ";;, image/png": typePNG,
 		"text/html,application/xhtml+xml,image/avif,*/*;q=0.8": typePNG,
 	} {
-		if got := choose(http.Header{"Accept": {accept}}, typePNG, typeJSON); got != want {
+		if got := Choose(http.Header{"Accept": {accept}}, typePNG, typeJSON); got != want {
 			t.Errorf("Accept: %s gives %q, want %q", accept, got, want)
 		}
 	}
@@ -317,7 +317,7 @@ func FuzzWhateverClientsPreferSomethingTheyTakeIsChosen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, accept string) {
 		header := http.Header{"Accept": {accept}, "Prefer": {accept}}
 		prefers(header, "respond-async")
-		switch got := choose(header, typePNG, typeJSON); got {
+		switch got := Choose(header, typePNG, typeJSON); got {
 		case typePNG, typeJSON:
 		case "":
 			if strings.TrimSpace(accept) == "" || accept == "*/*" {

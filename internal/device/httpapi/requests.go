@@ -19,7 +19,7 @@ func (a *API) carryOut(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	asked, hold, err := receiveDocument(e, w, r)
-	if err == nil && choose(r.Header, typeJSON) == "" {
+	if err == nil && Choose(r.Header, typeJSON) == "" {
 		hold.Release()
 		err = problem.New(problem.CodeNotAcceptable, "the answer is application/json, and Accept does not take it")
 	}

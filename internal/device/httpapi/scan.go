@@ -37,7 +37,7 @@ func (a *API) segmentScan(w http.ResponseWriter, r *http.Request) {
 	if e == nil {
 		return
 	}
-	kind := choose(r.Header, typeGzip, typeJSON)
+	kind := Choose(r.Header, typeGzip, typeJSON)
 	kinds, err := a.scanKinds(w, r, kind)
 	if err == nil && a.spool == nil {
 		err = problem.New(problem.CodeNotFound, "scans are not taken here")

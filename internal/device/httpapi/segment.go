@@ -26,7 +26,7 @@ func (a *API) segment(w http.ResponseWriter, r *http.Request) {
 	if e == nil {
 		return
 	}
-	kind := choose(r.Header, typePNG, typeJSON)
+	kind := Choose(r.Header, typePNG, typeJSON)
 	overlay, err := boolean(r.URL.Query(), "overlay")
 	if err == nil && kind == "" {
 		err = problem.New(problem.CodeNotAcceptable, "the answer is image/png or application/json, and Accept takes neither")

@@ -7,10 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -19,6 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/syncedfolder"
 )
 
 const fileName = "queue.db"
@@ -140,7 +139,7 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 }
 
 func (q *Queue) open(ctx context.Context) error {
-	if err := makeFolder(q.opts.Folder); err != nil {
+	if err := syncedfolder.Make(q.opts.Folder, 0o700); err != nil {
 		return storageError(err)
 	}
 	var err error
@@ -160,25 +159,6 @@ func (q *Queue) open(ctx context.Context) error {
 	q.countStart(q.marks.interrupted())
 	q.marks.clear()
 	return nil
-}
-
-// makeFolder makes a folder with those above it, and syncs their names.
-func makeFolder(path string) error {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	above := filepath.Dir(path)
-	if err := makeFolder(above); err != nil {
-		return err
-	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return boltfile.SyncFolder(above)
 }
 
 // adopt takes over what the file holds. Requests that are in work, or on their

@@ -8,8 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // The types of bodies and answers.
@@ -73,51 +71,4 @@ func contentOf(r *http.Request) (*bodyReader, content, error) {
 		return body, contentDocument, nil
 	}
 	return body, contentScan, nil
-}
-
-// accepted returns the first of offers that the client wants most, the first one
-// where it does not say; ok is false where it wants none.
-func accepted(r *http.Request, offers ...string) (offer string, ok bool) {
-	header := strings.Join(r.Header.Values("Accept"), ",")
-	if strings.TrimSpace(header) == "" {
-		return offers[0], true
-	}
-	best := 0.0
-	for _, o := range offers {
-		if q := weight(header, o); q > best {
-			offer, best = o, q
-		}
-	}
-	return offer, best > 0
-}
-
-// weight is how much the header wants a type: the weight of the closest match.
-func weight(header, offer string) float64 {
-	family, _, _ := strings.Cut(offer, "/")
-	closest, q := 0, 0.0
-	for part := range strings.SplitSeq(header, ",") {
-		kind, parameters, err := mime.ParseMediaType(part)
-		if err != nil {
-			continue
-		}
-		match := 0
-		switch kind {
-		case offer:
-			match = 3
-		case family + "/*":
-			match = 2
-		case "*/*":
-			match = 1
-		}
-		if match <= closest {
-			continue
-		}
-		closest, q = match, 1
-		if text, given := parameters["q"]; given {
-			if q, err = strconv.ParseFloat(text, 64); err != nil || !(q >= 0 && q <= 1) {
-				q = 0
-			}
-		}
-	}
-	return q
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -43,7 +44,7 @@ func FuzzContentOf(f *testing.F) {
 		} else if status := problem.Status(request.AsError(err).Code); status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
 			t.Errorf("status %d", status)
 		}
-		if offer, ok := accepted(r, typePNG, typeJSON); ok && offer != typePNG && offer != typeJSON {
+		if offer := httpapi.Choose(r.Header, typePNG, typeJSON); offer != "" && offer != typePNG && offer != typeJSON {
 			t.Errorf("offer %q", offer)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"strconv"
 
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -29,8 +30,8 @@ func (in *invocation) documents(asLines bool) {
 	if asLines {
 		offers = []string{typeLines, typeJSON}
 	}
-	kind, ok := accepted(in.r, offers...)
-	if !ok {
+	kind := httpapi.Choose(in.r.Header, offers...)
+	if kind == "" {
 		problem.Write(in.w, notAcceptable(typeJSON+" or "+typeLines))
 		return
 	}

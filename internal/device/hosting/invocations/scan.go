@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scans"
@@ -25,8 +26,8 @@ var scanAnswers = []string{typeGzip, typeJSON, typeDICOM, "application/x-gzip", 
 
 // scan answers a whole scan with its label map, its figures, or a DICOM SEG.
 func (in *invocation) scan() {
-	kind, ok := accepted(in.r, scanAnswers...)
-	if !ok {
+	kind := httpapi.Choose(in.r.Header, scanAnswers...)
+	if kind == "" {
 		problem.Write(in.w, notAcceptable(typeGzip+" (the label map in NIfTI), "+typeJSON+" (the millilitres) or "+typeDICOM+" (a DICOM SEG)"))
 		return
 	}

@@ -9,14 +9,15 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 // slice answers a PNG or JPEG with its mask, or with the result document.
 func (in *invocation) slice() {
-	kind, ok := accepted(in.r, typePNG, typeJSON)
-	if !ok {
+	kind := httpapi.Choose(in.r.Header, typePNG, typeJSON)
+	if kind == "" {
 		problem.Write(in.w, notAcceptable(typePNG+" or "+typeJSON))
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/brainseg/brainseg/internal/syncedfolder"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -102,7 +103,7 @@ func (f *File) verify(load func(io.ReaderAt, int64) error) error {
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	if err := SyncFolder(f.folder()); err != nil {
+	if err := syncedfolder.Sync(f.folder()); err != nil {
 		return err
 	}
 	return load(file, info.Size())
@@ -134,7 +135,7 @@ func (f *File) moveIn() error {
 	if err := os.Rename(f.temporary(), f.Path); err != nil {
 		return err
 	}
-	return SyncFolder(f.folder())
+	return syncedfolder.Sync(f.folder())
 }
 
 // copy writes the file anew.
@@ -181,14 +182,4 @@ func (f *File) release() error {
 		return nil
 	}
 	return db.Close()
-}
-
-// SyncFolder syncs the names in a folder.
-func SyncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
 }

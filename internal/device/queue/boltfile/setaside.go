@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/brainseg/brainseg/internal/syncedfolder"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,7 +26,7 @@ func (f *File) setAside(cause error) error {
 		if err := os.Rename(f.Path, path); err != nil {
 			return err
 		}
-		if err := SyncFolder(f.folder()); err != nil {
+		if err := syncedfolder.Sync(f.folder()); err != nil {
 			return err
 		}
 		f.Damaged(path, cause)
