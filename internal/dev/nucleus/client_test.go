@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/brainseg/brainseg/ggipc/frame"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/accesscontrol"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/operation"
 )
 
 // patience is for how long a test waits for a frame that must come.
@@ -98,12 +100,12 @@ func (c *client) closed() {
 }
 
 // start sends a request on the next stream and returns its id.
-func (c *client) start(operation, payload string) int32 {
+func (c *client) start(name, payload string) int32 {
 	c.t.Helper()
 	id := c.next
 	c.next++
 	c.write(&frame.Frame{
-		StreamID: id, Headers: map[string]string{frame.HeaderOperation: modelPrefix + operation}, Payload: []byte(payload),
+		StreamID: id, Headers: map[string]string{frame.HeaderOperation: operation.ModelPrefix + name}, Payload: []byte(payload),
 	})
 	return id
 }
@@ -120,27 +122,27 @@ func (c *client) answer(stream int32) *frame.Frame {
 
 // call sends a request and returns the answer, which must be the next frame of
 // its stream.
-func (c *client) call(operation, payload string) *frame.Frame {
+func (c *client) call(name, payload string) *frame.Frame {
 	c.t.Helper()
-	return c.answer(c.start(operation, payload))
+	return c.answer(c.start(name, payload))
 }
 
 // succeed calls and checks that the answer is a response.
-func (c *client) succeed(operation, payload string) *frame.Frame {
+func (c *client) succeed(name, payload string) *frame.Frame {
 	c.t.Helper()
-	f := c.call(operation, payload)
-	if f.Type != frame.ApplicationMessage || f.Headers[frame.HeaderServiceModelType] != modelPrefix+operation+"Response" {
-		c.t.Fatalf("%s %s: got %v %v %s, want a response", operation, payload, f.Type, f.Headers, f.Payload)
+	f := c.call(name, payload)
+	if f.Type != frame.ApplicationMessage || f.Headers[frame.HeaderServiceModelType] != operation.ModelPrefix+name+"Response" {
+		c.t.Fatalf("%s %s: got %v %v %s, want a response", name, payload, f.Type, f.Headers, f.Payload)
 	}
 	return f
 }
 
 // fail calls and returns the code and the message of the error.
-func (c *client) fail(operation, payload string) (code, message string) {
+func (c *client) fail(name, payload string) (code, message string) {
 	c.t.Helper()
-	f := c.call(operation, payload)
+	f := c.call(name, payload)
 	if f.Type != frame.ApplicationError || !f.Terminates() {
-		c.t.Fatalf("%s %s: got %v %v %s, want an error", operation, payload, f.Type, f.Headers, f.Payload)
+		c.t.Fatalf("%s %s: got %v %v %s, want an error", name, payload, f.Type, f.Headers, f.Payload)
 	}
 	if f.Headers[frame.HeaderContentType] == "text/plain" {
 		return string(f.Payload), ""
@@ -152,8 +154,8 @@ func (c *client) fail(operation, payload string) (code, message string) {
 	if err := json.Unmarshal(f.Payload, &body); err != nil {
 		c.t.Fatal(err)
 	}
-	if got := f.Headers[frame.HeaderServiceModelType]; body.Code != "" && got != modelPrefix+body.Code {
-		c.t.Errorf("%s: service model type %q of error %q", operation, got, body.Code)
+	if got := f.Headers[frame.HeaderServiceModelType]; body.Code != "" && got != operation.ModelPrefix+body.Code {
+		c.t.Errorf("%s: service model type %q of error %q", name, got, body.Code)
 	}
 	return body.Code, body.Message
 }
@@ -163,7 +165,7 @@ func (c *client) fail(operation, payload string) (code, message string) {
 func (c *client) event(stream int32, model, want string) {
 	c.t.Helper()
 	f := c.read()
-	if f.StreamID != stream || f.Headers[frame.HeaderServiceModelType] != modelPrefix+model {
+	if f.StreamID != stream || f.Headers[frame.HeaderServiceModelType] != operation.ModelPrefix+model {
 		c.t.Fatalf("got a frame of stream %d with %v %s, want %s on stream %d", f.StreamID, f.Headers, f.Payload, model, stream)
 	}
 	if diff := cmp.Diff(want, string(f.Payload)); diff != "" {
@@ -174,8 +176,8 @@ func (c *client) event(stream int32, model, want string) {
 // everything is a policy that allows all.
 func everything() map[string]any {
 	return map[string]any{
-		pubsubService: policies("all", pubsubService, []string{"*"}, "*")[pubsubService],
-		mqttService:   policies("all", mqttService, []string{"*"}, "*")[mqttService],
+		accesscontrol.PubSub: policies("all", accesscontrol.PubSub, []string{"*"}, "*")[accesscontrol.PubSub],
+		accesscontrol.MQTT:   policies("all", accesscontrol.MQTT, []string{"*"}, "*")[accesscontrol.MQTT],
 	}
 }
 

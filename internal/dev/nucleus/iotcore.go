@@ -8,6 +8,10 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/accesscontrol"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/document"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/operation"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/topicfilter"
 )
 
 // cloudBuffer is how many messages wait for a reader of SubscribeCloud.
@@ -86,7 +90,7 @@ func (n *Nucleus) PublishFromCloud(topic string, payload []byte) error {
 // n.mu is held.
 func (n *Nucleus) reachCloud(m Message) error {
 	for _, w := range n.cloud.watchers {
-		if !matchMQTT(w.filter, m.Topic) {
+		if !topicfilter.MatchMQTT(w.filter, m.Topic) {
 			continue
 		}
 		copied := m
@@ -94,7 +98,7 @@ func (n *Nucleus) reachCloud(m Message) error {
 		select {
 		case w.messages <- copied:
 		default:
-			n.dropped.Add(1)
+			n.lost.Add(1)
 		}
 	}
 	return n.toComponents(m)
@@ -106,12 +110,12 @@ func (n *Nucleus) toComponents(m Message) error {
 	for name, value := range m.Properties {
 		body[name] = value
 	}
-	payload, err := appendJSON(nil, map[string]any{"message": body})
+	payload, err := document.Append(nil, map[string]any{"message": body})
 	if err != nil {
 		return err
 	}
 	for _, sub := range n.iotCore {
-		if matchMQTT(sub.filter, m.Topic) {
+		if topicfilter.MatchMQTT(sub.filter, m.Topic) {
 			sub.event("IoTCoreMessage", payload)
 		}
 	}
@@ -120,104 +124,104 @@ func (n *Nucleus) toComponents(m Message) error {
 
 // qos reads the argument of that name: a string in the service model; lite also
 // takes a number, and does without.
-func (r *request) qos() (int, error) {
-	v, present := r.args["qos"]
+func qos(r *operation.Request) (int, error) {
+	v, present := r.Arguments["qos"]
 	text, ok := v.(string)
-	if number, isNumber := v.(json.Number); isNumber && r.n.profile == Lite {
+	if number, isNumber := v.(json.Number); isNumber && r.Profile == Lite {
 		text, ok = number.String(), true
 	}
 	switch {
-	case !present && r.n.profile == Lite:
+	case !present && r.Profile == Lite:
 		return 0, nil
 	case ok && text == "0":
 		return 0, nil
 	case ok && text == "1":
 		return 1, nil
 	case !present || v == nil:
-		return 0, r.invalid("QoS is required")
+		return 0, r.Invalid("QoS is required")
 	}
-	return 0, r.invalid("QoS must be 0 or 1")
+	return 0, r.Invalid("QoS must be 0 or 1")
 }
 
-func publishToIoTCore(r *request) (map[string]any, error) {
-	topic, present, err := r.text("topicName")
+func (n *Nucleus) publishToIoTCore(r *operation.Request) (map[string]any, error) {
+	topic, present, err := r.Text("topicName")
 	if err != nil {
 		return nil, err
 	}
 	if !present {
-		return nil, r.invalid("Topic name is required")
+		return nil, r.Invalid("Topic name is required")
 	}
-	encoded, present, err := r.text("payload")
+	encoded, present, err := r.Text("payload")
 	if err != nil {
 		return nil, err
 	}
-	if !present && r.n.profile == Classic {
-		return nil, r.invalid("Payload is required")
+	if !present && n.profile == Classic {
+		return nil, r.Invalid("Payload is required")
 	}
-	qos, err := r.qos()
+	level, err := qos(r)
 	if err != nil {
 		return nil, err
 	}
 	payload, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return nil, r.mistyped()
+		return nil, r.Mistyped()
 	}
-	if err := r.authorize(mqttService, topic); err != nil {
+	if err := n.authorize(r, accesscontrol.MQTT, topic); err != nil {
 		return nil, err
 	}
-	m := Message{Topic: topic, Payload: payload, QoS: qos}
-	if r.n.profile == Classic {
+	m := Message{Topic: topic, Payload: payload, QoS: level}
+	if n.profile == Classic {
 		m.Properties = make(map[string]any)
 		for _, name := range []string{"retain", "userProperties", "messageExpiryIntervalSeconds", "correlationData", "responseTopic", "payloadFormat"} {
-			if v, ok := r.args[name]; ok && v != nil {
+			if v, ok := r.Arguments[name]; ok && v != nil {
 				m.Properties[name] = v
 			}
 		}
 	}
-	unusable := strings.ContainsAny(topic, "+#") || !withinIoTCoreLimits(topic) || len(payload) > ggipc.MaxIoTCorePayload
+	unusable := strings.ContainsAny(topic, "+#") || !topicfilter.WithinIoTCoreLimits(topic) || len(payload) > ggipc.MaxIoTCorePayload
 	switch {
-	case unusable && r.n.profile == Classic:
-		return nil, r.invalid("Topic or payload is not accepted by AWS IoT Core")
-	case unusable || !r.n.cloud.online && r.n.profile == Lite:
-		return nil, &refusal{code: codeService, message: "Failed to publish the message."}
-	case !r.n.cloud.online:
-		return map[string]any{}, r.spool(m)
+	case unusable && n.profile == Classic:
+		return nil, r.Invalid("Topic or payload is not accepted by AWS IoT Core")
+	case unusable || !n.cloud.online && n.profile == Lite:
+		return nil, &operation.Refusal{Code: operation.CodeService, Message: "Failed to publish the message."}
+	case !n.cloud.online:
+		return map[string]any{}, n.spool(m)
 	}
-	return map[string]any{}, r.n.reachCloud(m)
+	return map[string]any{}, n.reachCloud(m)
 }
 
 // spool keeps a message until the nucleus is online again, as classic does with
 // its default configuration: QoS 0 is not kept.
-func (r *request) spool(m Message) error {
-	cloud := &r.n.cloud
+func (n *Nucleus) spool(m Message) error {
+	cloud := &n.cloud
 	switch {
 	case m.QoS == 0:
-		return &refusal{code: codeService, message: "Device is offline. Dropping QoS 0 message."}
-	case cloud.spoolBytes+len(m.Payload) > r.n.spoolBytes:
-		return &refusal{code: codeService, message: "Message spool is full. Message could not be added."}
+		return &operation.Refusal{Code: operation.CodeService, Message: "Device is offline. Dropping QoS 0 message."}
+	case cloud.spoolBytes+len(m.Payload) > n.spoolBytes:
+		return &operation.Refusal{Code: operation.CodeService, Message: "Message spool is full. Message could not be added."}
 	}
 	cloud.spool = append(cloud.spool, m)
 	cloud.spoolBytes += len(m.Payload)
 	return nil
 }
 
-func subscribeToIoTCore(r *request) (map[string]any, error) {
-	filter, present, err := r.text("topicName")
+func (n *Nucleus) subscribeToIoTCore(r *operation.Request) (map[string]any, error) {
+	filter, present, err := r.Text("topicName")
 	if err != nil {
 		return nil, err
 	}
 	if !present {
-		return nil, r.invalid("Topic name is required")
+		return nil, r.Invalid("Topic name is required")
 	}
-	if _, err := r.qos(); err != nil {
+	if _, err := qos(r); err != nil {
 		return nil, err
 	}
-	if err := r.authorize(mqttService, filter); err != nil {
+	if err := n.authorize(r, accesscontrol.MQTT, filter); err != nil {
 		return nil, err
 	}
-	if !validFilter(filter) || !r.n.cloud.online && r.n.profile == Lite {
-		return nil, &refusal{code: codeService, message: "Failed to bind the subscription."}
+	if !topicfilter.Valid(filter) || !n.cloud.online && n.profile == Lite {
+		return nil, &operation.Refusal{Code: operation.CodeService, Message: "Failed to bind the subscription."}
 	}
-	r.subscribe(&r.n.iotCore, &subscription{filter: filter})
+	n.subscribe(&n.iotCore, &subscription{stream: r.Stream, filter: filter})
 	return map[string]any{}, nil
 }

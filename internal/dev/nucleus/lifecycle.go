@@ -8,17 +8,20 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/brainseg/brainseg/internal/dev/nucleus/document"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/operation"
 )
 
-func updateState(r *request) (map[string]any, error) {
-	state, _, err := r.text("state")
+func (n *Nucleus) updateState(r *operation.Request) (map[string]any, error) {
+	state, _, err := r.Text("state")
 	if err != nil {
 		return nil, err
 	}
 	if state != "RUNNING" && state != "ERRORED" {
-		return nil, r.unusable("state must be RUNNING or ERRORED")
+		return nil, r.Unusable("state must be RUNNING or ERRORED")
 	}
-	r.component.state = state
+	n.states[r.Stream.Component()] = state
 	return map[string]any{}, nil
 }
 
@@ -87,7 +90,7 @@ func (n *Nucleus) askForUpdate(deploymentID string) *update {
 	}
 	n.update = u
 	for _, sub := range n.updates {
-		u.waiting[sub.c.component] = true
+		u.waiting[sub.stream.Component()] = true
 	}
 	n.sendUpdateEvent("preUpdateEvent", map[string]any{"deploymentId": deploymentID, "isGgcRestarting": false})
 	n.checkUpdate()
@@ -115,7 +118,7 @@ func (n *Nucleus) tellUpdate(name string, event map[string]any) {
 
 // sendUpdateEvent tells all subscribers of component updates. n.mu is held.
 func (n *Nucleus) sendUpdateEvent(name string, event map[string]any) {
-	payload, err := appendJSON(nil, map[string]any{name: event})
+	payload, err := document.Append(nil, map[string]any{name: event})
 	if err != nil {
 		return // strings and booleans only: cannot fail
 	}
@@ -131,7 +134,7 @@ func (n *Nucleus) checkUpdate() {
 		return
 	}
 	for name := range n.update.waiting {
-		if !slices.ContainsFunc(n.updates, func(sub *subscription) bool { return sub.c.component == name }) {
+		if !slices.ContainsFunc(n.updates, func(sub *subscription) bool { return sub.stream.Component() == name }) {
 			delete(n.update.waiting, name)
 		}
 	}
@@ -145,39 +148,39 @@ func (n *Nucleus) checkUpdate() {
 	}
 }
 
-func subscribeToComponentUpdates(r *request) (map[string]any, error) {
-	r.subscribe(&r.n.updates, &subscription{})
+func (n *Nucleus) subscribeToComponentUpdates(r *operation.Request) (map[string]any, error) {
+	n.subscribe(&n.updates, &subscription{stream: r.Stream})
 	return map[string]any{}, nil
 }
 
-func deferComponentUpdate(r *request) (map[string]any, error) {
-	deployment, present, err := r.text("deploymentId")
+func (n *Nucleus) deferComponentUpdate(r *operation.Request) (map[string]any, error) {
+	deployment, present, err := r.Text("deploymentId")
 	if err != nil {
 		return nil, err
 	}
 	milliseconds := int64(0)
-	if v := r.args["recheckAfterMs"]; v != nil {
+	if v := r.Arguments["recheckAfterMs"]; v != nil {
 		number, ok := v.(json.Number)
 		if !ok {
-			return nil, errHandlerThrew
+			return nil, operation.ErrHandlerThrew
 		}
 		if milliseconds, err = number.Int64(); err != nil || milliseconds < 0 || milliseconds > int64(24*time.Hour/time.Millisecond) {
-			return nil, errHandlerThrew
+			return nil, operation.ErrHandlerThrew
 		}
 	}
-	name := r.component.name
-	if !slices.ContainsFunc(r.n.updates, func(sub *subscription) bool { return sub.c.component == name }) {
-		return nil, r.invalid("Component is not subscribed to component update events")
+	name := r.Stream.Component()
+	if !slices.ContainsFunc(n.updates, func(sub *subscription) bool { return sub.stream.Component() == name }) {
+		return nil, r.Invalid("Component is not subscribed to component update events")
 	}
 	if !present {
-		return nil, r.invalid("Cannot defer when deploymentId is null")
+		return nil, r.Invalid("Cannot defer when deploymentId is null")
 	}
-	u := r.n.update
+	u := n.update
 	if u == nil || u.deployment != deployment || !u.waiting[name] {
-		return nil, &refusal{code: codeService, message: "Time limit to respond to PreComponentUpdateEvent exceeded"}
+		return nil, &operation.Refusal{Code: operation.CodeService, Message: "Time limit to respond to PreComponentUpdateEvent exceeded"}
 	}
 	delete(u.waiting, name)
 	u.recheck[name] = time.Duration(milliseconds) * time.Millisecond
-	r.n.checkUpdate()
+	n.checkUpdate()
 	return map[string]any{}, nil
 }

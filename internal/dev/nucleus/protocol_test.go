@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/ggipc/frame"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/operation"
 )
 
 func TestHandshakeIsRefusedAsEachNucleusDoes(t *testing.T) {
@@ -27,7 +28,7 @@ func TestHandshakeIsRefusedAsEachNucleusDoes(t *testing.T) {
 		{"wrong version", func(token string) *frame.Frame { return connectFrame("0.2.0", `{"authToken":"`+token+`"}`) }, frame.ConnectAck},
 		{"name without a token", func(string) *frame.Frame { return connectFrame("0.1.0", `{"componentName":"com.example.A"}`) }, frame.ConnectAck},
 		{"request first", func(string) *frame.Frame {
-			return &frame.Frame{StreamID: 1, Headers: map[string]string{frame.HeaderOperation: modelPrefix + "GetConfiguration"}, Payload: []byte("{}")}
+			return &frame.Frame{StreamID: 1, Headers: map[string]string{frame.HeaderOperation: operation.ModelPrefix + "GetConfiguration"}, Payload: []byte("{}")}
 		}, frame.ProtocolError},
 		{"ping first", func(string) *frame.Frame { return &frame.Frame{Type: frame.Ping} }, frame.ProtocolError},
 	}
@@ -51,7 +52,7 @@ func TestHandshakeIsRefusedAsEachNucleusDoes(t *testing.T) {
 
 func TestBrokenProtocolEndsTheConnectionAndNoOther(t *testing.T) {
 	request := func(id int32) *frame.Frame {
-		return &frame.Frame{StreamID: id, Headers: map[string]string{frame.HeaderOperation: modelPrefix + "GetConfiguration"}, Payload: []byte(`{"keyPath":[]}`)}
+		return &frame.Frame{StreamID: id, Headers: map[string]string{frame.HeaderOperation: operation.ModelPrefix + "GetConfiguration"}, Payload: []byte(`{"keyPath":[]}`)}
 	}
 	tests := []struct {
 		name    string
@@ -113,7 +114,7 @@ func TestPingIsAnsweredByClassicAndEndsLite(t *testing.T) {
 
 func TestFrameSizesHoldTheLimitsOfTheProfile(t *testing.T) {
 	sized := func(size int) []byte {
-		f := &frame.Frame{StreamID: 1, Headers: map[string]string{frame.HeaderOperation: modelPrefix + "PublishToTopic"}}
+		f := &frame.Frame{StreamID: 1, Headers: map[string]string{frame.HeaderOperation: operation.ModelPrefix + "PublishToTopic"}}
 		prefix := publish("a", `"binaryMessage":{"message":"`)
 		prefix = prefix[:len(prefix)-2]
 		b, err := frame.Encode(nil, f, 0)
@@ -152,7 +153,7 @@ func TestLiteClosesOnHeadersOfForeignTypes(t *testing.T) {
 			headers = append(append(headers, byte(len(name))), name...)
 			headers = append(headers, 4, 0, 0, 0, value)
 		}
-		operation := modelPrefix + "GetConfiguration"
+		operation := operation.ModelPrefix + "GetConfiguration"
 		headers = append(append(headers, byte(len(frame.HeaderOperation))), frame.HeaderOperation...)
 		headers = append(append(headers, 7, 0, byte(len(operation))), operation...)
 		b := binary.BigEndian.AppendUint32(nil, uint32(16+len(headers)+2))
@@ -170,12 +171,11 @@ func TestLiteClosesOnHeadersOfForeignTypes(t *testing.T) {
 
 func TestLiteClosesOnAFrameThatIsNotCompletedInTime(t *testing.T) {
 	profiles(t, func(t *testing.T, p Profile) {
-		n, err := New(Options{Profile: p, Components: []Component{{Name: "com.example.A"}}})
+		limits := p.Limits()
+		limits.FrameTime = min(limits.FrameTime, time.Second)
+		n, err := newWithin(Options{Profile: p, Components: []Component{{Name: "com.example.A"}}}, limits)
 		if err != nil {
 			t.Fatal(err)
-		}
-		if n.limits.frameTimeout > 0 {
-			n.limits.frameTimeout = time.Second
 		}
 		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -198,7 +198,7 @@ func TestUnknownOperationsAreRefusedAsEachNucleusDoes(t *testing.T) {
 		c := connect(t, pair(t, Options{Profile: p}), "com.example.A")
 		code, text := c.fail("ListComponents", `{}`)
 		want := map[Profile]string{Classic: "Operation aws.greengrass#ListComponents is not supported by Greengrass"}[p]
-		if code != codeService || text != want {
+		if code != operation.CodeService || text != want {
 			t.Errorf("ListComponents: got %q, %q", code, text)
 		}
 		f := c.call("MakeTea", `{}`)
@@ -208,7 +208,7 @@ func TestUnknownOperationsAreRefusedAsEachNucleusDoes(t *testing.T) {
 			t.Errorf("MakeTea: got %v %s", f.Headers, payload)
 		}
 		for _, payload := range []string{"", "[]", "null", "{", "{}{}", strings.Repeat("[", 100000)} {
-			want := map[Profile]string{Classic: "InternalServerError", Lite: codeService}[p]
+			want := map[Profile]string{Classic: "InternalServerError", Lite: operation.CodeService}[p]
 			if len(payload) > 10000 && p == Lite {
 				continue // larger than a frame
 			}
@@ -217,4 +217,67 @@ func TestUnknownOperationsAreRefusedAsEachNucleusDoes(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestFramesBeforeTheTokenAreSmall(t *testing.T) {
+	profiles(t, func(t *testing.T, p Profile) {
+		n := pair(t, Options{Profile: p})
+		for _, size := range []int{p.Limits().StrangerFrame + 1, 20 << 20} {
+			c := dial(t, n)
+			prelude := binary.BigEndian.AppendUint32(nil, uint32(size))
+			prelude = binary.BigEndian.AppendUint32(prelude, 0)
+			prelude = binary.BigEndian.AppendUint32(prelude, crc32.ChecksumIEEE(prelude))
+			if _, err := c.conn.Write(prelude); err != nil {
+				t.Fatal(err)
+			}
+			c.closed() // at once, though the frame has not come
+		}
+		c := connect(t, n, "com.example.A")
+		if p == Classic { // whose frames are large once it is known who sends them
+			c.succeed("PublishToTopic", publish("t", `"binaryMessage":{"message":"`+strings.Repeat("AAAA", p.Limits().StrangerFrame)+`"}`))
+		}
+	})
+}
+
+func TestConnectionsWithoutATokenAreBoundedInNumberAndTime(t *testing.T) {
+	limits := Classic.Limits()
+	limits.StrangerTime = 2 * time.Second
+	n, err := newWithin(Options{Components: []Component{{Name: "com.example.A"}}}, limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	known := connect(t, n, "com.example.A")
+	var silent []*client
+	for range limits.Strangers {
+		silent = append(silent, dial(t, n))
+	}
+	eventually(t, func() bool { return n.Connected("") == limits.Strangers })
+	dial(t, n).closed() // one too many
+	for _, c := range silent {
+		c.closed() // when its time is over
+	}
+	eventually(t, func() bool { return n.Connected("") == 0 })
+	known.succeed("GetConfiguration", `{"keyPath":[]}`)
+	connect(t, n, "com.example.A").succeed("GetConfiguration", `{"keyPath":[]}`)
+	refused := dial(t, n)
+	refused.greet("AAAAAAAAAAAAAAAA")
+	if f := refused.read(); f.Type != frame.ConnectAck {
+		t.Errorf("got %+v", f)
+	}
+	refused.closed()
+	eventually(t, func() bool { return n.Connected("") == 0 })
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it never is so")
+		}
+	}
 }

@@ -6,112 +6,79 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/accesscontrol"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/document"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/operation"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/topicfilter"
 )
 
-// subscription is a stream on which events are sent.
-type subscription struct {
-	c      *connection
-	stream int32
-
-	filter     string   // local topics and IoT Core
-	fromOthers bool     // local topics: not what the same component publishes
-	component  string   // configuration: whose
-	keyPath    []string // configuration: below which key
-}
-
-// subscribe adds a subscription to one of the lists. n.mu is held.
-func (r *request) subscribe(list *[]*subscription, sub *subscription) {
-	if old := r.c.streams[r.stream]; old != nil {
-		r.n.unsubscribe(old) // lite takes a stream id twice
-	}
-	sub.c, sub.stream = r.c, r.stream
-	r.c.streams[r.stream] = sub
-	*list = append(*list, sub)
-}
-
-// unsubscribe takes a subscription out of the list that has it. n.mu is held.
-// The stream stays open for the client.
-func (n *Nucleus) unsubscribe(sub *subscription) {
-	for _, list := range []*[]*subscription{&n.topics, &n.iotCore, &n.configs, &n.updates} {
-		if i := slices.Index(*list, sub); i >= 0 {
-			*list = slices.Delete(*list, i, i+1)
-		}
-	}
-	n.checkUpdate()
-}
-
-// event sends a document on a subscription.
-func (sub *subscription) event(model string, payload []byte) {
-	sub.c.sendEvent(message(sub.stream, model, payload))
-}
-
-func publishToTopic(r *request) (map[string]any, error) {
-	topic, present, err := r.text("topic")
+func (n *Nucleus) publishToTopic(r *operation.Request) (map[string]any, error) {
+	topic, present, err := r.Text("topic")
 	if err != nil {
 		return nil, err
 	}
 	if !present {
-		return nil, r.invalid("Publish topic must not be null")
+		return nil, r.Invalid("Publish topic must not be null")
 	}
-	if r.n.profile == Lite && len(topic) > ggipc.MaxTopic {
-		return nil, r.invalid("")
+	if n.profile == Lite && len(topic) > ggipc.MaxTopic {
+		return nil, r.Invalid("")
 	}
-	if err := r.authorizeUnder(Classic, pubsubService, topic); err != nil {
+	if err := n.authorizeUnder(r, Classic, accesscontrol.PubSub, topic); err != nil {
 		return nil, err
 	}
-	kind, body, err := r.publishMessage()
+	kind, body, err := publishMessage(r)
 	if err != nil {
 		return nil, err
 	}
-	if r.n.profile == Classic && strings.ContainsAny(topic, "+#*") {
-		return nil, r.invalid("Publish topic must not contain a wildcard.")
+	if n.profile == Classic && strings.ContainsAny(topic, "+#*") {
+		return nil, r.Invalid("Publish topic must not contain a wildcard.")
 	}
-	if err := r.authorizeUnder(Lite, pubsubService, topic); err != nil {
+	if err := n.authorizeUnder(r, Lite, accesscontrol.PubSub, topic); err != nil {
 		return nil, err
 	}
-	if r.n.mute {
-		return nil, &refusal{code: codeService, message: "Failed to publish the message."}
+	if n.mute {
+		return nil, &operation.Refusal{Code: operation.CodeService, Message: "Failed to publish the message."}
 	}
-	return map[string]any{}, r.n.deliver(r.component.name, topic, kind, body)
+	return map[string]any{}, n.deliver(r.Stream.Component(), topic, kind, body)
 }
 
 // authorizeUnder authorizes under one profile: classic does so before it looks
 // at the rest of the request, lite after.
-func (r *request) authorizeUnder(profile Profile, service, resource string) error {
-	if r.n.profile != profile {
+func (n *Nucleus) authorizeUnder(r *operation.Request, profile Profile, service, resource string) error {
+	if n.profile != profile {
 		return nil
 	}
-	return r.authorize(service, resource)
+	return n.authorize(r, service, resource)
 }
 
 // publishMessage reads the union of binaryMessage and jsonMessage and returns
 // which it is and what it carries, in the form in which it is handed on.
-func (r *request) publishMessage() (kind string, body any, err error) {
-	union, ok := r.args["publishMessage"].(map[string]any)
+func publishMessage(r *operation.Request) (kind string, body any, err error) {
+	union, ok := r.Arguments["publishMessage"].(map[string]any)
 	if !ok {
-		return "", nil, r.unusable("publishMessage is missing")
+		return "", nil, r.Unusable("publishMessage is missing")
 	}
 	var member map[string]any
 	for _, name := range []string{"binaryMessage", "jsonMessage"} {
 		v, present := union[name]
-		if !present || v == nil && r.n.profile == Classic {
+		if !present || v == nil && r.Profile == Classic {
 			continue
 		}
 		if kind != "" {
-			return "", nil, r.unusable("publishMessage must have exactly one member")
+			return "", nil, r.Unusable("publishMessage must have exactly one member")
 		}
 		if member, ok = v.(map[string]any); !ok {
-			return "", nil, r.mistyped()
+			return "", nil, r.Mistyped()
 		}
 		kind = name
 	}
 	body, ok = member["message"]
 	if !ok {
-		return "", nil, r.unusable("publishMessage has no message")
+		return "", nil, r.Unusable("publishMessage has no message")
 	}
-	if r.n.profile == Lite { // it hands base64 on unread, and any JSON
+	if r.Profile == Lite { // it hands base64 on unread, and any JSON
 		if _, ok := body.(string); kind == "binaryMessage" && !ok {
-			return "", nil, r.mistyped()
+			return "", nil, r.Mistyped()
 		}
 		return kind, body, nil
 	}
@@ -122,42 +89,42 @@ func (r *request) publishMessage() (kind string, body any, err error) {
 		}
 	case map[string]any:
 		if kind == "jsonMessage" {
-			return kind, javaNumbers(body), nil
+			return kind, document.JavaNumbers(body), nil
 		}
 	}
-	return "", nil, r.mistyped()
+	return "", nil, r.Mistyped()
 }
 
-// unusable refuses a union as the profile does: the classic nucleus fails over
-// it with a ServiceError.
-func (r *request) unusable(message string) error {
-	if r.n.profile == Lite {
-		return r.invalid("")
-	}
-	return &refusal{code: codeService, message: message}
-}
+// rich reports whether a jsonMessage has more values than nucleus lite has room
+// for between its pub/sub and its IPC daemon: 44 elements of a list or 20 keys
+// of a map still arrive, 50 and 24 do not. Six are taken up by the envelope.
+func rich(message any) bool { return document.CountValues(message)+6 > 50 }
 
 // deliver sends a local message to its subscribers. n.mu is held.
 func (n *Nucleus) deliver(from, topic, kind string, body any) error {
 	lost := n.profile == Lite && kind == "jsonMessage" && rich(body) && !n.keepRich
 	if n.profile == Lite && kind == "jsonMessage" {
 		var err error
-		if body, err = liteIntegers(body); err != nil {
+		if body, err = document.LiteIntegers(body); err != nil {
 			return nil // the event is lost, the publisher is not told
 		}
 	}
-	payload, err := appendJSON(nil, map[string]any{
+	payload, err := document.Append(nil, map[string]any{
 		kind: map[string]any{"message": body, "context": map[string]any{"topic": topic}},
 	})
 	if err != nil {
 		return err
 	}
+	match := topicfilter.MatchClassic
+	if n.profile == Lite {
+		match = topicfilter.MatchMQTT
+	}
 	for _, sub := range slices.Clone(n.topics) {
 		switch {
-		case !matchLocal(n.profile, sub.filter, topic):
-		case sub.fromOthers && sub.c.component == from:
+		case !match(sub.filter, topic):
+		case sub.fromOthers && sub.stream.Component() == from:
 		case lost:
-			n.unsubscribe(sub)
+			n.unsubscribe(sub.stream)
 		default:
 			sub.event("SubscriptionResponseMessage", payload)
 		}
@@ -173,30 +140,30 @@ func (n *Nucleus) Publish(topic string, message []byte) error {
 	return n.deliver("", topic, "binaryMessage", base64.StdEncoding.EncodeToString(message))
 }
 
-func subscribeToTopic(r *request) (map[string]any, error) {
-	topic, _, err := r.text("topic")
+func (n *Nucleus) subscribeToTopic(r *operation.Request) (map[string]any, error) {
+	topic, _, err := r.Text("topic")
 	if err != nil {
 		return nil, err
 	}
-	if topic == "" || r.n.profile == Lite && len(topic) > ggipc.MaxTopic {
-		return nil, r.invalid("Subscribe topic must not be empty")
+	if topic == "" || n.profile == Lite && len(topic) > ggipc.MaxTopic {
+		return nil, r.Invalid("Subscribe topic must not be empty")
 	}
 	mode, stated := "", false
-	if r.n.profile == Classic { // lite does not look at it
-		if mode, stated, err = r.text("receiveMode"); err != nil {
+	if n.profile == Classic { // lite does not look at it
+		if mode, stated, err = r.Text("receiveMode"); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.authorize(pubsubService, topic); err != nil {
+	if err := n.authorize(r, accesscontrol.PubSub, topic); err != nil {
 		return nil, err
 	}
-	if r.n.mute {
-		return nil, &refusal{code: codeService, message: "Failed to bind subscription."}
+	if n.mute {
+		return nil, &operation.Refusal{Code: operation.CodeService, Message: "Failed to bind subscription."}
 	}
-	if r.n.limits.subscriptions > 0 && len(r.n.topics) >= r.n.limits.subscriptions {
-		return nil, &refusal{code: codeService}
+	if n.subscriptions > 0 && len(n.topics) >= n.subscriptions {
+		return nil, &operation.Refusal{Code: operation.CodeService}
 	}
-	fromOthers := mode == "RECEIVE_MESSAGES_FROM_OTHERS" || r.n.profile == Classic && !stated && hasWildcard(topic)
-	r.subscribe(&r.n.topics, &subscription{filter: topic, fromOthers: fromOthers})
+	fromOthers := mode == "RECEIVE_MESSAGES_FROM_OTHERS" || n.profile == Classic && !stated && topicfilter.HasWildcard(topic)
+	n.subscribe(&n.topics, &subscription{stream: r.Stream, filter: topic, fromOthers: fromOthers})
 	return map[string]any{}, nil
 }

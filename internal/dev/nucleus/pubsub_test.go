@@ -1,12 +1,14 @@
 package nucleus
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/brainseg/brainseg/ggipc/frame"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/operation"
 )
 
 func TestPublishedMessagesReachTheSubscribersThatMatch(t *testing.T) {
@@ -49,19 +51,19 @@ func TestPublishIsHeldToItsArguments(t *testing.T) {
 		{"string", jsonMessage(`"s"`), "InternalServerError", ok},
 		{"null", jsonMessage(`null`), "InternalServerError", ok},
 		{"nesting of 13", jsonMessage(strings.Repeat(`{"a":`, 13) + "1" + strings.Repeat("}", 13)), ok, ok},
-		{"nesting of 14", jsonMessage(strings.Repeat(`{"a":`, 14) + "1" + strings.Repeat("}", 14)), ok, codeService},
-		{"200 values", jsonMessage(`{"a":` + list(200) + `}`), ok, codeService},
-		{"integer beyond int64", jsonMessage(`{"a":18446744073709551615}`), ok, codeService},
-		{"no topic", `{"publishMessage":{` + hello + `}}`, codeInvalid, codeService},
-		{"topic is a number", `{"topic":1,"publishMessage":{` + hello + `}}`, "InternalServerError", codeService},
-		{"no message", `{"topic":"t"}`, codeService, codeService},
-		{"empty message", publish("t", ""), codeService, codeService},
-		{"two messages", publish("t", hello+`,"jsonMessage":{"message":{}}`), codeService, codeService},
-		{"null beside it", publish("t", hello+`,"jsonMessage":null`), ok, codeService},
-		{"wildcard", publish("t/#", hello), codeInvalid, ok},
-		{"question mark", publish("t?", hello), codeUnauthorized, codeUnauthorized},
+		{"nesting of 14", jsonMessage(strings.Repeat(`{"a":`, 14) + "1" + strings.Repeat("}", 14)), ok, operation.CodeService},
+		{"200 values", jsonMessage(`{"a":` + list(200) + `}`), ok, operation.CodeService},
+		{"integer beyond int64", jsonMessage(`{"a":18446744073709551615}`), ok, operation.CodeService},
+		{"no topic", `{"publishMessage":{` + hello + `}}`, operation.CodeInvalid, operation.CodeService},
+		{"topic is a number", `{"topic":1,"publishMessage":{` + hello + `}}`, "InternalServerError", operation.CodeService},
+		{"no message", `{"topic":"t"}`, operation.CodeService, operation.CodeService},
+		{"empty message", publish("t", ""), operation.CodeService, operation.CodeService},
+		{"two messages", publish("t", hello+`,"jsonMessage":{"message":{}}`), operation.CodeService, operation.CodeService},
+		{"null beside it", publish("t", hello+`,"jsonMessage":null`), ok, operation.CodeService},
+		{"wildcard", publish("t/#", hello), operation.CodeInvalid, ok},
+		{"question mark", publish("t?", hello), operation.CodeUnauthorized, operation.CodeUnauthorized},
 		{"256 bytes", publish(strings.Repeat("t", 256), hello), ok, ok},
-		{"257 bytes", publish(strings.Repeat("t", 257), hello), ok, codeService},
+		{"257 bytes", publish(strings.Repeat("t", 257), hello), ok, operation.CodeService},
 	}
 	profiles(t, func(t *testing.T, p Profile) {
 		c := connect(t, pair(t, Options{Profile: p}), "com.example.A")
@@ -169,7 +171,7 @@ func TestLiteBoundsConnectionsAndSubscriptions(t *testing.T) {
 	for range 99 {
 		c.succeed("SubscribeToTopic", `{"topic":"t"}`)
 	}
-	if code, _ := c.fail("SubscribeToTopic", `{"topic":"t"}`); code != codeService {
+	if code, _ := c.fail("SubscribeToTopic", `{"topic":"t"}`); code != operation.CodeService {
 		t.Errorf("100th subscription: got %q", code)
 	}
 	var clients []*client
@@ -178,7 +180,7 @@ func TestLiteBoundsConnectionsAndSubscriptions(t *testing.T) {
 	}
 	dial(t, n).closed()
 	clients[0].conn.Close()
-	for end := time.Now().Add(patience); n.connectionCount() == 50; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); n.Connected("com.example.A")+n.Connected("com.example.B") == 50; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the connection of a client that left is still there")
 		}
@@ -186,8 +188,48 @@ func TestLiteBoundsConnectionsAndSubscriptions(t *testing.T) {
 	connect(t, n, "com.example.B")
 }
 
-func (n *Nucleus) connectionCount() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.connections)
+func TestSubscriptionsAreDeafOnceLocalPublishSubscribeWasAway(t *testing.T) {
+	n := pair(t, Options{Profile: Lite})
+	a, b := connect(t, n, "com.example.A"), connect(t, n, "com.example.B")
+	b.succeed("SubscribeToTopic", `{"topic":"t"}`)
+	if err := n.SetPubSub(false); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := a.fail("PublishToTopic", publish("t", hello)); code != operation.CodeService {
+		t.Errorf("publish while it is away: %s", code)
+	}
+	if code, _ := b.fail("SubscribeToTopic", `{"topic":"t"}`); code != operation.CodeService {
+		t.Errorf("subscribe while it is away: %s", code)
+	}
+	if err := n.SetPubSub(true); err != nil {
+		t.Fatal(err)
+	}
+	a.succeed("PublishToTopic", publish("t", hello))
+	b.nothing()
+	again := b.succeed("SubscribeToTopic", `{"topic":"t"}`)
+	a.succeed("PublishToTopic", publish("t", hello))
+	b.event(again.StreamID, "SubscriptionResponseMessage", received("t"))
+	classic := pair(t, Options{Profile: Classic})
+	for _, err := range []error{classic.SetPubSub(false), classic.ForgetConfigurationSubscriptions()} {
+		if !errors.Is(err, ErrUnsupported) {
+			t.Errorf("classic: %v", err)
+		}
+	}
+}
+
+// BenchmarkPublish measures a message from the publisher's request to both the
+// answer and the subscriber's event.
+func BenchmarkPublish(b *testing.B) {
+	for _, p := range []Profile{Classic, Lite} {
+		b.Run(p.String(), func(b *testing.B) {
+			n := pair(b, Options{Profile: p})
+			publisher, subscriber := connect(b, n, "com.example.A"), connect(b, n, "com.example.B")
+			subscriber.succeed("SubscribeToTopic", `{"topic":"t"}`)
+			message := publish("t", `"binaryMessage":{"message":"`+strings.Repeat("AAAA", 256)+`"}`)
+			for b.Loop() {
+				publisher.succeed("PublishToTopic", message)
+				subscriber.read()
+			}
+		})
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/brainseg/brainseg/ggipc/frame"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/accesscontrol"
 )
 
 // step is one line of a recorded conversation.
@@ -45,13 +46,13 @@ var recordings = map[string]struct {
 	"classic-js-sdk.jsonl": {
 		options: Options{Profile: Classic, Components: []Component{{Name: "com.example.A", Configuration: map[string]any{
 			"nested":        map[string]any{"hello": "world", "n": 1},
-			"accessControl": policies("a", pubsubService, []string{"*"}, "js/*"),
+			"accessControl": policies("a", accesscontrol.PubSub, []string{"*"}, "js/*"),
 		}}}},
 		tokens: map[string]string{"TOK-com.example.Full": "com.example.A"},
 	},
 	"classic-engine.jsonl": {
 		options: Options{Profile: Classic, Components: []Component{{Name: "com.example.A", Configuration: map[string]any{
-			"accessControl": policies("a", pubsubService, []string{"*"}, "t/*", "w/*", "ctl/*", "a", "x"),
+			"accessControl": policies("a", accesscontrol.PubSub, []string{"*"}, "t/*", "w/*", "ctl/*", "a", "x"),
 		}}}},
 		tokens: map[string]string{"TOK-com.example.A": "com.example.A"},
 	},
@@ -69,11 +70,11 @@ func liteOptions() Options {
 		{Name: "com.example.Full", Configuration: map[string]any{
 			"hello": "world", "nested": map[string]any{"a": 1, "b": []int{1, 2, 3}},
 			"accessControl": map[string]any{
-				pubsubService: map[string]any{"com.example.Full:pubsub:1": map[string]any{
+				accesscontrol.PubSub: map[string]any{"com.example.Full:pubsub:1": map[string]any{
 					"policyDescription": "all local topics", "resources": []string{"*"},
 					"operations": []string{"aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"},
 				}},
-				mqttService: map[string]any{"com.example.Full:mqttproxy:1": map[string]any{
+				accesscontrol.MQTT: map[string]any{"com.example.Full:mqttproxy:1": map[string]any{
 					"policyDescription": "iot core", "resources": []string{"*"},
 					"operations": []string{"aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"},
 				}},
@@ -81,10 +82,10 @@ func liteOptions() Options {
 		}},
 		{Name: "com.example.Limited", Configuration: map[string]any{
 			"accessControl": map[string]any{
-				pubsubService: map[string]any{"limited": map[string]any{
+				accesscontrol.PubSub: map[string]any{"limited": map[string]any{
 					"operations": []string{"*"}, "resources": []string{"limited/in", "limited/a", "things/{iot:thingName}/*"},
 				}},
-				mqttService: map[string]any{"limited": map[string]any{"operations": []string{"*"}, "resources": []string{"a/#"}}},
+				accesscontrol.MQTT: map[string]any{"limited": map[string]any{"operations": []string{"*"}, "resources": []string{"a/#"}}},
 			},
 		}},
 	}}
@@ -101,11 +102,9 @@ func TestServerAnswersRecordedClientsAsTheRealServersDid(t *testing.T) {
 			r := recordings[filepath.Base(file)]
 			n := start(t, r.options)
 			n.SetOnline(!r.offline)
-			n.mu.Lock()
 			for token, component := range r.tokens {
-				n.tokens[token] = component
+				n.Admit(token, component)
 			}
-			n.mu.Unlock()
 			replay(t, n, readRecording(t, file))
 		})
 	}

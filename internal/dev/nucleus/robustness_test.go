@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/ggipc/frame"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/ipcserver"
 )
 
 func TestAReaderThatDoesNotDrainHoldsUpNobody(t *testing.T) {
@@ -38,49 +39,14 @@ func TestAReaderThatDoesNotDrainHoldsUpNobody(t *testing.T) {
 		if n.DroppedEvents() == 0 {
 			t.Error("nothing was dropped for a reader that does not read")
 		}
-		before := len(n.connectionsOf("com.example.B"))
+		before := n.Connected("com.example.B")
 		slow.write(&frame.Frame{Type: 42}) // ends it, though the last frames cannot be sent
-		for end := time.Now().Add(patience); len(n.connectionsOf("com.example.B")) == before; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(patience); n.Connected("com.example.B") == before; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("the connection of the slow reader is still there")
 			}
 		}
 	})
-}
-
-func (n *Nucleus) connectionsOf(component string) (all []*connection) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for c := range n.connections {
-		if c.component == component {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-func TestAClientThatOnlyWritesIsHeldBack(t *testing.T) {
-	n := pair(t, Options{Profile: Lite})
-	c := connect(t, n, "com.example.A")
-	b, err := frame.Encode(nil, &frame.Frame{
-		StreamID: 1, Headers: map[string]string{frame.HeaderOperation: modelPrefix + "GetConfiguration"}, Payload: []byte(`{}`),
-	}, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
-	for err == nil {
-		_, err = c.conn.Write(b)
-	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatal(err)
-	}
-	connections := n.connectionsOf("com.example.A")
-	connections[0].mu.Lock()
-	defer connections[0].mu.Unlock()
-	if queued := connections[0].queued; queued > n.limits.queue+n.limits.frameOut {
-		t.Errorf("%d bytes wait for the client", queued)
-	}
 }
 
 func TestRevokedTokensAreRefusedAndNewOnesTaken(t *testing.T) {
@@ -104,8 +70,31 @@ func TestRevokedTokensAreRefusedAndNewOnesTaken(t *testing.T) {
 		connect(t, n, "com.example.A")
 		n.DropConnections()
 		b.closed()
-		if err := n.Revoke("com.example.None"); !errors.Is(err, ErrUnknownComponent) {
+		if err := n.Revoke("com.example.None"); !errors.Is(err, ipcserver.ErrUnknownComponent) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAfterARestartOnlyNewTokensAreTaken(t *testing.T) {
+	profiles(t, func(t *testing.T, p Profile) {
+		n := pair(t, Options{Profile: p})
+		old := n.Token("com.example.A")
+		c := connect(t, n, "com.example.A")
+		if err := n.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := c.frames.Read(); err == nil {
+			t.Errorf("the old connection goes on with %+v", f)
+		}
+		if n.Token("com.example.A") == old {
+			t.Error("the token is the old one")
+		}
+		connect(t, n, "com.example.A").succeed("GetConfiguration", `{}`)
+		c = dial(t, n)
+		c.greet(old)
+		if f, err := c.frames.Read(); err == nil && f.Flags == frame.ConnectionAccepted {
+			t.Error("the old token is still good")
 		}
 	})
 }
@@ -120,7 +109,7 @@ func TestANucleusStopsWithItsContextAndStartsAgain(t *testing.T) {
 	if err := n.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Start(ctx); !errors.Is(err, ErrRunning) {
+	if err := n.Start(ctx); !errors.Is(err, ipcserver.ErrRunning) {
 		t.Errorf("second start: %v", err)
 	}
 	c := connect(t, n, "com.example.A")

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/brainseg/brainseg/internal/dev/nucleus/accesscontrol"
 )
 
 // TestOfficialSDKWorksWithBothProfiles runs AWS' own Python client against the
@@ -33,8 +35,8 @@ func TestOfficialSDKWorksWithBothProfiles(t *testing.T) {
 					"model": map[string]any{"threads": 2, "name": "x"},
 					"live":  map[string]any{"level": "info", "kept": "yes"},
 					"accessControl": map[string]any{
-						pubsubService: policies("p", pubsubService, []string{"*"}, "judge/*")[pubsubService],
-						mqttService:   policies("m", mqttService, []string{"*"}, "judge/#")[mqttService],
+						accesscontrol.PubSub: policies("p", accesscontrol.PubSub, []string{"*"}, "judge/*")[accesscontrol.PubSub],
+						accesscontrol.MQTT:   policies("m", accesscontrol.MQTT, []string{"*"}, "judge/#")[accesscontrol.MQTT],
 					},
 				}},
 				{Name: "com.example.Other", Configuration: map[string]any{"colour": "blue"}},

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/brainseg/brainseg/internal/dev/nucleus/ipcserver"
+	"github.com/brainseg/brainseg/internal/dev/nucleus/operation"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -15,18 +17,18 @@ func TestIoTCoreIsHeldToItsArguments(t *testing.T) {
 	const ok = ""
 	tests := []struct{ name, operation, payload, classic, lite string }{
 		{"complete", "PublishToIoTCore", `{"topicName":"t","qos":"1","payload":"aGk="}`, ok, ok},
-		{"no qos", "PublishToIoTCore", `{"topicName":"t","payload":"aGk="}`, codeInvalid, ok},
-		{"qos is a number", "PublishToIoTCore", `{"topicName":"t","qos":1,"payload":"aGk="}`, codeInvalid, ok},
-		{"qos 2", "PublishToIoTCore", `{"topicName":"t","qos":"2","payload":"aGk="}`, codeInvalid, codeService},
-		{"no payload", "PublishToIoTCore", `{"topicName":"t","qos":"1"}`, codeInvalid, ok},
-		{"null payload", "PublishToIoTCore", `{"topicName":"t","qos":"1","payload":null}`, codeInvalid, codeService},
-		{"bad base64", "PublishToIoTCore", `{"topicName":"t","qos":"1","payload":"?"}`, "InternalServerError", codeService},
-		{"no topic", "PublishToIoTCore", `{"qos":"1","payload":""}`, codeInvalid, codeService},
-		{"wildcard", "PublishToIoTCore", `{"topicName":"t/#","qos":"1","payload":""}`, codeInvalid, codeService},
-		{"nine levels", "PublishToIoTCore", `{"topicName":"1/2/3/4/5/6/7/8/9","qos":"1","payload":""}`, codeInvalid, codeService},
+		{"no qos", "PublishToIoTCore", `{"topicName":"t","payload":"aGk="}`, operation.CodeInvalid, ok},
+		{"qos is a number", "PublishToIoTCore", `{"topicName":"t","qos":1,"payload":"aGk="}`, operation.CodeInvalid, ok},
+		{"qos 2", "PublishToIoTCore", `{"topicName":"t","qos":"2","payload":"aGk="}`, operation.CodeInvalid, operation.CodeService},
+		{"no payload", "PublishToIoTCore", `{"topicName":"t","qos":"1"}`, operation.CodeInvalid, ok},
+		{"null payload", "PublishToIoTCore", `{"topicName":"t","qos":"1","payload":null}`, operation.CodeInvalid, operation.CodeService},
+		{"bad base64", "PublishToIoTCore", `{"topicName":"t","qos":"1","payload":"?"}`, "InternalServerError", operation.CodeService},
+		{"no topic", "PublishToIoTCore", `{"qos":"1","payload":""}`, operation.CodeInvalid, operation.CodeService},
+		{"wildcard", "PublishToIoTCore", `{"topicName":"t/#","qos":"1","payload":""}`, operation.CodeInvalid, operation.CodeService},
+		{"nine levels", "PublishToIoTCore", `{"topicName":"1/2/3/4/5/6/7/8/9","qos":"1","payload":""}`, operation.CodeInvalid, operation.CodeService},
 		{"subscription", "SubscribeToIoTCore", `{"topicName":"t/+","qos":"1"}`, ok, ok},
-		{"subscription without qos", "SubscribeToIoTCore", `{"topicName":"t/+"}`, codeInvalid, ok},
-		{"filter that a broker refuses", "SubscribeToIoTCore", `{"topicName":"t/#/a","qos":"1"}`, codeService, codeService},
+		{"subscription without qos", "SubscribeToIoTCore", `{"topicName":"t/+"}`, operation.CodeInvalid, ok},
+		{"filter that a broker refuses", "SubscribeToIoTCore", `{"topicName":"t/#/a","qos":"1"}`, operation.CodeService, operation.CodeService},
 	}
 	profiles(t, func(t *testing.T, p Profile) {
 		c := connect(t, pair(t, Options{Profile: p}), "com.example.A")
@@ -72,12 +74,12 @@ func TestTheCloudSeesWhatComponentsPublish(t *testing.T) {
 			t.Errorf("publish from an unreachable cloud: %v", err)
 		}
 		if p == Lite {
-			if code, _ := c.fail("PublishToIoTCore", say("aGk=")); code != codeService {
+			if code, _ := c.fail("PublishToIoTCore", say("aGk=")); code != operation.CodeService {
 				t.Errorf("offline: got %q", code)
 			}
 		} else {
 			c.succeed("PublishToIoTCore", say("b25l"))
-			if code, message := c.fail("PublishToIoTCore", say("dHdv")); code != codeService || !strings.Contains(message, "full") {
+			if code, message := c.fail("PublishToIoTCore", say("dHdv")); code != operation.CodeService || !strings.Contains(message, "full") {
 				t.Errorf("spool that is full: got %q, %q", code, message)
 			}
 		}
@@ -124,7 +126,7 @@ func TestConfigurationIsReadAsInEachNucleus(t *testing.T) {
 			}
 		}
 		for _, payload := range []string{`{"keyPath":["none"]}`, `{"keyPath":["s","x"]}`, `{"keyPath":["l","0"]}`, `{"componentName":"none","keyPath":[]}`} {
-			if code, _ := c.fail("GetConfiguration", payload); code != codeNotFound {
+			if code, _ := c.fail("GetConfiguration", payload); code != operation.CodeNotFound {
 				t.Errorf("%s: got %q", payload, code)
 			}
 		}
@@ -134,7 +136,7 @@ func TestConfigurationIsReadAsInEachNucleus(t *testing.T) {
 		nucleus := `{"componentName":"aws.greengrass.Nucleus","keyPath":["awsRegion"]}`
 		if p == Lite {
 			c.succeed("GetConfiguration", nucleus)
-		} else if code, _ := c.fail("GetConfiguration", nucleus); code != codeNotFound {
+		} else if code, _ := c.fail("GetConfiguration", nucleus); code != operation.CodeNotFound {
 			t.Errorf("alias of the nucleus under classic: got %q", code)
 		}
 	})
@@ -146,18 +148,18 @@ func TestConfigurationUpdatesAreHeldToTheirArguments(t *testing.T) {
 		{"leaf", `{"keyPath":["a"],"timestamp":2000000000.5,"valueToMerge":{"new":1}}`, ok, ok},
 		{"new container", `{"keyPath":["x","y"],"timestamp":2000000000.5,"valueToMerge":{"new":1}}`, ok, ok},
 		{"no key path", `{"timestamp":2000000001.5,"valueToMerge":{"top":1}}`, ok, ok},
-		{"whole seconds", `{"keyPath":["a"],"timestamp":2000000002,"valueToMerge":{"new":1}}`, ok, codeInvalid},
-		{"no timestamp", `{"keyPath":["a"],"valueToMerge":{"new":1}}`, codeInvalid, codeInvalid},
-		{"timestamp is a string", `{"keyPath":["a"],"timestamp":"1.5","valueToMerge":{"new":1}}`, codeInvalid, codeInvalid},
-		{"timestamp is absurd", `{"keyPath":["a"],"timestamp":1e300,"valueToMerge":{"new":1}}`, codeInvalid, codeInvalid},
-		{"old", `{"keyPath":["a"],"timestamp":1000.5,"valueToMerge":{"new":2}}`, codeConflict, ok},
-		{"no value", `{"keyPath":["a"],"timestamp":2000000003.5}`, codeInvalid, codeInvalid},
-		{"value is no object", `{"keyPath":["a"],"timestamp":2000000003.5,"valueToMerge":1}`, codeInvalid, codeService},
-		{"key path names a leaf", `{"keyPath":["a","b","c"],"timestamp":2000000003.5,"valueToMerge":{"d":1}}`, codeInvalid, codeService},
-		{"key path through a leaf", `{"keyPath":["a","b","c","d","e"],"timestamp":2000000003.5,"valueToMerge":{"d":1}}`, codeInvalid, codeService},
-		{"policies", `{"keyPath":["accessControl","x"],"timestamp":2000000003.5,"valueToMerge":{"d":1}}`, codeInvalid, codeInvalid},
-		{"policies in the value", `{"keyPath":[],"timestamp":2000000003.5,"valueToMerge":{"accessControl":{}}}`, codeInvalid, codeInvalid},
-		{"key path of numbers", `{"keyPath":[1],"timestamp":2000000003.5,"valueToMerge":{"d":1}}`, "InternalServerError", codeInvalid},
+		{"whole seconds", `{"keyPath":["a"],"timestamp":2000000002,"valueToMerge":{"new":1}}`, ok, operation.CodeInvalid},
+		{"no timestamp", `{"keyPath":["a"],"valueToMerge":{"new":1}}`, operation.CodeInvalid, operation.CodeInvalid},
+		{"timestamp is a string", `{"keyPath":["a"],"timestamp":"1.5","valueToMerge":{"new":1}}`, operation.CodeInvalid, operation.CodeInvalid},
+		{"timestamp is absurd", `{"keyPath":["a"],"timestamp":1e300,"valueToMerge":{"new":1}}`, operation.CodeInvalid, operation.CodeInvalid},
+		{"old", `{"keyPath":["a"],"timestamp":1000.5,"valueToMerge":{"new":2}}`, operation.CodeConflict, ok},
+		{"no value", `{"keyPath":["a"],"timestamp":2000000003.5}`, operation.CodeInvalid, operation.CodeInvalid},
+		{"value is no object", `{"keyPath":["a"],"timestamp":2000000003.5,"valueToMerge":1}`, operation.CodeInvalid, operation.CodeService},
+		{"key path names a leaf", `{"keyPath":["a","b","c"],"timestamp":2000000003.5,"valueToMerge":{"d":1}}`, operation.CodeInvalid, operation.CodeService},
+		{"key path through a leaf", `{"keyPath":["a","b","c","d","e"],"timestamp":2000000003.5,"valueToMerge":{"d":1}}`, operation.CodeInvalid, operation.CodeService},
+		{"policies", `{"keyPath":["accessControl","x"],"timestamp":2000000003.5,"valueToMerge":{"d":1}}`, operation.CodeInvalid, operation.CodeInvalid},
+		{"policies in the value", `{"keyPath":[],"timestamp":2000000003.5,"valueToMerge":{"accessControl":{}}}`, operation.CodeInvalid, operation.CodeInvalid},
+		{"key path of numbers", `{"keyPath":[1],"timestamp":2000000003.5,"valueToMerge":{"d":1}}`, "InternalServerError", operation.CodeInvalid},
 	}
 	profiles(t, func(t *testing.T, p Profile) {
 		n := pair(t, Options{Profile: p})
@@ -197,7 +199,7 @@ func TestConfigurationSubscribersHearOfEachChangedLeafBelowTheirKey(t *testing.T
 		leaf := c.succeed("SubscribeToConfigurationUpdate", `{"keyPath":["a","b","c"]}`).StreamID
 		other := connect(t, n, "com.example.B")
 		foreign := other.succeed("SubscribeToConfigurationUpdate", `{"componentName":"com.example.A","keyPath":["a"]}`).StreamID
-		if code, _ := c.fail("SubscribeToConfigurationUpdate", `{"keyPath":["none"]}`); code != codeNotFound {
+		if code, _ := c.fail("SubscribeToConfigurationUpdate", `{"keyPath":["none"]}`); code != operation.CodeNotFound {
 			t.Errorf("missing key: got %q", code)
 		}
 		err := n.MergeConfiguration("com.example.A", []string{"a"}, map[string]any{"b": map[string]any{"c": 7}, "new": 2})
@@ -216,7 +218,7 @@ func TestConfigurationSubscribersHearOfEachChangedLeafBelowTheirKey(t *testing.T
 			t.Fatal(err)
 		}
 		c.nothing()
-		if err := n.MergeConfiguration("com.example.None", nil, map[string]any{}); !errors.Is(err, ErrUnknownComponent) {
+		if err := n.MergeConfiguration("com.example.None", nil, map[string]any{}); !errors.Is(err, ipcserver.ErrUnknownComponent) {
 			t.Errorf("unknown component: %v", err)
 		}
 	})
@@ -226,7 +228,7 @@ func TestADeploymentThatChangesPoliciesTakesEffectAtOnce(t *testing.T) {
 	profiles(t, func(t *testing.T, p Profile) {
 		n := start(t, Options{Profile: p, Components: []Component{{Name: "com.example.A"}}})
 		c := connect(t, n, "com.example.A")
-		if code, _ := c.fail("PublishToTopic", publish("t", hello)); code != codeUnauthorized {
+		if code, _ := c.fail("PublishToTopic", publish("t", hello)); code != operation.CodeUnauthorized {
 			t.Errorf("without a policy: got %q", code)
 		}
 		if err := n.MergeConfiguration("com.example.A", []string{"accessControl"}, everything()); err != nil {
@@ -239,7 +241,7 @@ func TestADeploymentThatChangesPoliciesTakesEffectAtOnce(t *testing.T) {
 func TestLiteCannotReadBackIntegersThatItGarbles(t *testing.T) {
 	c := connect(t, pair(t, Options{Profile: Lite}), "com.example.A")
 	c.succeed("UpdateConfiguration", `{"keyPath":["a"],"timestamp":2000000000.5,"valueToMerge":{"nanoseconds":1795414893857684400}}`)
-	if code, _ := c.fail("GetConfiguration", `{"keyPath":["a"]}`); code != codeService {
+	if code, _ := c.fail("GetConfiguration", `{"keyPath":["a"]}`); code != operation.CodeService {
 		t.Errorf("got %q", code)
 	}
 }
@@ -254,10 +256,10 @@ func TestUpdatesWaitForTheComponentsThatSubscribed(t *testing.T) {
 	const before, after = `{"preUpdateEvent":{"deploymentId":"d","isGgcRestarting":false}}`, `{"postUpdateEvent":{"deploymentId":"d"}}`
 	a.event(streamA, "ComponentUpdatePolicyEvents", before)
 	b.event(streamB, "ComponentUpdatePolicyEvents", before)
-	if code, _ := a.fail("DeferComponentUpdate", `{"deploymentId":"other","recheckAfterMs":0}`); code != codeService {
+	if code, _ := a.fail("DeferComponentUpdate", `{"deploymentId":"other","recheckAfterMs":0}`); code != operation.CodeService {
 		t.Errorf("answer to another deployment: got %q", code)
 	}
-	if code, _ := a.fail("DeferComponentUpdate", `{"recheckAfterMs":0}`); code != codeInvalid {
+	if code, _ := a.fail("DeferComponentUpdate", `{"recheckAfterMs":0}`); code != operation.CodeInvalid {
 		t.Errorf("answer without a deployment: got %q", code)
 	}
 	if err := n.BeginUpdate(t.Context(), "d2"); err == nil {
@@ -274,7 +276,7 @@ func TestUpdatesWaitForTheComponentsThatSubscribed(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if code, _ := a.fail("DeferComponentUpdate", `{"deploymentId":"d"}`); code != codeService {
+	if code, _ := a.fail("DeferComponentUpdate", `{"deploymentId":"d"}`); code != operation.CodeService {
 		t.Errorf("answer that comes too late: got %q", code)
 	}
 }
@@ -313,7 +315,7 @@ func TestLiteCannotAnswerWithMoreThanItsFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := connect(t, n, "com.example.A")
-	if code, _ := c.fail("GetConfiguration", `{"keyPath":["large"]}`); code != codeService {
+	if code, _ := c.fail("GetConfiguration", `{"keyPath":["large"]}`); code != operation.CodeService {
 		t.Errorf("got %q", code)
 	}
 	c.succeed("GetConfiguration", `{"keyPath":["a"]}`)
@@ -327,10 +329,10 @@ func TestTokensAreValidatedForTheStreamManagerOnly(t *testing.T) {
 		if got := string(manager.succeed("ValidateAuthorizationToken", ask).Payload); got != `{"isValid":true}` {
 			t.Errorf("got %s", got)
 		}
-		if code, _ := manager.fail("ValidateAuthorizationToken", `{"token":"x"}`); code != codeInvalidToken {
+		if code, _ := manager.fail("ValidateAuthorizationToken", `{"token":"x"}`); code != operation.CodeInvalidToken {
 			t.Errorf("unknown token: got %q", code)
 		}
-		if code, _ := connect(t, n, "com.example.A").fail("ValidateAuthorizationToken", ask); code != codeUnauthorized {
+		if code, _ := connect(t, n, "com.example.A").fail("ValidateAuthorizationToken", ask); code != operation.CodeUnauthorized {
 			t.Errorf("ordinary component: got %q", code)
 		}
 	})

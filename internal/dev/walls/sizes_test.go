@@ -31,7 +31,6 @@ var larger = map[string]int{
 	"internal/device/greengrass": 1_250,
 	"internal/device/queue":      2320,
 	"internal/device/store":      1400,
-	"internal/dev/nucleus":       2550,
 }
 
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)

@@ -1,42 +1,38 @@
-package nucleus
+// Package accesscontrol decides what the policies of a component, accessControl in
+// its recipe, allow it to do, by the wildcards of each service.
+//
+// It keeps no policies and refuses nothing: the local nucleus asks it before it
+// performs an operation on a topic.
+package accesscontrol
 
 import (
 	"slices"
 	"strings"
 )
 
-// Services of accessControl.
+// Services that policies are for.
 const (
-	pubsubService = "aws.greengrass.ipc.pubsub"
-	mqttService   = "aws.greengrass.ipc.mqttproxy"
+	PubSub = "aws.greengrass.ipc.pubsub"
+	MQTT   = "aws.greengrass.ipc.mqttproxy"
 )
 
-// authorize holds a request to the accessControl of its component. Nothing is
-// allowed that no policy allows.
-func (r *request) authorize(service, resource string) error {
-	if r.allowed(service, resource) {
-		return nil
-	}
-	if r.n.profile == Lite {
-		return &refusal{code: codeUnauthorized, message: "IPC Operation not authorized."}
-	}
-	return &refusal{
-		code:    codeUnauthorized,
-		message: "Principal is not authorized to perform " + service + ":" + modelPrefix + r.operation,
-	}
-}
+// Use is what a component wants to do: an operation of a service, with the prefix
+// of the service model, on a topic or a filter of topics.
+type Use struct{ Service, Operation, Resource string }
 
-func (r *request) allowed(service, resource string) bool {
-	if strings.Contains(resource, "?") {
+// Allowed reports whether the policies of a component, accessControl in its
+// configuration, allow a use. Nothing is allowed that no policy allows.
+func Allowed(accessControl any, thingName string, use Use) bool {
+	if strings.Contains(use.Resource, "?") {
 		return false // reserved for a wildcard of policies
 	}
-	policies, _ := r.component.config.find([]string{"accessControl", service})
-	byID, _ := policies.(map[string]any)
+	services, _ := accessControl.(map[string]any)
+	byID, _ := services[use.Service].(map[string]any)
 	for _, policy := range byID {
 		policy, _ := policy.(map[string]any)
 		operations, _ := policy["operations"].([]any)
 		resources, _ := policy["resources"].([]any)
-		if !slices.Contains(operations, any("*")) && !slices.Contains(operations, any(modelPrefix+r.operation)) {
+		if !slices.Contains(operations, any("*")) && !slices.Contains(operations, any(use.Operation)) {
 			continue
 		}
 		for _, pattern := range resources {
@@ -44,8 +40,8 @@ func (r *request) allowed(service, resource string) bool {
 			if !ok {
 				continue
 			}
-			pattern = strings.ReplaceAll(pattern, "{iot:thingName}", r.n.thingName)
-			if matchResource(pattern, resource, service == mqttService) {
+			pattern = strings.ReplaceAll(pattern, "{iot:thingName}", thingName)
+			if matchResource(pattern, use.Resource, use.Service == MQTT) {
 				return true
 			}
 		}
@@ -142,30 +138,4 @@ func matchText(tokens []int, text string) bool {
 		spread()
 	}
 	return reached[len(tokens)]
-}
-
-// tokenValidators may ask whether a token is good: it is a service for AWS' own
-// components.
-var tokenValidators = []string{"aws.greengrass.StreamManager"}
-
-func validateAuthorizationToken(r *request) (map[string]any, error) {
-	token, present, err := r.text("token")
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(tokenValidators, r.component.name) {
-		message := r.component.name + " is not authorized to perform " + modelPrefix + r.operation
-		if r.n.profile == Lite {
-			message = "Component does not have access to token verification IPC command."
-		}
-		return nil, &refusal{code: codeUnauthorized, message: message}
-	}
-	if _, ok := r.n.tokens[token]; !ok || !present {
-		message := "Unable to authenticate given token"
-		if r.n.profile == Lite {
-			message = "Invalid token used by stream manager when trying to authorize."
-		}
-		return nil, &refusal{code: codeInvalidToken, message: message}
-	}
-	return map[string]any{"isValid": true}, nil
 }

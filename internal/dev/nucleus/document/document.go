@@ -1,4 +1,11 @@
-package nucleus
+// Package document holds JSON documents as a nucleus keeps and hands them on, and
+// puts their numbers into the form, faults included, that each of the two real
+// ones gives them. A document is map[string]any, []any, string, bool, nil or
+// json.Number, whose text is written as it stands: that is where they differ.
+//
+// It knows nothing of what a document is for. The local nucleus and its packages
+// operation and configuration use it.
+package document
 
 import (
 	"bytes"
@@ -13,37 +20,8 @@ import (
 	"strings"
 )
 
-// JSON documents are kept as map[string]any, []any, string, bool, nil and
-// json.Number, whose text is written as it stands: that is where the profiles
-// differ.
-
-// What nucleus lite has room for when it decodes a request.
-const (
-	maxValuesLite = 200 // keys and values
-	maxDepthLite  = 16  // of a request: 13 below jsonMessage.message
-	maxValuesSent = 50  // of a published message, see rich
-)
-
-// decodeArguments reads the payload of a request, which must be an object.
-func decodeArguments(payload []byte, profile Profile) (map[string]any, error) {
-	v, err := decode(payload)
-	args, ok := v.(map[string]any)
-	if err != nil || !ok {
-		return nil, errHandlerThrew
-	}
-	if profile == Lite {
-		if countValues(args) > maxValuesLite || depth(args) > maxDepthLite {
-			return nil, errHandlerThrew
-		}
-		if err := liteNumbers(args); err != nil {
-			return nil, errHandlerThrew
-		}
-	}
-	return args, nil
-}
-
-// decode reads one JSON document.
-func decode(data []byte) (any, error) {
+// Decode reads one JSON document.
+func Decode(data []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var v any
@@ -56,46 +34,42 @@ func decode(data []byte) (any, error) {
 	return v, nil
 }
 
-// normalise turns a Go value into a document.
-func normalise(v any) (any, error) {
+// Normalise turns a Go value into a document.
+func Normalise(v any) (any, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	return decode(data)
+	return Decode(data)
 }
 
-// countValues counts the values in v, keys of maps among them.
-func countValues(v any) int {
+// CountValues counts the values in v, keys of maps among them.
+func CountValues(v any) int {
 	count := 0
 	switch v := v.(type) {
 	case map[string]any:
 		for _, child := range v {
-			count += 2 + countValues(child)
+			count += 2 + CountValues(child)
 		}
 	case []any:
 		for _, child := range v {
-			count += 1 + countValues(child)
+			count += 1 + CountValues(child)
 		}
 	}
 	return count
 }
 
-// rich reports whether a jsonMessage has more values than nucleus lite has room
-// for between its pub/sub and its IPC daemon: 44 elements of a list or 20 keys
-// of a map still arrive, 50 and 24 do not. Six are taken up by the envelope.
-func rich(message any) bool { return countValues(message)+6 > maxValuesSent }
-
-func depth(v any) int {
+// Depth returns how many containers stand in each other at most.
+func Depth(v any) int {
 	deepest := 0
 	switch v := v.(type) {
 	case map[string]any:
 		for _, child := range v {
-			deepest = max(deepest, depth(child))
+			deepest = max(deepest, Depth(child))
 		}
 	case []any:
 		for _, child := range v {
-			deepest = max(deepest, depth(child))
+			deepest = max(deepest, Depth(child))
 		}
 	default:
 		return 0
@@ -103,19 +77,19 @@ func depth(v any) int {
 	return deepest + 1
 }
 
-// eachNumber replaces the numbers in v, in place where v is a container.
-func eachNumber(v any, replace func(json.Number) (any, error)) (any, error) {
+// EachNumber replaces the numbers in v, in place where v is a container.
+func EachNumber(v any, replace func(json.Number) (any, error)) (any, error) {
 	var err error
 	switch v := v.(type) {
 	case map[string]any:
 		for key, child := range v {
-			if v[key], err = eachNumber(child, replace); err != nil {
+			if v[key], err = EachNumber(child, replace); err != nil {
 				return nil, err
 			}
 		}
 	case []any:
 		for i, child := range v {
-			if v[i], err = eachNumber(child, replace); err != nil {
+			if v[i], err = EachNumber(child, replace); err != nil {
 				return nil, err
 			}
 		}
@@ -125,10 +99,10 @@ func eachNumber(v any, replace func(json.Number) (any, error)) (any, error) {
 	return v, nil
 }
 
-// liteNumbers gives the numbers of a request the form in which nucleus lite
+// LiteNumbers gives the numbers of a request the form in which nucleus lite
 // hands them on: floats with 17 digits; integers beyond int64 are refused.
-func liteNumbers(v any) error {
-	_, err := eachNumber(v, func(number json.Number) (any, error) {
+func LiteNumbers(v any) error {
+	_, err := EachNumber(v, func(number json.Number) (any, error) {
 		if !strings.ContainsAny(number.String(), ".eE") {
 			_, err := number.Int64()
 			return number, err
@@ -142,10 +116,10 @@ func liteNumbers(v any) error {
 	return err
 }
 
-// javaNumbers gives the numbers of a document the form in which the classic
+// JavaNumbers gives the numbers of a document the form in which the classic
 // nucleus hands on what a component sent: all are doubles, in Java's notation.
-func javaNumbers(v any) any {
-	v, _ = eachNumber(v, func(number json.Number) (any, error) {
+func JavaNumbers(v any) any {
+	v, _ = EachNumber(v, func(number json.Number) (any, error) {
 		f, err := number.Float64()
 		if err != nil {
 			return number, nil
@@ -172,18 +146,18 @@ func javaDouble(f float64) string {
 	return mantissa + "E" + strconv.Itoa(e)
 }
 
-// stringify turns every scalar into a string, as nucleus lite does with a
+// Stringify turns every scalar into a string, as nucleus lite does with a
 // configuration that comes from YAML.
-func stringify(v any) any {
+func Stringify(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for key, child := range v {
-			v[key] = stringify(child)
+			v[key] = Stringify(child)
 		}
 		return v
 	case []any:
 		for i, child := range v {
-			v[i] = stringify(child)
+			v[i] = Stringify(child)
 		}
 		return v
 	case json.Number:
@@ -196,27 +170,27 @@ func stringify(v any) any {
 	return v
 }
 
-// clone copies the containers of a document.
-func clone(v any) any {
+// Clone copies the containers of a document.
+func Clone(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		c := make(map[string]any, len(v))
 		for key, child := range v {
-			c[key] = clone(child)
+			c[key] = Clone(child)
 		}
 		return c
 	case []any:
 		c := make([]any, len(v))
 		for i, child := range v {
-			c[i] = clone(child)
+			c[i] = Clone(child)
 		}
 		return c
 	}
 	return v
 }
 
-// appendJSON writes a document, keys sorted, numbers as they stand.
-func appendJSON(dst []byte, v any) ([]byte, error) {
+// Append writes a document, keys sorted, numbers as they stand.
+func Append(dst []byte, v any) ([]byte, error) {
 	var err error
 	switch v := v.(type) {
 	case map[string]any:
@@ -225,11 +199,11 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			if dst, err = appendJSON(dst, key); err != nil {
+			if dst, err = Append(dst, key); err != nil {
 				return nil, err
 			}
 			dst = append(dst, ':')
-			if dst, err = appendJSON(dst, v[key]); err != nil {
+			if dst, err = Append(dst, v[key]); err != nil {
 				return nil, err
 			}
 		}
@@ -240,7 +214,7 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			if dst, err = appendJSON(dst, child); err != nil {
+			if dst, err = Append(dst, child); err != nil {
 				return nil, err
 			}
 		}
@@ -261,10 +235,10 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 // errNumberTooLong says that nucleus lite cannot write an integer.
 var errNumberTooLong = errors.New("integer has more than 19 characters")
 
-// liteIntegers puts in the fault that nucleus lite has in writing integers: the
+// LiteIntegers puts in the fault that nucleus lite has in writing integers: the
 // last of 19 characters becomes a NUL byte, and 20 are an error.
-func liteIntegers(v any) (any, error) {
-	return eachNumber(v, func(number json.Number) (any, error) {
+func LiteIntegers(v any) (any, error) {
+	return EachNumber(v, func(number json.Number) (any, error) {
 		text := number.String()
 		switch {
 		case strings.ContainsAny(text, ".eE") || len(text) < 19:

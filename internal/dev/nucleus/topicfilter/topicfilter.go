@@ -1,4 +1,9 @@
-package nucleus
+// Package topicfilter says which topics a filter covers, for AWS IoT Core and for
+// the local topics of both nuclei, which differ, and what a broker takes at all.
+//
+// It knows nothing of policies, see package accesscontrol. The local nucleus calls
+// it wherever it passes on a message.
+package topicfilter
 
 import (
 	"strings"
@@ -6,23 +11,20 @@ import (
 	"github.com/brainseg/brainseg/ggipc"
 )
 
-// matchMQTT reports whether an MQTT filter covers a topic: + stands for one
+// MatchMQTT reports whether an MQTT filter covers a topic: + stands for one
 // level, a final # for the rest, including none.
-func matchMQTT(filter, topic string) bool {
+func MatchMQTT(filter, topic string) bool {
 	if strings.HasPrefix(topic, "$") && !strings.HasPrefix(filter, "$") {
 		return false
 	}
 	return matchLevels(strings.Split(filter, "/"), strings.Split(topic, "/"), true)
 }
 
-// matchLocal reports whether the filter of a local subscription covers a topic
-// as the profile sees it.
-func matchLocal(profile Profile, filter, topic string) bool {
-	if profile == Lite {
-		return matchMQTT(filter, topic)
-	}
-	// The classic trie splits without the empty levels at the end, lets # cover
-	// one level or more but not none, and does not single out topics with $.
+// MatchClassic reports whether a filter of local topics covers a topic as the
+// classic nucleus sees it; nucleus lite takes them for those of MQTT. The classic
+// trie splits without the empty levels at the end, lets # cover one level or more
+// but not none, and does not single out topics with $.
+func MatchClassic(filter, topic string) bool {
 	return matchLevels(splitJava(filter), splitJava(topic), false)
 }
 
@@ -49,8 +51,8 @@ func matchLevels(filter, topic []string, hashMatchesNone bool) bool {
 	return len(filter) == len(topic)
 }
 
-// hasWildcard reports whether a filter has a wildcard on a whole level.
-func hasWildcard(filter string) bool {
+// HasWildcard reports whether a filter has a wildcard on a whole level.
+func HasWildcard(filter string) bool {
 	for _, level := range strings.Split(filter, "/") {
 		if level == "+" || level == "#" {
 			return true
@@ -59,20 +61,20 @@ func hasWildcard(filter string) bool {
 	return false
 }
 
-// validFilter reports whether an MQTT broker would take a filter: wildcards
+// Valid reports whether an MQTT broker would take a filter: wildcards
 // only on whole levels, # only at the end, at most 256 bytes and 8 levels.
-func validFilter(filter string) bool {
+func Valid(filter string) bool {
 	levels := strings.Split(filter, "/")
 	for i, level := range levels {
 		if level == "#" && i < len(levels)-1 || len(level) > 1 && strings.ContainsAny(level, "+#") {
 			return false
 		}
 	}
-	return withinIoTCoreLimits(filter)
+	return WithinIoTCoreLimits(filter)
 }
 
-// withinIoTCoreLimits reports whether AWS IoT Core takes a topic of that length
+// WithinIoTCoreLimits reports whether AWS IoT Core takes a topic of that length
 // and depth.
-func withinIoTCoreLimits(topic string) bool {
+func WithinIoTCoreLimits(topic string) bool {
 	return topic != "" && len(topic) <= ggipc.MaxTopic && strings.Count(topic, "/") <= 7
 }

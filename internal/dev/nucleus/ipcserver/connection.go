@@ -1,4 +1,4 @@
-package nucleus
+package ipcserver
 
 import (
 	"encoding/json"
@@ -24,14 +24,14 @@ const flushTimeout = time.Second
 // its writer sends what they and other connections queued, so that a client
 // that does not read holds up nobody but itself.
 type connection struct {
-	n      *Nucleus
+	s      *Server
 	conn   net.Conn
 	frames *frame.Reader
 	timer  *frameTimer
 	last   int32 // highest stream id seen; reader only
 
-	component string                  // guarded by n.mu; "" before the handshake
-	streams   map[int32]*subscription // guarded by n.mu
+	component string         // guarded by s.mu; "" before the handshake
+	streams   map[int32]bool // guarded by s.mu; those that were kept open
 
 	mu     sync.Mutex
 	queue  [][]byte      // guarded by mu
@@ -42,11 +42,11 @@ type connection struct {
 	done   chan struct{} // closed by the writer when it ends
 }
 
-func newConnection(n *Nucleus, conn net.Conn) *connection {
-	timer := &frameTimer{conn: conn, timeout: n.limits.frameTimeout}
+func newConnection(s *Server, conn net.Conn) *connection {
+	timer := &frameTimer{conn: conn, timeout: s.o.Limits.FrameTime}
 	return &connection{
-		n: n, conn: conn, timer: timer, frames: frame.NewReader(timer, min(n.limits.frameIn, strangerFrame)),
-		streams: make(map[int32]*subscription),
+		s: s, conn: conn, timer: timer, frames: frame.NewReader(timer, min(s.o.Limits.FrameIn, s.o.Limits.StrangerFrame)),
+		streams: make(map[int32]bool),
 		wake:    make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -88,28 +88,28 @@ func (t *frameTimer) next(buffered int) {
 
 // serve reads frames until the connection ends.
 func (c *connection) serve() {
-	defer c.n.wg.Done()
+	defer c.s.wg.Done()
 	defer c.release()
 	greeted := false
-	patience := time.AfterFunc(c.n.strangerTime, func() { c.conn.Close() })
+	patience := time.AfterFunc(c.s.o.Limits.StrangerTime, func() { c.conn.Close() })
 	defer patience.Stop()
 	for {
 		c.timer.next(c.frames.Buffered())
 		f, err := c.frames.Read()
 		if err != nil && !errors.Is(err, frame.ErrMissingHeader) {
-			c.n.log.Debug("connection ends", zap.Error(err))
+			c.s.o.Logger.Debug("connection ends", zap.Error(err))
 			return
 		}
 		goOn := false
 		switch {
 		case err != nil:
 			goOn = c.violation(missingHeaders)
-		case c.n.profile == Lite && len(f.Foreign) > 0:
+		case c.s.o.Profile == Lite && len(f.Foreign) > 0:
 			// lite's decoder knows int32 and string only and gives up on the rest.
 		case !greeted:
 			if goOn = c.greet(f); goOn {
 				patience.Stop()
-				c.frames.SetLimit(c.n.limits.frameIn)
+				c.frames.SetLimit(c.s.o.Limits.FrameIn)
 				greeted = true
 			}
 		default:
@@ -123,23 +123,25 @@ func (c *connection) serve() {
 
 // release forgets the connection after its last frame was written.
 func (c *connection) release() {
-	c.n.mu.Lock()
-	for _, sub := range c.streams {
-		c.n.unsubscribe(sub)
+	c.s.mu.Lock()
+	open := c.streams
+	c.streams = nil
+	c.s.mu.Unlock()
+	for id := range open {
+		c.s.o.Ended(Stream{c, id})
 	}
-	c.n.mu.Unlock()
 	c.mu.Lock()
 	c.ending = true
 	c.mu.Unlock()
 	c.conn.SetWriteDeadline(time.Now().Add(flushTimeout))
 	signal(c.wake)
 	<-c.done
-	c.n.mu.Lock()
+	c.s.mu.Lock()
 	if c.component == "" {
-		c.n.strangers--
+		c.s.strangers--
 	}
-	delete(c.n.connections, c)
-	c.n.mu.Unlock()
+	delete(c.s.connections, c)
+	c.s.mu.Unlock()
 }
 
 // greet answers the first frame and reports whether the client was accepted.
@@ -152,25 +154,25 @@ func (c *connection) greet(f *frame.Frame) bool {
 		ComponentName *string `json:"componentName"`
 	}
 	version, stated := f.Headers[frame.HeaderVersion]
-	ok := version == protocolVersion || !stated && c.n.profile == Lite
+	ok := version == protocolVersion || !stated && c.s.o.Profile == Lite
 	ok = json.Unmarshal(f.Payload, &hello) == nil && hello.AuthToken != nil && ok
 
-	c.n.mu.Lock()
-	defer c.n.mu.Unlock()
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
 	if ok {
-		c.component, ok = c.n.tokens[*hello.AuthToken]
+		c.component, ok = c.s.admitted[*hello.AuthToken]
 	}
-	if ok && c.n.profile == Lite && hello.ComponentName != nil && *hello.ComponentName != c.component {
+	if ok && c.s.o.Profile == Lite && hello.ComponentName != nil && *hello.ComponentName != c.component {
 		c.component, ok = "", false
 	}
 	if ok {
-		c.n.strangers--
+		c.s.strangers--
 		c.send(&frame.Frame{Type: frame.ConnectAck, Flags: frame.ConnectionAccepted})
-		c.n.log.Debug("component connected", zap.String("component", c.component))
+		c.s.o.Logger.Debug("component connected", zap.String("component", c.component))
 		return true
 	}
-	c.n.log.Debug("connection refused")
-	if c.n.profile == Classic {
+	c.s.o.Logger.Debug("connection refused")
+	if c.s.o.Profile == Classic {
 		c.send(&frame.Frame{Type: frame.ConnectAck})
 	}
 	return false
@@ -190,8 +192,8 @@ const (
 // violation ends the connection for a breach of the protocol: classic says why,
 // lite just closes. It returns false, for the reader to stop.
 func (c *connection) violation(reason string) bool {
-	c.n.log.Debug("protocol violation", zap.String("reason", reason))
-	if c.n.profile == Classic {
+	c.s.o.Logger.Debug("protocol violation", zap.String("reason", reason))
+	if c.s.o.Profile == Classic {
 		c.send(&frame.Frame{
 			Type: frame.ProtocolError, Payload: []byte(reason),
 			Headers: map[string]string{frame.HeaderContentType: "application/json"},
@@ -205,7 +207,7 @@ func (c *connection) handle(f *frame.Frame) bool {
 	if f.StreamID == 0 {
 		return c.handleControl(f)
 	}
-	if c.n.profile == Classic {
+	if c.s.o.Profile == Classic {
 		switch {
 		case f.StreamID < 0 || f.Type > frame.ApplicationError || f.Type < 0:
 			return c.violation(badStreamID)
@@ -220,14 +222,14 @@ func (c *connection) handle(f *frame.Frame) bool {
 	} else if f.Terminates() {
 		return c.continueStream(f)
 	}
-	c.perform(f)
+	c.s.o.Perform(Stream{c, f.StreamID}, f)
 	return true
 }
 
 // handleControl takes a frame of stream 0.
 func (c *connection) handleControl(f *frame.Frame) bool {
 	switch {
-	case c.n.profile == Lite:
+	case c.s.o.Profile == Lite:
 		return false // whatever it is: pings too
 	case f.Type == frame.Ping:
 		headers := make(map[string]string)
@@ -248,25 +250,27 @@ func (c *connection) handleControl(f *frame.Frame) bool {
 
 // continueStream takes a frame of a stream that was opened before.
 func (c *connection) continueStream(f *frame.Frame) bool {
-	c.n.mu.Lock()
-	defer c.n.mu.Unlock()
-	sub := c.streams[f.StreamID]
+	c.s.mu.Lock()
+	open := c.streams[f.StreamID]
+	if f.Terminates() {
+		delete(c.streams, f.StreamID)
+	}
+	c.s.mu.Unlock()
 	switch {
 	case f.Terminates():
-		if sub != nil {
-			c.n.unsubscribe(sub)
-			delete(c.streams, f.StreamID)
+		if open {
+			c.s.o.Ended(Stream{c, f.StreamID})
 		}
 		return true
-	case sub != nil:
+	case open:
 		return true // a stream event: no operation here takes any
 	}
 	return c.violation(streamIDOld)
 }
 
-// send queues a frame. It never blocks, and it may be called with n.mu held.
+// send queues a frame. It never blocks, and it may be called with any lock but mu held.
 func (c *connection) send(f *frame.Frame) error {
-	b, err := frame.Encode(nil, f, c.n.limits.frameOut)
+	b, err := frame.Encode(nil, f, c.s.o.Limits.FrameOut)
 	if err != nil {
 		return err
 	}
@@ -282,11 +286,11 @@ func (c *connection) send(f *frame.Frame) error {
 // does not drain its connection or the frame is too large.
 func (c *connection) sendEvent(f *frame.Frame) {
 	c.mu.Lock()
-	full := c.queued > 0 && c.queued+len(f.Payload) > c.n.limits.queue
+	full := c.queued > 0 && c.queued+len(f.Payload) > c.s.o.Limits.Queue
 	c.mu.Unlock()
 	if full || c.send(f) != nil {
-		c.n.dropped.Add(1)
-		c.n.log.Debug("event dropped", zap.Bool("readerSlow", full))
+		c.s.dropped.Add(1)
+		c.s.o.Logger.Debug("event dropped", zap.Bool("readerSlow", full))
 	}
 }
 
@@ -295,7 +299,7 @@ func (c *connection) sendEvent(f *frame.Frame) {
 func (c *connection) waitForRoom() bool {
 	for {
 		c.mu.Lock()
-		full := c.queued > c.n.limits.queue
+		full := c.queued > c.s.o.Limits.Queue
 		c.mu.Unlock()
 		if !full {
 			return true
@@ -310,7 +314,7 @@ func (c *connection) waitForRoom() bool {
 
 // write sends queued frames until the connection ends, and closes it.
 func (c *connection) write() {
-	defer c.n.wg.Done()
+	defer c.s.wg.Done()
 	defer close(c.done)
 	defer c.conn.Close()
 	for {
