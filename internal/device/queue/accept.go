@@ -10,7 +10,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
+	"github.com/brainseg/brainseg/internal/device/groupcommit"
 )
 
 // Limits on names, in bytes.
@@ -108,7 +109,7 @@ func (q *Queue) place(e *entry, r Request) func(context.Context) (receipt Receip
 			case <-changed:
 				return Receipt{}, false, nil
 			case <-ctx.Done():
-				return Receipt{}, false, fmt.Errorf("wait for the queue's disk: %w", context.Cause(ctx))
+				return Receipt{}, false, fmt.Errorf("wait for the disk: %w", context.Cause(ctx))
 			}
 		}
 	case answered: // unless that is forgotten meanwhile
@@ -119,7 +120,7 @@ func (q *Queue) place(e *entry, r Request) func(context.Context) (receipt Receip
 	}
 	o := q.storeRequest(e, r)
 	return func(ctx context.Context) (Receipt, bool, error) {
-		if err := o.wait(ctx); err != nil {
+		if err := o.Wait(ctx); err != nil {
 			return Receipt{}, false, err
 		}
 		q.mu.Lock()
@@ -134,7 +135,7 @@ func (q *Queue) place(e *entry, r Request) func(context.Context) (receipt Receip
 
 // storeRequest gives a request its number and place and submits it. It is called with
 // mu held.
-func (q *Queue) storeRequest(e *entry, r Request) *operation {
+func (q *Queue) storeRequest(e *entry, r Request) *groupcommit.Operation {
 	q.last.request++
 	e.number = q.last.request
 	q.active[e.key] = e
@@ -143,8 +144,7 @@ func (q *Queue) storeRequest(e *entry, r Request) *operation {
 		accepted: e.accepted.UnixNano(), document: e.document, image: e.image, digest: e.digest,
 		id: e.id, way: e.way, client: e.client,
 	}
-	o := &operation{bytes: int(e.size())}
-	o.write = func(tx *bolt.Tx) error {
+	write := func(tx *bolt.Tx) error {
 		if e.void {
 			return nil
 		}
@@ -154,7 +154,7 @@ func (q *Queue) storeRequest(e *entry, r Request) *operation {
 		}
 		return boltfile.PutRecord(b, e.number, head.encode(), r.Document, r.Image)
 	}
-	o.done = func(err error) error {
+	done := func(err error) error {
 		switch {
 		case e.void:
 			return nil
@@ -168,8 +168,7 @@ func (q *Queue) storeRequest(e *entry, r Request) *operation {
 		q.counts.Accepted++
 		return nil
 	}
-	q.submit(o)
-	return o
+	return q.submit(int(e.size()), write, done)
 }
 
 // full tells whether there is no place for e. It is called with mu held.

@@ -7,7 +7,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
 )
 
 // contents is what a file holds, as far as it is kept in memory.
@@ -124,16 +124,4 @@ func initial(tx *bolt.Tx) error {
 		return err
 	}
 	return state.Put(keyFormat, boltfile.Seal(keyFormat, binary.LittleEndian.AppendUint32(nil, format)))
-}
-
-// openFile opens the file and returns what it holds.
-func (q *Queue) openFile(again bool) (found contents, err error) {
-	fresh, err := q.file.Open(again, func(file io.ReaderAt, size int64) (err error) {
-		found, err = load(file, size)
-		return err
-	})
-	if fresh {
-		found = contents{}
-	}
-	return found, err
 }

@@ -9,7 +9,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
 )
 
 // Delivery is an answer on its way to a destination.
@@ -37,7 +37,7 @@ const deliveryBytes = 1 << 20
 func (q *Queue) Deliveries(ctx context.Context, destination string, limit int) ([]Delivery, error) {
 	for {
 		q.mu.Lock()
-		closed, ready, changed := q.closed, q.pending[destination] > 0 && !q.faulty, q.changed
+		closed, ready, changed := q.closed, q.pending[destination] > 0 && !q.commits.Faulty(), q.changed
 		q.mu.Unlock()
 		switch {
 		case closed:
@@ -124,8 +124,7 @@ func (q *Queue) countAttempts(ctx context.Context, destination string, list []De
 		return nil
 	}
 	epoch := q.epoch
-	o := &operation{done: func(err error) error { return err }}
-	o.write = func(tx *bolt.Tx) error {
+	o := q.submit(0, func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketDeliveries)
 		for number, before := range again {
 			key := deliveryKey(destination, number)
@@ -137,10 +136,9 @@ func (q *Queue) countAttempts(ctx context.Context, destination string, list []De
 			}
 		}
 		return nil
-	}
-	q.submit(o)
+	}, func(err error) error { return err })
 	q.mu.Unlock()
-	if err := o.wait(ctx); err != nil && !errors.Is(err, ErrStorage) { // which must not keep an answer back
+	if err := o.Wait(ctx); err != nil && !errors.Is(err, ErrStorage) { // which must not keep an answer back
 		return fmt.Errorf("take deliveries: %w", err)
 	}
 	return nil
@@ -155,8 +153,7 @@ func (q *Queue) Delivered(ctx context.Context, destination string, numbers ...ui
 		return fmt.Errorf("note a delivery: %w", ErrClosed)
 	}
 	var removed []uint64
-	o := &operation{}
-	o.write = func(tx *bolt.Tx) error {
+	write := func(tx *bolt.Tx) error {
 		removed = nil
 		b := tx.Bucket(bucketDeliveries)
 		for _, number := range numbers {
@@ -171,7 +168,7 @@ func (q *Queue) Delivered(ctx context.Context, destination string, numbers ...ui
 		}
 		return nil
 	}
-	o.done = func(err error) error {
+	done := func(err error) error {
 		if err != nil {
 			return err
 		}
@@ -184,9 +181,9 @@ func (q *Queue) Delivered(ctx context.Context, destination string, numbers ...ui
 		}
 		return nil
 	}
-	q.submit(o)
+	o := q.submit(0, write, done)
 	q.mu.Unlock()
-	if err := o.wait(ctx); err != nil {
+	if err := o.Wait(ctx); err != nil {
 		return fmt.Errorf("note a delivery: %w", err)
 	}
 	return nil

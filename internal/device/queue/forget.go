@@ -10,7 +10,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
+	"github.com/brainseg/brainseg/internal/device/groupcommit"
 )
 
 const (
@@ -44,7 +45,6 @@ func (q *Queue) forget() (more bool) {
 	for d := range q.pending {
 		destinations = append(destinations, d)
 	}
-	faulty := q.faulty
 	q.mu.Unlock()
 	now := q.clock.now()
 	if excess <= 0 && excessBytes <= 0 {
@@ -53,7 +53,7 @@ func (q *Queue) forget() (more bool) {
 		}
 		q.forgetNext = now + int64(min(forgetEvery, retain/16))
 	}
-	if faulty {
+	if q.commits.Faulty() {
 		return false
 	}
 	var list []forgotten
@@ -98,7 +98,7 @@ func (q *Queue) forget() (more bool) {
 // remove removes answers and notes that there are none below from that could be.
 func (q *Queue) remove(list []forgotten, from uint64) bool {
 	if len(list) > 0 {
-		fate, err := q.file.Update(func(tx *bolt.Tx) error {
+		err := q.commits.Update(func(tx *bolt.Tx) error {
 			for _, f := range list {
 				if err := boltfile.DeleteRecord(tx.Bucket(bucketAnswers), f.number, f.document); err != nil {
 					return err
@@ -107,9 +107,6 @@ func (q *Queue) remove(list []forgotten, from uint64) bool {
 			return nil
 		})
 		if err != nil {
-			q.mu.Lock()
-			q.faulty = q.faulty || fate == boltfile.Unknown
-			q.mu.Unlock()
 			return false
 		}
 	}
@@ -147,7 +144,7 @@ func (q *Queue) Forget(ctx context.Context, id string) error {
 	}
 	o := q.removeAnswer(key, number)
 	q.mu.Unlock()
-	if err := o.wait(ctx); err != nil {
+	if err := o.Wait(ctx); err != nil {
 		return fmt.Errorf("forget an answer: %w", err)
 	}
 	return nil
@@ -155,12 +152,11 @@ func (q *Queue) Forget(ctx context.Context, id string) error {
 
 // removeAnswer submits the removal of an answer with its deliveries. It is called
 // with mu held.
-func (q *Queue) removeAnswer(key idKey, number uint64) *operation {
+func (q *Queue) removeAnswer(key idKey, number uint64) *groupcommit.Operation {
 	pending := slices.Collect(maps.Keys(q.pending))
 	var removed []string // destinations
 	document := int64(-1)
-	o := &operation{}
-	o.write = func(tx *bolt.Tx) error {
+	write := func(tx *bolt.Tx) error {
 		removed, document = nil, -1
 		answers, deliveries := tx.Bucket(bucketAnswers), tx.Bucket(bucketDeliveries)
 		payload, err := boltfile.Head(answers, number)
@@ -182,7 +178,7 @@ func (q *Queue) removeAnswer(key idKey, number uint64) *operation {
 		}
 		return boltfile.DeleteRecord(answers, number, h.document)
 	}
-	o.done = func(err error) error {
+	done := func(err error) error {
 		if err != nil || document < 0 {
 			return err
 		}
@@ -196,6 +192,5 @@ func (q *Queue) removeAnswer(key idKey, number uint64) *operation {
 		q.counts.Forgotten++
 		return nil
 	}
-	q.submit(o)
-	return o
+	return q.submit(0, write, done)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"path/filepath"
@@ -16,7 +17,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
+	"github.com/brainseg/brainseg/internal/device/groupcommit"
 	"github.com/brainseg/brainseg/internal/syncedfolder"
 )
 
@@ -26,20 +28,16 @@ const fileName = "queue.db"
 type Queue struct {
 	opts    Options
 	file    boltfile.File
+	commits *groupcommit.Committer
 	marks   *marks
 	clock   clock
-	trigger chan struct{} // holds one where the committer has something to do
-	closing chan struct{} // closed by Close
-	ended   chan struct{} // closed when the committer has ended
-	release sync.Once     // closes the files, with releaseErr
+	release sync.Once // closes the files, with releaseErr
 
 	releaseErr error
 
 	mu       sync.Mutex    // guards what follows
 	stopped  bool          // by Stop: nothing is accepted or handed out any more
 	closed   bool          // by Close
-	faulty   bool          // the file must be opened again
-	waiting  []*operation  // to be committed
 	changed  chan struct{} // closed, and replaced, when something happens that somebody may wait for
 	active   map[idKey]*entry
 	working  map[uint64]struct{} // numbers of requests that were started
@@ -55,8 +53,8 @@ type Queue struct {
 	synced   uint64                           // the last answer that is on the disk
 	counts   Counts
 
-	forgetNext int64     // on the queue's clock; the committer's
-	retry      time.Time // when to try again to open the file; the committer's
+	forgetNext int64    // on the queue's clock; the committer's
+	found      contents // in the file when it was opened last; the committer's
 }
 
 type answersInfo struct {
@@ -120,8 +118,7 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 		return nil, fmt.Errorf("open the queue: %w: no folder is given", ErrInvalid)
 	}
 	q := &Queue{
-		opts: opts, trigger: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}),
-		changed: make(chan struct{}), active: map[idKey]*entry{}, working: map[uint64]struct{}{}, ways: map[string]*usage{},
+		opts: opts, changed: make(chan struct{}), active: map[idKey]*entry{}, working: map[uint64]struct{}{}, ways: map[string]*usage{},
 		handed: map[string]map[uint64]uint32{},
 	}
 	q.file.Path, q.file.Initial = filepath.Join(opts.Folder, fileName), initial
@@ -134,7 +131,7 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 	if err := q.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the queue: %w", err)
 	}
-	go q.commitAll()
+	q.commits.Start()
 	return q, nil
 }
 
@@ -146,24 +143,33 @@ func (q *Queue) open(ctx context.Context) error {
 	if q.marks, err = openMarks(ctx, q.opts.Folder, q.opts.LockWait); err != nil {
 		return err
 	}
-	found, err := q.openFile(false)
+	q.commits, err = groupcommit.Open(groupcommit.Options{
+		File: &q.file, Lock: &q.mu, Load: q.load, Adopt: q.adopt, Settled: q.settled, Tidy: q.forget,
+	})
 	if err != nil {
 		q.marks.close()
 		return storageError(err)
 	}
-	q.clock = newClock(q.opts.now(), found.newest)
-	q.mu.Lock()
-	q.adopt(found)
-	q.epoch = found.epoch
-	q.mu.Unlock()
+	q.clock = newClock(q.opts.now(), q.found.newest)
+	q.epoch = q.found.epoch
 	q.countStart(q.marks.interrupted())
 	q.marks.clear()
 	return nil
 }
 
+// load checks a file and takes from it what is kept in memory.
+func (q *Queue) load(file io.ReaderAt, size int64) (err error) {
+	q.found, err = load(file, size)
+	return err
+}
+
 // adopt takes over what the file holds. Requests that are in work, or on their
 // way into the file, stay. It is called with mu held.
-func (q *Queue) adopt(found contents) {
+func (q *Queue) adopt(fresh bool) {
+	if fresh {
+		q.found = contents{}
+	}
+	found := q.found
 	inFile := make(map[idKey]*entry, len(found.requests))
 	for _, r := range found.requests {
 		e := &entry{
@@ -209,6 +215,7 @@ func (q *Queue) adopt(found contents) {
 	q.last.request = max(q.last.request, found.lastRequest)
 	q.last.answer = max(q.last.answer, found.lastAnswer)
 	q.synced = found.lastAnswer
+	q.found = contents{newest: found.newest, epoch: found.epoch} // the rest would only take memory
 	q.wake()
 }
 
@@ -298,7 +305,7 @@ func (q *Queue) countStart(interrupted []uint64) {
 	if pending == 0 && len(died) == 0 {
 		return
 	}
-	_, _ = q.file.Update(func(tx *bolt.Tx) error {
+	_ = q.commits.Update(func(tx *bolt.Tx) error {
 		value := binary.LittleEndian.AppendUint32(nil, epoch)
 		if err := tx.Bucket(bucketState).Put(keyEpoch, boltfile.Seal(keyEpoch, value)); err != nil {
 			return err
@@ -354,14 +361,11 @@ func (q *Queue) Close(ctx context.Context) error {
 	q.mu.Lock()
 	if !q.closed {
 		q.stopped, q.closed = true, true
-		close(q.closing)
 		q.wake()
 	}
 	q.mu.Unlock()
-	select {
-	case <-q.ended:
-	case <-ctx.Done():
-		return fmt.Errorf("close the queue: %w", context.Cause(ctx))
+	if err := q.commits.Stop(ctx); err != nil {
+		return fmt.Errorf("close the queue: %w", err)
 	}
 	q.release.Do(func() {
 		q.marks.clear()
@@ -371,6 +375,25 @@ func (q *Queue) Close(ctx context.Context) error {
 		return fmt.Errorf("close the queue: %w", q.releaseErr)
 	}
 	return nil
+}
+
+// submit has a change be stored. It is called with mu held, and done is, too.
+func (q *Queue) submit(bytes int, write func(*bolt.Tx) error, done func(error) error) *groupcommit.Operation {
+	o := &groupcommit.Operation{Bytes: bytes, Write: write, Done: func(err error) error { return done(storageError(err)) }}
+	q.commits.Submit(o)
+	return o
+}
+
+// settled follows a transaction. It is called with mu held.
+func (q *Queue) settled() {
+	q.counts.Transactions++
+	q.wake()
+}
+
+// distrust notes that reading the file failed, and has it looked at.
+func (q *Queue) distrust(err error) error {
+	q.commits.Distrust()
+	return storageError(err)
 }
 
 func storageError(err error) error {

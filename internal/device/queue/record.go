@@ -3,7 +3,7 @@ package queue
 import (
 	"encoding/binary"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
 )
 
 // The buckets of the database. Requests and answers are records of boltfile. Every

@@ -42,7 +42,7 @@ func (q *Queue) Stats() Stats {
 	defer q.mu.Unlock()
 	s := Stats{
 		Counts: q.counts, Waiting: q.lines.n + len(q.suspects), Working: len(q.working), Ways: map[string]int{},
-		Answers: len(q.answers.byID), AnswerBytes: q.answers.bytes, Pending: maps.Clone(q.pending), Faulty: q.faulty,
+		Answers: len(q.answers.byID), AnswerBytes: q.answers.bytes, Pending: maps.Clone(q.pending), Faulty: q.commits.Faulty(),
 	}
 	for name, w := range q.ways {
 		s.Ways[name] = w.entries

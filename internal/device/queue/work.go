@@ -11,7 +11,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
+	"github.com/brainseg/brainseg/internal/device/groupcommit"
 )
 
 // Work is a request that is handed out.
@@ -40,7 +41,7 @@ func (q *Queue) Next(ctx context.Context) (*Work, error) {
 			return nil, fmt.Errorf("take a request: %w", ErrClosed)
 		}
 		var e *entry
-		if !q.faulty {
+		if !q.commits.Faulty() {
 			e = q.turn()
 		}
 		changed := q.changed
@@ -195,7 +196,7 @@ func (q *Queue) Finish(ctx context.Context, id string, answer []byte, destinatio
 func (q *Queue) Withdraw(ctx context.Context, id string, answer []byte, destinations ...string) error {
 	o, err := q.beginFinish(id, answer, destinations, true)
 	if err == nil {
-		err = o.wait(ctx)
+		err = o.Wait(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("withdraw a request: %w", err)
@@ -210,7 +211,7 @@ func (q *Queue) BeginFinish(id string, answer []byte, destinations ...string) (f
 	o, err := q.beginFinish(id, answer, destinations, false)
 	return func(ctx context.Context) error {
 		if err == nil {
-			err = o.wait(ctx)
+			err = o.Wait(ctx)
 			if err == nil || errors.Is(err, ErrAnswered) {
 				q.mark()
 			}
@@ -222,7 +223,7 @@ func (q *Queue) BeginFinish(id string, answer []byte, destinations ...string) (f
 	}
 }
 
-func (q *Queue) beginFinish(id string, answer []byte, destinations []string, waiting bool) (*operation, error) {
+func (q *Queue) beginFinish(id string, answer []byte, destinations []string, waiting bool) (*groupcommit.Operation, error) {
 	for _, d := range destinations {
 		if err := checkName("destination", d, maxDestination, false); err != nil {
 			return nil, err
@@ -248,14 +249,13 @@ func (q *Queue) beginFinish(id string, answer []byte, destinations []string, wai
 }
 
 // storeAnswer submits an answer. It is called with mu held.
-func (q *Queue) storeAnswer(e *entry, document []byte, destinations []string) *operation {
+func (q *Queue) storeAnswer(e *entry, document []byte, destinations []string) *groupcommit.Operation {
 	before := e.state
 	e.state = finishing
 	q.last.answer++
 	number, epoch := q.last.answer, q.epoch
 	head := answerHead{finished: q.clock.now(), request: e.number, document: uint32(len(document)), digest: e.digest, id: e.id}
-	o := &operation{bytes: len(document)}
-	o.write = func(tx *bolt.Tx) error {
+	write := func(tx *bolt.Tx) error {
 		if e.void {
 			return nil
 		}
@@ -277,7 +277,7 @@ func (q *Queue) storeAnswer(e *entry, document []byte, destinations []string) *o
 		}
 		return nil
 	}
-	o.done = func(err error) error {
+	done := func(err error) error {
 		switch {
 		case e.void:
 			return ErrAnswered
@@ -301,8 +301,7 @@ func (q *Queue) storeAnswer(e *entry, document []byte, destinations []string) *o
 		q.counts.Answered++
 		return nil
 	}
-	q.submit(o)
-	return o
+	return q.submit(len(document), write, done)
 }
 
 // State is where a request is.

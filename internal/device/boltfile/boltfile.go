@@ -4,7 +4,7 @@
 // of the disk is an error, never the end of the process.
 //
 // It knows nothing of what a database holds. Every value must be sealed. Package
-// queue calls it.
+// groupcommit opens and changes files, package queue reads them.
 package boltfile
 
 import (
