@@ -29,7 +29,6 @@ var larger = map[string]int{
 	"internal/device/cli":        1_740,
 	"internal/device/engine":     2_020,
 	"internal/device/greengrass": 1_250,
-	"internal/device/queue":      2320,
 	"internal/device/store":      1400,
 }
 

@@ -10,7 +10,9 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/groupcommit"
+	"github.com/brainseg/brainseg/internal/device/queue/backlog"
+	"github.com/brainseg/brainseg/internal/device/queue/records"
 )
 
 // Limits on names, in bytes.
@@ -61,10 +63,10 @@ func (q *Queue) Accept(ctx context.Context, r Request) (Receipt, error) { return
 // the request its place, behind all that began before it, and does not wait for
 // the disk. The function that it returns does, and must be called, once.
 func (q *Queue) Begin(r Request) (accept func(context.Context) (Receipt, error)) {
-	e := &entry{
-		key: keyOf(r.ID), id: r.ID, way: r.Way, client: r.Client, digest: r.digest(),
-		document: uint32(len(r.Document)), image: uint32(len(r.Image)), accepted: time.Now(), state: storing,
-	}
+	e := &backlog.Request{Key: records.KeyOf(r.ID), State: backlog.Storing, Request: records.Request{
+		ID: r.ID, Way: r.Way, Client: r.Client, Digest: r.digest(),
+		Document: uint32(len(r.Document)), Image: uint32(len(r.Image)), Accepted: time.Now(),
+	}}
 	look := q.place(e, r)
 	return func(ctx context.Context) (Receipt, error) {
 		for {
@@ -83,7 +85,7 @@ func (q *Queue) Begin(r Request) (accept func(context.Context) (Receipt, error))
 // place finds out what is to become of a request, and submits one that is new.
 // The function that it returns waits for that, and says whether it is decided or
 // must be found out again.
-func (q *Queue) place(e *entry, r Request) func(context.Context) (receipt Receipt, decided bool, err error) {
+func (q *Queue) place(e *backlog.Request, r Request) func(context.Context) (receipt Receipt, decided bool, err error) {
 	at := func(receipt Receipt, err error) func(context.Context) (Receipt, bool, error) {
 		return func(context.Context) (Receipt, bool, error) { return receipt, true, err }
 	}
@@ -92,15 +94,15 @@ func (q *Queue) place(e *entry, r Request) func(context.Context) (receipt Receip
 	if err := r.check(q.opts.MaxBytes); err != nil {
 		return at(Receipt{}, err)
 	}
-	known := q.active[e.key]
-	number, answered := q.answers.byID[e.key]
+	known := q.backlog.Get(e.Key)
+	number, answered := q.answers.Number(e.Key)
 	switch {
 	case q.stopped:
 		return at(Receipt{}, ErrClosed)
-	case known != nil && known.digest != e.digest:
+	case known != nil && known.Digest != e.Digest:
 		return at(Receipt{}, ErrConflict)
-	case known != nil && known.state != storing:
-		return at(Receipt{Number: known.number, Duplicate: true, Way: known.way}, nil)
+	case known != nil && known.State != backlog.Storing:
+		return at(Receipt{Number: known.Number, Duplicate: true, Way: known.Way}, nil)
 	case known != nil: // until it is stored, or has failed
 		changed := q.changed
 		return func(ctx context.Context) (Receipt, bool, error) {
@@ -108,128 +110,87 @@ func (q *Queue) place(e *entry, r Request) func(context.Context) (receipt Receip
 			case <-changed:
 				return Receipt{}, false, nil
 			case <-ctx.Done():
-				return Receipt{}, false, fmt.Errorf("wait for the queue's disk: %w", context.Cause(ctx))
+				return Receipt{}, false, fmt.Errorf("wait for the disk: %w", context.Cause(ctx))
 			}
 		}
 	case answered: // unless that is forgotten meanwhile
-		return func(context.Context) (Receipt, bool, error) { return q.answered(number, e.digest) }
+		return func(context.Context) (Receipt, bool, error) { return q.answered(number, e.Digest) }
 	case q.full(e):
 		q.counts.Busy++
 		return at(Receipt{}, ErrBusy)
 	}
 	o := q.storeRequest(e, r)
 	return func(ctx context.Context) (Receipt, bool, error) {
-		if err := o.wait(ctx); err != nil {
+		if err := o.Wait(ctx); err != nil {
 			return Receipt{}, false, err
 		}
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		if e.void { // the file has it already
-			e.void = false
+		if e.Void { // the file has it already
+			e.Void = false
 			return Receipt{}, false, nil
 		}
-		return Receipt{Number: e.number}, true, nil
+		return Receipt{Number: e.Number}, true, nil
 	}
 }
 
 // storeRequest gives a request its number and place and submits it. It is called with
 // mu held.
-func (q *Queue) storeRequest(e *entry, r Request) *operation {
-	q.last.request++
-	e.number = q.last.request
-	q.active[e.key] = e
-	q.reserve(e, 1)
-	head := requestHead{
-		accepted: e.accepted.UnixNano(), document: e.document, image: e.image, digest: e.digest,
-		id: e.id, way: e.way, client: e.client,
-	}
-	o := &operation{bytes: int(e.size())}
-	o.write = func(tx *bolt.Tx) error {
-		if e.void {
+func (q *Queue) storeRequest(e *backlog.Request, r Request) *groupcommit.Operation {
+	q.last++
+	e.Number = q.last
+	q.backlog.Add(e)
+	write := func(tx *bolt.Tx) error {
+		if e.Void {
 			return nil
 		}
-		b := tx.Bucket(bucketRequests)
-		if err := b.SetSequence(e.number); err != nil {
-			return err
-		}
-		return boltfile.PutRecord(b, e.number, head.encode(), r.Document, r.Image)
+		return records.PutRequest(tx, &e.Request, r.Document, r.Image)
 	}
-	o.done = func(err error) error {
+	done := func(err error) error {
 		switch {
-		case e.void:
+		case e.Void:
 			return nil
 		case err != nil:
-			delete(q.active, e.key)
-			q.reserve(e, -1)
+			q.backlog.Remove(e)
 			return err
 		}
-		e.state = queued
-		q.lines.push(e, false)
+		q.backlog.Stored(e)
 		q.counts.Accepted++
 		return nil
 	}
-	q.submit(o)
-	return o
+	return q.submit(len(r.Document)+len(r.Image), write, done)
 }
 
 // full tells whether there is no place for e. It is called with mu held.
-func (q *Queue) full(e *entry) bool {
-	if w := q.ways[e.way]; w != nil && (w.waiting >= q.opts.MaxRequests || w.bytes+e.size() > q.opts.MaxBytes) {
-		return true
-	}
-	// Old answers make room for new ones by themselves, unless they must still be
-	// delivered.
-	pending := 0
-	for _, n := range q.pending {
-		pending = max(pending, n)
-	}
-	most := q.opts.MaxAnswerBytes / 16 * 17 // beyond which they go where they can go
-	return pending+len(q.active) >= q.opts.MaxAnswers || pending > 0 && q.answers.bytes > most
+func (q *Queue) full(e *backlog.Request) bool {
+	return !q.backlog.Fits(e, q.opts.MaxRequests, q.opts.MaxBytes) || q.answers.Full(q.backlog.Len(), q.opts.MaxAnswers, q.opts.MaxAnswerBytes)
 }
 
 // answered is the receipt for a request with an answer. found is false where that
 // is forgotten.
 func (q *Queue) answered(number uint64, digest [32]byte) (receipt Receipt, found bool, err error) {
-	var h answerHead
-	document, err := q.readAnswer(number, &h)
+	a, document, err := q.readAnswer(number)
 	switch {
 	case err != nil:
 		return Receipt{}, false, err
 	case document == nil:
 		return Receipt{}, false, nil
-	case h.digest != digest:
+	case a.Digest != digest:
 		return Receipt{}, false, ErrConflict
 	}
-	return Receipt{Number: h.request, Duplicate: true, Answer: document}, true, nil
+	return Receipt{Number: a.Request, Duplicate: true, Answer: document}, true, nil
 }
 
 // readAnswer reads an answer, nil if it is forgotten.
-func (q *Queue) readAnswer(number uint64, h *answerHead) (document []byte, err error) {
+func (q *Queue) readAnswer(number uint64) (a records.Answer, document []byte, err error) {
 	err = q.file.View(func(tx *bolt.Tx) error {
-		document, err = getAnswer(tx.Bucket(bucketAnswers), number, h)
+		a, document, err = records.GetAnswer(tx, number)
 		return err
 	})
 	if err != nil {
-		return nil, q.distrust(err)
+		return records.Answer{}, nil, q.distrust(err)
 	}
-	return document, nil
-}
-
-// getAnswer returns a copy of an answer, nil if there is none.
-func getAnswer(b *bolt.Bucket, number uint64, h *answerHead) ([]byte, error) {
-	payload, err := boltfile.Head(b, number)
-	if payload == nil {
-		return nil, err
-	}
-	rest, err := h.decode(payload)
-	if err != nil {
-		return nil, err
-	}
-	contents, err := boltfile.Contents(b, number, rest, h.document)
-	if err != nil {
-		return nil, err
-	}
-	return append([]byte{}, contents[0]...), nil
+	return a, document, nil
 }
 
 func (r *Request) check(maxBytes int64) error {

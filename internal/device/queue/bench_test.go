@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
 )
 
 // disks are where the queue is measured: in memory, so that what it costs itself

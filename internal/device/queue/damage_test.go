@@ -15,7 +15,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
 )
 
 // memoryFolder is a folder in memory, where there is one: for tests of what a
@@ -301,30 +301,5 @@ func FuzzADamagedFile(f *testing.F) {
 			b = b[:int(cut)%len(b)]
 		}
 		openDamaged(t, folder, b)
-	})
-}
-
-func FuzzRecords(f *testing.F) {
-	f.Add(requestHead{id: "a", way: "ipc", client: "c", document: 3}.encode())
-	f.Add(answerHead{id: "a", finished: 5}.encode())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var r, r2 requestHead
-		if rest, err := r.decode(b); err == nil {
-			if got, err := r2.decode(append(r.encode(), rest...)); err != nil || r2 != r || !bytes.Equal(got, rest) {
-				t.Errorf("request: %+v, written and read again %+v, error %v", r, r2, err)
-			}
-		}
-		var a, a2 answerHead
-		if rest, err := a.decode(b); err == nil {
-			if got, err := a2.decode(append(a.encode(), rest...)); err != nil || a2 != a || !bytes.Equal(got, rest) {
-				t.Errorf("answer: %+v, written and read again %+v, error %v", a, a2, err)
-			}
-		}
-		var d, d2 delivery
-		if err := d.decode(b); err == nil {
-			if err := d2.decode(d.encode()); err != nil || d2 != d {
-				t.Errorf("delivery: %+v, written and read again %+v, error %v", d, d2, err)
-			}
-		}
 	})
 }

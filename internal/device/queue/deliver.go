@@ -1,15 +1,13 @@
 package queue
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/queue/records"
 )
 
 // Delivery is an answer on its way to a destination.
@@ -37,7 +35,7 @@ const deliveryBytes = 1 << 20
 func (q *Queue) Deliveries(ctx context.Context, destination string, limit int) ([]Delivery, error) {
 	for {
 		q.mu.Lock()
-		closed, ready, changed := q.closed, q.pending[destination] > 0 && !q.faulty, q.changed
+		closed, ready, changed := q.closed, q.answers.Pending(destination) > 0 && !q.commits.Faulty(), q.changed
 		q.mu.Unlock()
 		switch {
 		case closed:
@@ -63,38 +61,19 @@ func (q *Queue) Deliveries(ctx context.Context, destination string, limit int) (
 // readDeliveries leaves in Attempt that of a first time in this process.
 func (q *Queue) readDeliveries(destination string, limit int) (list []Delivery, err error) {
 	q.mu.Lock()
-	epoch, synced := q.epoch, q.synced
+	epoch, synced := q.answers.Epoch(), q.answers.Synced()
 	q.mu.Unlock()
 	err = q.file.View(func(tx *bolt.Tx) error {
-		answers := tx.Bucket(bucketAnswers)
-		prefix := append([]byte(destination), 0)
-		c := tx.Bucket(bucketDeliveries).Cursor()
 		size := 0
-		for key, sealed := c.Seek(prefix); bytes.HasPrefix(key, prefix) && len(list) < limit && size < deliveryBytes; key, sealed = c.Next() {
-			value, err := boltfile.Unseal(key, sealed)
+		for d, err := range records.Deliveries(tx, destination, synced, epoch) {
 			if err != nil {
 				return err
 			}
-			var d delivery
-			if err := d.decode(value); err != nil {
-				return err
-			}
-			number := binary.BigEndian.Uint64(key[len(prefix):])
-			if number > synced { // a transaction can be read before it is synced
+			size += len(d.Content)
+			list = append(list, Delivery{Number: d.Number, Request: d.Answer.Request, ID: d.ID, Answer: d.Content, Attempt: d.Attempt})
+			if len(list) >= limit || size >= deliveryBytes {
 				return nil
 			}
-			var h answerHead
-			document, err := getAnswer(answers, number, &h)
-			if err != nil {
-				return err
-			}
-			if document == nil {
-				return boltfile.ErrRecord
-			}
-			size += len(document)
-			list = append(list, Delivery{
-				Number: number, Request: h.request, ID: h.id, Answer: document, Attempt: int(d.tries+epoch-d.epoch) + 1,
-			})
 		}
 		return nil
 	})
@@ -105,42 +84,23 @@ func (q *Queue) readDeliveries(destination string, limit int) (list []Delivery, 
 // must be stored before it is made: a start of the process counts as one.
 func (q *Queue) countAttempts(ctx context.Context, destination string, list []Delivery) error {
 	q.mu.Lock()
-	handed := q.handed[destination]
-	if handed == nil {
-		handed = map[uint64]uint32{}
-		q.handed[destination] = handed
-	}
 	again := map[uint64]uint32{}
 	for i := range list {
 		d := &list[i]
-		if before, ok := handed[d.Number]; ok {
+		if before := q.answers.HandOut(destination, d.Number, d.Attempt); before > 0 {
 			d.Attempt = int(before) + 1
 			again[d.Number] = before
 		}
-		handed[d.Number] = uint32(d.Attempt)
 	}
 	if len(again) == 0 || q.closed {
 		q.mu.Unlock()
 		return nil
 	}
-	epoch := q.epoch
-	o := &operation{done: func(err error) error { return err }}
-	o.write = func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketDeliveries)
-		for number, before := range again {
-			key := deliveryKey(destination, number)
-			if b.Get(key) == nil {
-				continue
-			}
-			if err := b.Put(key, boltfile.Seal(key, delivery{epoch: epoch, tries: before}.encode())); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	q.submit(o)
+	epoch := q.answers.Epoch()
+	write := func(tx *bolt.Tx) error { return records.PutTries(tx, destination, again, epoch) }
+	o := q.submit(0, write, func(err error) error { return err })
 	q.mu.Unlock()
-	if err := o.wait(ctx); err != nil && !errors.Is(err, ErrStorage) { // which must not keep an answer back
+	if err := o.Wait(ctx); err != nil && !errors.Is(err, ErrStorage) { // which must not keep an answer back
 		return fmt.Errorf("take deliveries: %w", err)
 	}
 	return nil
@@ -155,49 +115,27 @@ func (q *Queue) Delivered(ctx context.Context, destination string, numbers ...ui
 		return fmt.Errorf("note a delivery: %w", ErrClosed)
 	}
 	var removed []uint64
-	o := &operation{}
-	o.write = func(tx *bolt.Tx) error {
-		removed = nil
-		b := tx.Bucket(bucketDeliveries)
-		for _, number := range numbers {
-			key := deliveryKey(destination, number)
-			if b.Get(key) == nil {
-				continue
-			}
-			removed = append(removed, number)
-			if err := b.Delete(key); err != nil {
-				return err
-			}
-		}
-		return nil
+	write := func(tx *bolt.Tx) (err error) {
+		removed, err = records.DeleteDeliveries(tx, destination, numbers)
+		return err
 	}
-	o.done = func(err error) error {
+	done := func(err error) error {
 		if err != nil {
 			return err
 		}
 		for _, number := range removed {
-			q.arrived(destination, number)
+			q.answers.Arrived(destination, number)
 		}
 		q.counts.Delivered += uint64(len(removed))
 		for _, number := range numbers { // also of those that were not on their way any more
-			delete(q.handed[destination], number)
+			q.answers.NotHanded(destination, number)
 		}
 		return nil
 	}
-	q.submit(o)
+	o := q.submit(0, write, done)
 	q.mu.Unlock()
-	if err := o.wait(ctx); err != nil {
+	if err := o.Wait(ctx); err != nil {
 		return fmt.Errorf("note a delivery: %w", err)
 	}
 	return nil
-}
-
-// arrived notes that an answer is not on its way to a destination any more. It is
-// called with mu held.
-func (q *Queue) arrived(destination string, number uint64) {
-	if q.pending[destination]--; q.pending[destination] <= 0 {
-		delete(q.pending, destination)
-	}
-	delete(q.handed[destination], number)
-	q.answers.from = min(q.answers.from, number)
 }

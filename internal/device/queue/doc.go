@@ -60,5 +60,11 @@
 // # What it does not do
 //
 // It knows no topic, no document's form and no image; it sends nothing, times
-// nothing out and logs nothing. Package engine calls it.
+// nothing out and logs nothing. Packages diskqueue and dicomnode call it.
+//
+// # Its rooms
+//
+// This package has the promises. What stands in the database is in records; what is
+// known of it in memory is in backlog for requests, in answers for the rest; crashmarks
+// tells the next process what this one died of.
 package queue

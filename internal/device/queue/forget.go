@@ -2,141 +2,50 @@ package queue
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"maps"
-	"slices"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/groupcommit"
+	"github.com/brainseg/brainseg/internal/device/queue/records"
 )
 
-const (
-	// forgetRecords bounds the answers that one transaction looks at.
-	forgetRecords = 512
-	// forgetEvery is how often answers that are too old are looked for; those for
-	// whose room there is need are found at once.
-	forgetEvery = time.Minute
-)
-
-// forgotten is an answer that goes.
-type forgotten struct {
-	number   uint64
-	document uint32
-	key      idKey
-}
-
-// forget removes answers that are too old, or for whose room there is need, the
-// oldest first; none that must still be delivered. It reports whether there is
-// more to do. The committer calls it.
+// forget removes answers that are too old, or for whose room there is need. It reports
+// whether there is more to do. The committer calls it.
 func (q *Queue) forget() (more bool) {
 	q.mu.Lock()
-	number, size, from := len(q.answers.byID), q.answers.bytes, q.answers.from
-	// In one go to a little below the bound, so that each answer does not cost a
-	// transaction of its own.
-	excess, excessBytes, retain := 0, int64(0), q.opts.Retain
-	if number > q.opts.MaxAnswers || size > q.opts.MaxAnswerBytes {
-		excess, excessBytes = number-q.opts.MaxAnswers*15/16, size-q.opts.MaxAnswerBytes/16*15
-	}
-	destinations := make([]string, 0, len(q.pending))
-	for d := range q.pending {
-		destinations = append(destinations, d)
-	}
-	faulty := q.faulty
+	sweep, due := q.answers.Sweep(q.opts.MaxAnswers, q.opts.MaxAnswerBytes, q.opts.Retain)
 	q.mu.Unlock()
-	now := q.clock.now()
-	if excess <= 0 && excessBytes <= 0 {
-		if number == 0 || now < q.forgetNext {
-			return false
-		}
-		q.forgetNext = now + int64(min(forgetEvery, retain/16))
-	}
-	if faulty {
+	if !due || q.commits.Faulty() {
 		return false
 	}
-	var list []forgotten
-	err := q.file.View(func(tx *bolt.Tx) error {
-		deliveries := tx.Bucket(bucketDeliveries)
-		c := tx.Bucket(bucketAnswers).Cursor()
-		seen := 0
-		for key, sealed := c.Seek(boltfile.RecordKey(from, 0)); key != nil; key, sealed = c.Seek(boltfile.RecordKey(from, 0)) {
-			payload, err := boltfile.Unseal(key, sealed)
-			if err != nil {
-				return err
-			}
-			var h answerHead
-			if _, err := h.decode(payload); err != nil {
-				return err
-			}
-			old := now-h.finished >= int64(retain)
-			if !old && excess <= 0 && excessBytes <= 0 {
-				return nil
-			}
-			if seen++; seen > forgetRecords {
-				more = true
-				return nil
-			}
-			number := binary.BigEndian.Uint64(key)
-			from = number + 1
-			if !slices.ContainsFunc(destinations, func(d string) bool { return deliveries.Get(deliveryKey(d, number)) != nil }) {
-				excess--
-				excessBytes -= int64(h.document)
-				list = append(list, forgotten{number, h.document, keyOf(h.id)})
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := q.file.View(sweep.Find); err != nil {
 		_ = q.distrust(err)
 		return false
 	}
-	return q.remove(list, from) && more
-}
-
-// remove removes answers and notes that there are none below from that could be.
-func (q *Queue) remove(list []forgotten, from uint64) bool {
-	if len(list) > 0 {
-		fate, err := q.file.Update(func(tx *bolt.Tx) error {
-			for _, f := range list {
-				if err := boltfile.DeleteRecord(tx.Bucket(bucketAnswers), f.number, f.document); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			q.mu.Lock()
-			q.faulty = q.faulty || fate == boltfile.Unknown
-			q.mu.Unlock()
+	if len(sweep.Found) > 0 {
+		if err := q.commits.Update(func(tx *bolt.Tx) error { return records.DeleteAnswers(tx, sweep.Found) }); err != nil {
 			return false
 		}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.answers.from = from
-	for _, f := range list {
-		q.answers.bytes -= int64(f.document)
-		if q.answers.byID[f.key] == f.number {
-			delete(q.answers.byID, f.key)
-		}
-	}
-	q.counts.Forgotten += uint64(len(list))
-	return true
+	q.answers.Swept(&sweep)
+	q.counts.Forgotten += uint64(len(sweep.Found))
+	return sweep.More
 }
 
 // Forget removes the answer of a request, delivered or not, and makes its id free.
 // A request that has no answer is ErrUnanswered, one that is not known ErrUnknown.
 func (q *Queue) Forget(ctx context.Context, id string) error {
-	key := keyOf(id)
+	key := records.KeyOf(id)
 	q.mu.Lock()
-	number, answered := q.answers.byID[key]
+	number, answered := q.answers.Number(key)
 	var err error
 	switch {
 	case q.closed:
 		err = ErrClosed
-	case q.active[key] != nil:
+	case q.backlog.Get(key) != nil:
 		err = ErrUnanswered
 	case !answered:
 		err = ErrUnknown
@@ -147,7 +56,7 @@ func (q *Queue) Forget(ctx context.Context, id string) error {
 	}
 	o := q.removeAnswer(key, number)
 	q.mu.Unlock()
-	if err := o.wait(ctx); err != nil {
+	if err := o.Wait(ctx); err != nil {
 		return fmt.Errorf("forget an answer: %w", err)
 	}
 	return nil
@@ -155,47 +64,24 @@ func (q *Queue) Forget(ctx context.Context, id string) error {
 
 // removeAnswer submits the removal of an answer with its deliveries. It is called
 // with mu held.
-func (q *Queue) removeAnswer(key idKey, number uint64) *operation {
-	pending := slices.Collect(maps.Keys(q.pending))
+func (q *Queue) removeAnswer(key records.Key, number uint64) *groupcommit.Operation {
+	pending := q.answers.Destinations()
 	var removed []string // destinations
 	document := int64(-1)
-	o := &operation{}
-	o.write = func(tx *bolt.Tx) error {
-		removed, document = nil, -1
-		answers, deliveries := tx.Bucket(bucketAnswers), tx.Bucket(bucketDeliveries)
-		payload, err := boltfile.Head(answers, number)
-		if payload == nil {
-			return err // nil where it was forgotten meanwhile
-		}
-		var h answerHead
-		if _, err := h.decode(payload); err != nil {
-			return err
-		}
-		document = int64(h.document)
-		for _, d := range pending {
-			if k := deliveryKey(d, number); deliveries.Get(k) != nil {
-				removed = append(removed, d)
-				if err := deliveries.Delete(k); err != nil {
-					return err
-				}
-			}
-		}
-		return boltfile.DeleteRecord(answers, number, h.document)
+	write := func(tx *bolt.Tx) (err error) {
+		removed, document, err = records.DeleteAnswer(tx, number, pending)
+		return err
 	}
-	o.done = func(err error) error {
+	done := func(err error) error {
 		if err != nil || document < 0 {
 			return err
 		}
-		q.answers.bytes -= document
-		if q.answers.byID[key] == number {
-			delete(q.answers.byID, key)
-		}
+		q.answers.Drop(key, number, document)
 		for _, d := range removed {
-			q.arrived(d, number)
+			q.answers.Arrived(d, number)
 		}
 		q.counts.Forgotten++
 		return nil
 	}
-	q.submit(o)
-	return o
+	return q.submit(0, write, done)
 }

@@ -45,7 +45,6 @@ func TestAnswersAreForgottenWhenTheyAreOldAndDelivered(t *testing.T) {
 	}
 	shut(t, q)
 	q = open(t, at(q, time.Now().Add(61*time.Minute)))
-	q.nudge()
 	awaitAnswers(t, q, 7)
 	if r := accept(t, q, request("younger")); string(r.Answer) != "answer to younger" {
 		t.Errorf("the younger one: %+v", r)
@@ -57,7 +56,6 @@ func TestAnswersAreForgottenWhenTheyAreOldAndDelivered(t *testing.T) {
 	delivered(t, q, "ipc", 4, 6, 7, 8, 9, 10)
 	shut(t, q)
 	q = open(t, at(q, time.Now().Add(62*time.Minute)))
-	q.nudge()
 	awaitAnswers(t, q, 1)
 }
 
@@ -177,13 +175,11 @@ func TestAClockThatIsSetBackAYearChangesNeitherOrderNorAge(t *testing.T) {
 	delivered(t, q, "ipc", 1, 2)
 	shut(t, q)
 	q = open(t, at(q, yearAgo.Add(time.Minute)))
-	q.nudge()
 	if r := accept(t, q, request("1")); string(r.Answer) != "answer to 1" {
 		t.Errorf("%+v", r)
 	}
 	shut(t, q)
 	// The right time comes back: what is old goes, once.
 	q = open(t, at(q, time.Now().Add(2*time.Hour)))
-	q.nudge()
 	awaitAnswers(t, q, 0)
 }

@@ -37,11 +37,11 @@ func TestAnswersWaitForDaysAndArriveOnceInOrder(t *testing.T) {
 		if life < 2 {
 			old := q
 			q = again(t, q, life == 0)
-			old.answers = answersInfo{} // as after the end of its process
+			old.answers = nil // as after the end of its process
 		}
 	}
 	shut(t, q)
-	q.answers = answersInfo{}
+	q.answers = nil
 	start := time.Now()
 	q = open(t, q.opts)
 	took := time.Since(start)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
+
+	"github.com/brainseg/brainseg/internal/device/boltfile"
+	"github.com/brainseg/brainseg/internal/device/queue/crashmarks"
 )
 
 func TestARequestThatKillsTheProcessIsPoisoned(t *testing.T) {
@@ -83,17 +85,15 @@ func TestAPowerCutIsNoFaultOfTheRequestInWork(t *testing.T) {
 	accept(t, q, request("a"))
 	started(t, q, next(t, q))
 	kill(t, q)
-	path := filepath.Join(q.opts.Folder, marksName)
-	m, err := openMarks(t.Context(), q.opts.Folder, patience)
+	path := filepath.Join(q.opts.Folder, crashmarks.FileName)
+	marks, err := boltfile.Unseal(nil, readFile(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.boot[0]++ // another start of the system
-	m.write(func() []uint64 { return []uint64{1} })
-	if got := m.interrupted(); !slices.Equal(got, []uint64{1}) {
-		t.Errorf("the marks are %v", got)
+	marks[0]++ // another start of the system
+	if err := os.WriteFile(path, boltfile.Seal(nil, marks), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	m.close()
 	q = open(t, q.opts)
 	if w := next(t, q); w.Crashes != 0 {
 		t.Errorf("%+v", w)

@@ -15,7 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
+	"github.com/brainseg/brainseg/internal/device/queue/crashmarks"
 )
 
 const patience = time.Minute
@@ -65,12 +66,12 @@ func again(t testing.TB, q *Queue, killed bool) *Queue {
 // kill ends a queue without clearing the marks of what is in work.
 func kill(t testing.TB, q *Queue) {
 	t.Helper()
-	marks, err := os.ReadFile(filepath.Join(q.opts.Folder, marksName))
+	marks, err := os.ReadFile(filepath.Join(q.opts.Folder, crashmarks.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
 	shut(t, q)
-	if err := os.WriteFile(filepath.Join(q.opts.Folder, marksName), marks, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(q.opts.Folder, crashmarks.FileName), marks, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

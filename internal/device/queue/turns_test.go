@@ -143,7 +143,7 @@ func TestABurstSharesATransaction(t *testing.T) {
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		q.mu.Lock()
-		n := len(q.waiting)
+		n := q.backlog.Len() - 1
 		q.mu.Unlock()
 		if n == 50 {
 			break

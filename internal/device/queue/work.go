@@ -1,17 +1,17 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/groupcommit"
+	"github.com/brainseg/brainseg/internal/device/queue/backlog"
+	"github.com/brainseg/brainseg/internal/device/queue/records"
 )
 
 // Work is a request that is handed out.
@@ -39,14 +39,11 @@ func (q *Queue) Next(ctx context.Context) (*Work, error) {
 			q.mu.Unlock()
 			return nil, fmt.Errorf("take a request: %w", ErrClosed)
 		}
-		var e *entry
-		if !q.faulty {
-			e = q.turn()
+		var e *backlog.Request
+		if !q.commits.Faulty() {
+			e = q.backlog.Next()
 		}
 		changed := q.changed
-		if e != nil {
-			e.state = handedOut
-		}
 		q.mu.Unlock()
 		if e == nil {
 			select {
@@ -66,28 +63,14 @@ func (q *Queue) Next(ctx context.Context) (*Work, error) {
 	}
 }
 
-func (q *Queue) read(e *entry) (*Work, error) {
+func (q *Queue) read(e *backlog.Request) (*Work, error) {
 	w := &Work{
-		Number: e.number, ID: e.id, Way: e.way, Client: e.client, Accepted: e.accepted,
-		Crashes: e.crashes, Poisoned: e.crashes >= q.opts.MaxCrashes,
+		Number: e.Number, ID: e.ID, Way: e.Way, Client: e.Client, Accepted: e.Accepted,
+		Crashes: int(e.Crashes), Poisoned: int(e.Crashes) >= q.opts.MaxCrashes,
 	}
-	err := q.file.View(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketRequests)
-		payload, err := boltfile.Head(b, e.number)
-		if err != nil {
-			return err
-		}
-		var h requestHead
-		rest, err := h.decode(payload)
-		if err != nil {
-			return err
-		}
-		contents, err := boltfile.Contents(b, e.number, rest, h.document, h.image)
-		if err != nil {
-			return err
-		}
-		w.Document, w.Image = contents[0], contents[1]
-		return nil
+	err := q.file.View(func(tx *bolt.Tx) (err error) {
+		w.Document, w.Image, err = records.Content(tx, e.Number)
+		return err
 	})
 	return w, err
 }
@@ -95,15 +78,9 @@ func (q *Queue) read(e *entry) (*Work, error) {
 // Waiting returns the requests that wait, in the order in which they came, without
 // their images.
 func (q *Queue) Waiting() ([]*Work, error) {
-	var entries []*entry
 	q.mu.Lock()
-	for _, e := range q.active {
-		if e.state == queued {
-			entries = append(entries, e)
-		}
-	}
+	entries := q.backlog.Waiting()
 	q.mu.Unlock()
-	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.number, b.number) })
 	list := make([]*Work, len(entries))
 	for i, e := range entries {
 		w, err := q.read(e)
@@ -120,16 +97,12 @@ func (q *Queue) Waiting() ([]*Work, error) {
 // that waits, and if the process dies now, the request may be the cause.
 func (q *Queue) Started(id string) error {
 	q.mu.Lock()
-	e := q.active[keyOf(id)]
-	if e == nil || e.state != handedOut {
-		q.mu.Unlock()
+	e := q.backlog.Get(records.KeyOf(id))
+	ok := e != nil && q.backlog.Start(e)
+	q.mu.Unlock()
+	if !ok {
 		return fmt.Errorf("start a request: %w", ErrUnknown)
 	}
-	q.reserve(e, -1)
-	e.state, e.started = inWork, true
-	q.reserve(e, 1)
-	q.working[e.number] = struct{}{}
-	q.mu.Unlock()
 	q.mark()
 	return nil
 }
@@ -138,7 +111,7 @@ func (q *Queue) Started(id string) error {
 // if it had not been. It is for a worker that is stopped.
 func (q *Queue) Return(id string) error {
 	q.mu.Lock()
-	e := q.active[keyOf(id)]
+	e := q.backlog.Get(records.KeyOf(id))
 	q.mu.Unlock()
 	if e == nil || !q.putBack(e) {
 		return fmt.Errorf("return a request: %w", ErrUnknown)
@@ -146,15 +119,10 @@ func (q *Queue) Return(id string) error {
 	return nil
 }
 
-func (q *Queue) putBack(e *entry) bool {
+func (q *Queue) putBack(e *backlog.Request) bool {
 	q.mu.Lock()
-	ok := (e.state == handedOut || e.state == inWork) && !e.void
+	ok := q.backlog.PutBack(e)
 	if ok {
-		q.reserve(e, -1)
-		e.state, e.started = queued, false
-		q.reserve(e, 1)
-		q.letGo(e)
-		q.line(e, true)
 		q.wake()
 	}
 	q.mu.Unlock()
@@ -162,20 +130,12 @@ func (q *Queue) putBack(e *entry) bool {
 	return ok
 }
 
-// letGo notes that nobody works on a request any more. It is called with mu held.
-func (q *Queue) letGo(e *entry) {
-	delete(q.working, e.number)
-	if q.suspect == e {
-		q.suspect = nil
-	}
-}
-
 // mark writes down what is in work.
 func (q *Queue) mark() {
-	q.marks.write(func() []uint64 {
+	q.marks.Write(func() []uint64 {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		return slices.Collect(maps.Keys(q.working))
+		return q.backlog.Working()
 	})
 }
 
@@ -195,7 +155,7 @@ func (q *Queue) Finish(ctx context.Context, id string, answer []byte, destinatio
 func (q *Queue) Withdraw(ctx context.Context, id string, answer []byte, destinations ...string) error {
 	o, err := q.beginFinish(id, answer, destinations, true)
 	if err == nil {
-		err = o.wait(ctx)
+		err = o.Wait(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("withdraw a request: %w", err)
@@ -210,7 +170,7 @@ func (q *Queue) BeginFinish(id string, answer []byte, destinations ...string) (f
 	o, err := q.beginFinish(id, answer, destinations, false)
 	return func(ctx context.Context) error {
 		if err == nil {
-			err = o.wait(ctx)
+			err = o.Wait(ctx)
 			if err == nil || errors.Is(err, ErrAnswered) {
 				q.mark()
 			}
@@ -222,87 +182,55 @@ func (q *Queue) BeginFinish(id string, answer []byte, destinations ...string) (f
 	}
 }
 
-func (q *Queue) beginFinish(id string, answer []byte, destinations []string, waiting bool) (*operation, error) {
+func (q *Queue) beginFinish(id string, answer []byte, destinations []string, waiting bool) (*groupcommit.Operation, error) {
 	for _, d := range destinations {
 		if err := checkName("destination", d, maxDestination, false); err != nil {
 			return nil, err
 		}
 	}
 	destinations = slices.Compact(slices.Sorted(slices.Values(destinations)))
-	key := keyOf(id)
+	key := records.KeyOf(id)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := q.active[key]
-	_, answered := q.answers.byID[key]
+	e := q.backlog.Get(key)
+	_, answered := q.answers.Number(key)
 	switch {
 	case q.closed:
 		return nil, ErrClosed
-	case answered, e != nil && e.state == finishing:
+	case answered, e != nil && e.State == backlog.Answering:
 		return nil, ErrAnswered
-	case e == nil, e.state == storing, waiting && e.state != queued:
+	case e == nil, e.State == backlog.Storing, waiting && e.State != backlog.Waiting:
 		return nil, ErrUnknown
-	case e.state == queued:
-		q.leave(e)
 	}
 	return q.storeAnswer(e, answer, destinations), nil
 }
 
 // storeAnswer submits an answer. It is called with mu held.
-func (q *Queue) storeAnswer(e *entry, document []byte, destinations []string) *operation {
-	before := e.state
-	e.state = finishing
-	q.last.answer++
-	number, epoch := q.last.answer, q.epoch
-	head := answerHead{finished: q.clock.now(), request: e.number, document: uint32(len(document)), digest: e.digest, id: e.id}
-	o := &operation{bytes: len(document)}
-	o.write = func(tx *bolt.Tx) error {
-		if e.void {
+func (q *Queue) storeAnswer(e *backlog.Request, document []byte, destinations []string) *groupcommit.Operation {
+	undo := q.backlog.Answer(e)
+	number, finished := q.answers.Give()
+	epoch := q.answers.Epoch()
+	a := records.Answer{Number: number, Finished: finished, Request: e.Number, Document: uint32(len(document)), Digest: e.Digest, ID: e.ID}
+	write := func(tx *bolt.Tx) error {
+		if e.Void {
 			return nil
 		}
-		if err := boltfile.DeleteRecord(tx.Bucket(bucketRequests), e.number, e.document, e.image); err != nil {
-			return err
-		}
-		answers, deliveries := tx.Bucket(bucketAnswers), tx.Bucket(bucketDeliveries)
-		if err := answers.SetSequence(number); err != nil {
-			return err
-		}
-		if err := boltfile.PutRecord(answers, number, head.encode(), document); err != nil {
-			return err
-		}
-		for _, d := range destinations {
-			key := deliveryKey(d, number)
-			if err := deliveries.Put(key, boltfile.Seal(key, delivery{epoch: epoch}.encode())); err != nil {
-				return err
-			}
-		}
-		return nil
+		return records.PutAnswer(tx, &e.Request, &a, document, epoch, destinations)
 	}
-	o.done = func(err error) error {
+	done := func(err error) error {
 		switch {
-		case e.void:
+		case e.Void:
 			return ErrAnswered
-		case err != nil && before == queued:
-			e.state = queued
-			q.line(e, true)
-			return err
 		case err != nil:
-			e.state = before
+			undo()
 			return err
 		}
-		delete(q.active, e.key)
-		q.letGo(e)
-		q.reserve(e, -1)
-		q.answers.byID[e.key] = number
-		q.synced = number
-		q.answers.bytes += int64(len(document))
-		for _, d := range destinations {
-			q.pending[d]++
-		}
+		q.backlog.Remove(e)
+		q.answers.Add(e.Key, number, int64(len(document)), destinations)
 		q.counts.Answered++
 		return nil
 	}
-	q.submit(o)
-	return o
+	return q.submit(len(document), write, done)
 }
 
 // State is where a request is.
@@ -318,16 +246,16 @@ const (
 
 // Lookup tells where a request is, and its answer if it has one.
 func (q *Queue) Lookup(id string) (State, []byte, error) {
-	key := keyOf(id)
+	key := records.KeyOf(id)
 	q.mu.Lock()
-	e := q.active[key]
-	number, answered := q.answers.byID[key]
+	e := q.backlog.Get(key)
+	number, answered := q.answers.Number(key)
 	s := Unknown
 	if e != nil {
-		switch e.state {
-		case queued:
+		switch e.State {
+		case backlog.Waiting:
 			s = Waiting
-		case handedOut, inWork, finishing:
+		case backlog.HandedOut, backlog.InWork, backlog.Answering:
 			s = Working
 		}
 	}
@@ -335,8 +263,7 @@ func (q *Queue) Lookup(id string) (State, []byte, error) {
 	if !answered {
 		return s, nil, nil
 	}
-	var h answerHead
-	document, err := q.readAnswer(number, &h)
+	_, document, err := q.readAnswer(number)
 	switch {
 	case err != nil:
 		return Unknown, nil, fmt.Errorf("look up a request: %w", err)
@@ -349,9 +276,9 @@ func (q *Queue) Lookup(id string) (State, []byte, error) {
 // Knows reports whether a request of this id waits, is in work or has an answer.
 // It does not ask the disk.
 func (q *Queue) Knows(id string) bool {
-	key := keyOf(id)
+	key := records.KeyOf(id)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_, answered := q.answers.byID[key]
-	return answered || q.active[key] != nil
+	_, answered := q.answers.Number(key)
+	return answered || q.backlog.Get(key) != nil
 }

@@ -4,7 +4,7 @@
 // of the disk is an error, never the end of the process.
 //
 // It knows nothing of what a database holds. Every value must be sealed. Package
-// queue calls it.
+// groupcommit opens files, package queue/records reads and changes what is in them.
 package boltfile
 
 import (

@@ -1,4 +1,4 @@
-package queue
+package records
 
 import (
 	"encoding/binary"
@@ -7,30 +7,33 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/brainseg/brainseg/internal/device/queue/boltfile"
+	"github.com/brainseg/brainseg/internal/device/boltfile"
 )
 
-// contents is what a file holds, as far as it is kept in memory.
-type contents struct {
-	requests    []storedRequest // in order of their numbers
-	answered    map[idKey]uint64
-	answers     []uint64 // numbers, growing
-	answerBytes int64
-	newest      int64 // of the queue's clock
-	pending     map[string]int
-	lastRequest uint64
-	lastAnswer  uint64
-	epoch       uint32
+// Contents is what a database holds, as far as it is kept in memory.
+type Contents struct {
+	// Requests have no answer; they stand in the order of their numbers.
+	Requests []Request
+	// Answered has the numbers of all answers, and AnswerBytes what their documents
+	// take together.
+	Answered    map[Key]uint64
+	AnswerBytes int64
+	// Newest is the highest Finished of an answer.
+	Newest int64
+	// Pending counts the deliveries, by destination.
+	Pending map[string]int
+	// LastRequest and LastAnswer are the highest numbers that were ever given.
+	LastRequest, LastAnswer uint64
+	// Epoch counts the starts with deliveries.
+	Epoch uint32
+
+	answers []uint64 // numbers, growing
 }
 
-type storedRequest struct {
-	number uint64
-	requestHead
-}
-
-// load checks a file and takes from it what is kept in memory.
-func load(file io.ReaderAt, size int64) (contents, error) {
-	found := contents{answered: map[idKey]uint64{}, pending: map[string]int{}}
+// Load checks the file of a database, before bbolt gets to see it, and takes from it
+// what is kept in memory. Damage is boltfile.ErrDamaged.
+func Load(file io.ReaderAt, size int64) (Contents, error) {
+	found := Contents{Answered: map[Key]uint64{}, Pending: map[string]int{}}
 	version := uint32(0)
 	info, err := boltfile.Check(file, size, func(bucket, key, value []byte) error {
 		switch {
@@ -42,7 +45,7 @@ func load(file io.ReaderAt, size int64) (contents, error) {
 			case string(keyFormat):
 				version = binary.LittleEndian.Uint32(value)
 			case string(keyEpoch):
-				found.epoch = binary.LittleEndian.Uint32(value)
+				found.Epoch = binary.LittleEndian.Uint32(value)
 			}
 			return nil
 		case string(bucket) == string(bucketDeliveries):
@@ -60,46 +63,46 @@ func load(file io.ReaderAt, size int64) (contents, error) {
 		return found.addAnswer(number, value)
 	})
 	if err != nil {
-		return contents{}, err
+		return Contents{}, err
 	}
 	for _, name := range [][]byte{bucketState, bucketRequests, bucketAnswers, bucketDeliveries} {
 		if _, ok := info.Sequences[string(name)]; !ok {
-			return contents{}, boltfile.Damaged("the bucket %s is missing", name)
+			return Contents{}, boltfile.Damaged("the bucket %s is missing", name)
 		}
 	}
 	if version != format {
-		return contents{}, boltfile.Damaged("its format is %d, and this program knows %d", version, format)
+		return Contents{}, boltfile.Damaged("its format is %d, and this program knows %d", version, format)
 	}
-	found.lastRequest = max(found.lastRequest, info.Sequences[string(bucketRequests)])
-	found.lastAnswer = max(found.lastAnswer, info.Sequences[string(bucketAnswers)])
+	found.LastRequest = max(found.LastRequest, info.Sequences[string(bucketRequests)])
+	found.LastAnswer = max(found.LastAnswer, info.Sequences[string(bucketAnswers)])
 	return found, nil
 }
 
-func (c *contents) addRequest(number uint64, value []byte) error {
-	r := storedRequest{number: number}
+func (c *Contents) addRequest(number uint64, value []byte) error {
+	r := Request{Number: number}
 	if _, err := r.decode(value); err != nil {
 		return boltfile.Damaged("a request cannot be read")
 	}
-	c.requests = append(c.requests, r)
-	c.lastRequest = number
+	c.Requests = append(c.Requests, r)
+	c.LastRequest = number
 	return nil
 }
 
-func (c *contents) addAnswer(number uint64, value []byte) error {
-	var h answerHead
-	if _, err := h.decode(value); err != nil {
+func (c *Contents) addAnswer(number uint64, value []byte) error {
+	a := Answer{Number: number}
+	if _, err := a.decode(value); err != nil {
 		return boltfile.Damaged("an answer cannot be read")
 	}
-	c.answered[keyOf(h.id)] = number
+	c.Answered[KeyOf(a.ID)] = number
 	c.answers = append(c.answers, number)
-	c.answerBytes += int64(h.document)
-	c.newest = max(c.newest, h.finished)
-	c.lastAnswer = number
+	c.AnswerBytes += int64(a.Document)
+	c.Newest = max(c.Newest, a.Finished)
+	c.LastAnswer = number
 	return nil
 }
 
 // addDelivery relies on answers coming before deliveries.
-func (c *contents) addDelivery(key, value []byte) error {
+func (c *Contents) addDelivery(key, value []byte) error {
 	var d delivery
 	n := len(key) - 9
 	if n < 1 || key[n] != 0 || d.decode(value) != nil {
@@ -108,12 +111,12 @@ func (c *contents) addDelivery(key, value []byte) error {
 	if _, ok := slices.BinarySearch(c.answers, binary.BigEndian.Uint64(key[n+1:])); !ok {
 		return boltfile.Damaged("a delivery has no answer")
 	}
-	c.pending[string(key[:n])]++
+	c.Pending[string(key[:n])]++
 	return nil
 }
 
-// initial puts into a new file what every file has.
-func initial(tx *bolt.Tx) error {
+// Initial puts into a new database what every one has.
+func Initial(tx *bolt.Tx) error {
 	for _, name := range [][]byte{bucketRequests, bucketAnswers, bucketDeliveries} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
@@ -124,16 +127,4 @@ func initial(tx *bolt.Tx) error {
 		return err
 	}
 	return state.Put(keyFormat, boltfile.Seal(keyFormat, binary.LittleEndian.AppendUint32(nil, format)))
-}
-
-// openFile opens the file and returns what it holds.
-func (q *Queue) openFile(again bool) (found contents, err error) {
-	fresh, err := q.file.Open(again, func(file io.ReaderAt, size int64) (err error) {
-		found, err = load(file, size)
-		return err
-	})
-	if fresh {
-		found = contents{}
-	}
-	return found, err
 }
