@@ -21,6 +21,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/memory"
+	"github.com/brainseg/brainseg/internal/device/watchdog"
 	"github.com/brainseg/brainseg/internal/output"
 )
 
@@ -30,6 +31,7 @@ const (
 	ExitFailed       = 1 // what was asked for did not work, or not for every image
 	ExitUsage        = 2 // the command line is wrong
 	ExitTokenRefused = 3 // the nucleus refused the token: a new process is the cure
+	ExitHung         = 4 // the model hung again and again: likewise
 )
 
 // Version is the version of the program, set by the linker.
@@ -88,6 +90,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, ggipc.ErrTokenRefused):
 		fmt.Fprintf(stderr, "brainseg: %s\n", output.Printable(err.Error()))
 		return ExitTokenRefused
+	case errors.Is(err, watchdog.ErrGaveUp):
+		fmt.Fprintf(stderr, "brainseg: %s\n", output.Printable(err.Error()))
+		return ExitHung
 	}
 	fmt.Fprintf(stderr, "brainseg: %s\n", output.Printable(err.Error()))
 	return ExitFailed

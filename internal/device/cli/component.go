@@ -12,7 +12,8 @@ func componentCommand() *cobra.Command {
 		Use:   "component",
 		Short: "Run under a Greengrass nucleus, which starts this command",
 		Long: "Run as a Greengrass component. The nucleus starts this command and gives it its socket and token in the\n" +
-			"environment; the configuration comes from the deployment. Exit code 3 means that the nucleus refused the token.",
+			"environment; the configuration comes from the deployment. Exit code 3 means that the nucleus refused the token,\n" +
+			"4 that the model hung twice within a minute: the nucleus starts the component again after both.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := zap.NewAtomicLevel()

@@ -123,6 +123,9 @@ func showHealth(w io.Writer, s request.Status) error {
 	if h.StuckReads > 0 {
 		row("stuck reads", "%d: look after the mounts", h.StuckReads)
 	}
+	if h.HungInferences > 0 {
+		row("hung", "the model %d times: see the log", h.HungInferences)
+	}
 	if h.DamagedStores > 0 {
 		row("damaged", "%d databases were set aside: see the log", h.DamagedStores)
 	}

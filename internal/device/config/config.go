@@ -93,6 +93,9 @@ type Service struct {
 	Workers int // key service.workers; slices segmented at the same time; auto is resolved
 	Threads int // key service.threads; of one segmentation
 	Queue   int // key service.queue; requests that wait
+	// Inference, key service.inferenceSeconds, is how long the model may take for one
+	// slice; 0 is automatic, see watchdog.SetLimit.
+	Inference time.Duration
 }
 
 // Queue says where requests and answers are kept, and how much of them.
@@ -223,6 +226,8 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Workers: r.workers("service.workers", memory.Workers()),
 			Threads: int(r.integer("service.threads", 1, 1, 64)),
 			Queue:   int(r.integer("service.queue", 64, 1, 10_000)),
+
+			Inference: time.Duration(r.integer("service.inferenceSeconds", 0, 0, 3600)) * time.Second,
 		},
 		Queue: Queue{
 			Folder:      r.text("queue.folder", "queue"),

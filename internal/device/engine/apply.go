@@ -86,6 +86,7 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 	old.release() // the engine's hold; that of this function stays
 	e.queue.Configure(next)
 	e.budget.SetLimit(next.Images.TotalBytes)
+	e.dog.SetLimit(next.Service.Inference)
 	e.startWorkers(next.Service.Workers)
 	for _, c := range prepared {
 		run(c.Commit)

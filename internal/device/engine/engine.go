@@ -36,6 +36,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/scanjob"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/watchdog"
 	"github.com/brainseg/brainseg/internal/model"
 )
 
@@ -80,8 +81,7 @@ type Deps struct {
 	// OpenStore opens the folders and buckets that a configuration names.
 	// Default: the real ones.
 	OpenStore func(config.Config) (Store, error)
-	// Timeout bounds the work on one request, from its decoding to its files.
-	// Default 60 s.
+	// Timeout bounds the writing of one request's files. Default 60 s.
 	Timeout time.Duration
 	// ReadTimeout bounds the read of an image from a file. Default 30 s.
 	ReadTimeout time.Duration
@@ -131,6 +131,7 @@ type Engine struct {
 	queue  Queue
 	budget *budget.Budget
 	claims claim.Outputs
+	dog    *watchdog.Watchdog // over every model
 	intake *intake
 	lane   *scanjob.Lane      // of whole scans
 	slices scanjob.Precedence // over whole scans
@@ -158,11 +159,13 @@ type Engine struct {
 // the configuration cannot be used the error is a *PartError.
 func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	deps = deps.withDefaults()
+	dog := watchdog.New(cfg.Service.Inference, deps.Logger)
+	deps.OpenModel = watched(dog, deps.OpenModel)
 	first, err := newSetup(ctx, cfg, nil, deps)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{deps: deps, queue: deps.Queue, budget: budget.New(cfg.Images.TotalBytes), current: first}
+	e := &Engine{deps: deps, queue: deps.Queue, budget: budget.New(cfg.Images.TotalBytes), dog: dog, current: first}
 	if e.queue == nil {
 		e.queue = newMemoryQueue(cfg)
 	} else {
@@ -249,6 +252,9 @@ func (e *Engine) Lend() (m Model, release func(), err error) {
 	}
 	return nil, nil, failure.Stopping(nil)
 }
+
+// Watchdog tells of runs of the model that hung, and when the process should end.
+func (e *Engine) Watchdog() *watchdog.Watchdog { return e.dog }
 
 // Model identifies the model in use.
 func (e *Engine) Model() request.Model {

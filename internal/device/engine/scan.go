@@ -81,6 +81,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 			s.release()
 		},
 	}.Run(ctx)
+	err = failure.Segment(err)
 	if errors.Is(err, scanjob.ErrLeft) {
 		j.Claim = nil // until what was left behind comes back
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/selftest"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/store/outputs"
+	"github.com/brainseg/brainseg/internal/device/watchdog"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -100,6 +101,13 @@ func sameStore(a, b config.Config) bool {
 	a.Images.MaxPixels, a.Images.TotalBytes = b.Images.MaxPixels, b.Images.TotalBytes // are nothing to the store
 	c := config.Diff(a, b)
 	return !c.Images && !c.Output && !c.S3
+}
+
+// watched has a watchdog watch over the models that open opens.
+func watched(dog *watchdog.Watchdog, open func(context.Context, config.Config, *zap.Logger) (Model, error)) func(context.Context, config.Config, *zap.Logger) (Model, error) {
+	return func(ctx context.Context, cfg config.Config, logger *zap.Logger) (Model, error) {
+		return dog.Open(ctx, func(ctx context.Context) (watchdog.Model, error) { return open(ctx, cfg, logger) })
+	}
 }
 
 // openModel opens the model and lets it pass its self-test.

@@ -101,15 +101,8 @@ func (w *worker) attempt(j *Job) (o Outcome, err error) {
 	if j.err != nil {
 		return o, j.err
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, e.deps.Timeout)
-	defer cancel()
-	o, err = w.process(ctx, j)
-	switch {
-	case err == nil:
-	case e.ctx.Err() != nil:
+	if o, err = w.process(e.ctx, j); err != nil && e.ctx.Err() != nil {
 		err = failure.Stopping(err)
-	case ctx.Err() != nil && request.AsError(err).Code != request.CodeStorageUnavailable:
-		err = request.NewError(request.CodeInternal, "the request took too long", err)
 	}
 	return o, err
 }

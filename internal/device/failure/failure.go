@@ -10,6 +10,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/watchdog"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/segmentation/pixelsize"
@@ -66,6 +67,7 @@ var segmentKinds = []kind{
 	{segmentation.ErrTooLarge, request.CodeImageTooLarge},
 	{pixelsize.ErrTooLarge, request.CodeImageTooLarge},
 	{segmentation.ErrTooMuchMemory, request.CodeImageTooLarge},
+	{watchdog.ErrHung, request.CodeInferenceTimeout},
 }
 
 // translate gives err the code of the first kind that it wraps, and that kind's

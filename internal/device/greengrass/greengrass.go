@@ -31,6 +31,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/spool"
+	"github.com/brainseg/brainseg/internal/device/watchdog"
 )
 
 // ComponentName is the name of the component in recipes.
@@ -91,8 +92,8 @@ func (o Options) withDefaults() Options {
 }
 
 // Run is the component from start to end. It returns nil when ctx ends, an
-// error that wraps ggipc.ErrTokenRefused where only a new process can go on, and
-// what went wrong where the component could not start.
+// error that wraps ggipc.ErrTokenRefused or watchdog.ErrGaveUp where only a new
+// process can go on, and what went wrong where the component could not start.
 func Run(ctx context.Context, opts Options) error {
 	opts = opts.withDefaults()
 	err := run(ctx, opts)
@@ -259,6 +260,9 @@ func (c *component) serve(ctx context.Context, document json.RawMessage) error {
 			return fmt.Errorf("subscription to requests ended: %w", subscription.Err())
 		case <-c.client.Done():
 			return c.client.Err()
+		case <-c.engine.Watchdog().GaveUp():
+			c.engine.Announce(request.ErrorMessage("the model hangs again and again, the component ends to be started anew"), request.StateStopping)
+			return watchdog.ErrGaveUp
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/listener"
 	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/spool"
+	"github.com/brainseg/brainseg/internal/device/watchdog"
 )
 
 // The places and bounds of the contract.
@@ -94,7 +95,7 @@ func (o Options) withDefaults() Options {
 const stopGrace = 2 * time.Second
 
 // Run serves until ctx ends, and then finishes what was taken. It returns nil
-// where it ended as asked.
+// where it ended as asked, and watchdog.ErrGaveUp where only a new process can go on.
 func Run(ctx context.Context, o Options) (err error) {
 	o = o.withDefaults()
 	cfg, err := o.configuration()
@@ -137,9 +138,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	api.SetEngine(e)
 	o.Logger.Info("ready", zap.String("model", e.Model().Name), zap.String("modelVersion", e.Model().Version),
 		zap.Int("workers", cfg.Service.Workers), zap.Bool("batch", o.Batch))
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-e.Watchdog().GaveUp():
+		err = watchdog.ErrGaveUp
+	}
 	drain(l, s, e, o.Drain)
-	return nil
+	return err
 }
 
 // drain takes nothing new and finishes what was taken, for as long as there is

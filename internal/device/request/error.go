@@ -23,6 +23,7 @@ const (
 	CodeBusy               Code = "busy"                // the queue is full; try again later
 	CodeStopping           Code = "stopping"            // the component is being stopped; try again later
 	CodeConflict           Code = "conflict"            // the id belongs to another request
+	CodeInferenceTimeout   Code = "inference_timeout"   // the model did not come to an end with the image in time
 	CodePoisoned           Code = "poisoned"            // the process died twice while the request was in work
 	CodeInternal           Code = "internal"            // a fault of the component; its log says more
 )

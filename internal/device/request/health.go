@@ -18,6 +18,8 @@ type Health struct {
 
 	Memory     Memory `json:"memoryBytes"`
 	StuckReads int    `json:"stuckReads"` // reads and writes given up that have not come back
+	// HungInferences counts the runs of the model that were given up.
+	HungInferences uint64 `json:"hungInferences"`
 
 	// Lost counts what was dropped: "requests" that could not even be answered,
 	// "results" that could not be sent, "status" on the device and "cloudStatus".

@@ -9,6 +9,8 @@ threshold   mask 1 where the pixel is above the window's low end, 2 where it is
 scores      the form of the 2018 system: float32 in, float32 scores out; class k
             has the score -(x - 80 k)^2
 values      mask = pixel / 32: from 96 on a value that is none of the 3 classes
+endless     mask 1 where the pixel is above 128; an image of which any pixel is 253
+            keeps the network busy for hours, in one operator, which nothing ends
 """
 
 import hashlib
@@ -116,4 +118,45 @@ write(
     [tensor("image", UINT8, [1, 1, "h", "w"])],
     tensor("mask", UINT8, [1, "h", "w"]),
     {"input": image("uint8", 1), "normalisation": {"kind": "none"}, "output": MASK, "classes": ["background", "a", "b"]},
+)
+
+# The maximum over 4,194,304 values, 4,194,305 times.
+LONG = 1 << 23
+busy = helper.make_graph(
+    [
+        helper.make_node("Expand", ["start", "length"], ["long"]),
+        helper.make_node("MaxPool", ["long"], ["pooled"], kernel_shape=[LONG // 2]),
+        helper.make_node("ReduceMin", ["pooled"], ["least"], keepdims=0),
+        helper.make_node("Less", ["least", "nought"], ["never"]),
+        helper.make_node("Cast", ["never"], ["late"], to=UINT8),
+    ],
+    "busy",
+    [],
+    [tensor("late", UINT8, [])],
+)
+idle = helper.make_graph([helper.make_node("Identity", ["nothing"], ["none"])], "idle", [], [tensor("none", UINT8, [])])
+write(
+    "endless",
+    [
+        helper.make_node("ReduceMax", ["image"], ["brightest"], keepdims=0),
+        helper.make_node("Equal", ["brightest", "mark"], ["marked"]),
+        helper.make_node("Cast", ["brightest"], ["number"], to=FLOAT),
+        helper.make_node("Reshape", ["number", "shape"], ["start"]),
+        helper.make_node("If", ["marked"], ["offset"], then_branch=busy, else_branch=idle),
+        helper.make_node("Div", ["image", "step"], ["quotient"]),
+        helper.make_node("Squeeze", ["quotient", "axes"], ["flat"]),
+        helper.make_node("Add", ["flat", "offset"], ["mask"]),
+    ],
+    [
+        constant("mark", 253, np.uint8),
+        constant("step", 129, np.uint8),
+        constant("nothing", 0, np.uint8),
+        constant("nought", 0, np.float32),
+        constant("axes", [1], np.int64),
+        constant("shape", [1, 1, 1], np.int64),
+        constant("length", [1, 1, LONG], np.int64),
+    ],
+    [tensor("image", UINT8, [1, 1, "h", "w"])],
+    tensor("mask", UINT8, [1, "h", "w"]),
+    {"input": image("uint8", 1), "normalisation": {"kind": "none"}, "output": MASK, "classes": ["below", "above"]},
 )

@@ -23,7 +23,7 @@ const scanFlags = {
 };
 
 const problems = {
-  cancelled: "It was called off", conflict: "Another request has this id", poisoned: "It brought the device down before", invalid_request: "The request was not understood", unsupported_media_type: "This is no kind of file that can be segmented",
+  cancelled: "It was called off", conflict: "Another request has this id", poisoned: "It brought the device down before", inference_timeout: "The model did not come to an end with it", invalid_request: "The request was not understood", unsupported_media_type: "This is no kind of file that can be segmented",
   image_too_large: "The image is too large", image_unreadable: "The image cannot be read",
   image_not_found: "The image was not found", image_not_allowed: "The image may not be read", output_not_allowed: "The mask may not be written there",
   output_is_input: "The mask would replace the image", output_exists: "The mask would replace a file", output_failed: "The mask could not be written",
