@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/build/artifactfolder"
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
 	"github.com/brainseg/brainseg/internal/build/modelcheck"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
@@ -73,7 +73,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 		return err
 	}
 	pulledDir, err := p.Step(ctx, "pull", []any{origin, o.source.limits}, func(dir string) error {
-		return s.unpack(ctx, a, origin, o.source.limits, dir)
+		return artifactfolder.Fill(ctx, dir, a, origin, o.source.limits, s.console.say)
 	})
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (s *settings) all(ctx context.Context, o allOptions) (err error) {
 		return err
 	}
 	converted, err := p.Step(ctx, "convert", []any{manifest, o.convert.Outputs, o.convert.InputShapes}, func(dir string) error {
-		return s.convert(filepath.Join(pulledDir, artifactDir), *origin, dir, o.convert)
+		return s.convert(filepath.Join(pulledDir, artifactfolder.Artifact), *origin, dir, o.convert)
 	})
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (s *settings) finish(ctx context.Context, p *workfolder.Pipeline, work, pac
 		fmt.Fprintf(s.console.out, "The component is in %s; publish it with\n  model-build publish --package %s --bucket NAME\n", packaged, packaged)
 	case o.dryRun:
 		var err error
-		if result, err = s.publish(ctx, packaged, o); err != nil {
+		if result, err = s.publish(ctx, packaged, o, publish.Publish); err != nil {
 			return err
 		}
 	default:
@@ -141,17 +141,16 @@ func (s *settings) finish(ctx context.Context, p *workfolder.Pipeline, work, pac
 			return err
 		}
 		dir, err := p.Step(ctx, "publish", []any{o.Bucket, o.Version, configuration.Region, s.profile}, func(dir string) error {
-			return s.publishStep(ctx, work, packaged, dir, o)
+			_, err := s.publish(ctx, packaged, o, func(ctx context.Context, clients publish.Clients, p *modelpackage.Package, o publish.Options) (*publish.Result, error) {
+				return publish.Once(ctx, clients, p, o, filepath.Join(work, "publishing.json"), dir)
+			})
+			return err
 		})
 		if err != nil {
 			return err
 		}
-		document, err := os.ReadFile(filepath.Join(dir, publishedName))
-		if err == nil {
-			err = json.Unmarshal(document, &result)
-		}
-		if err != nil {
-			return fmt.Errorf("read what was published: %w", err)
+		if result, err = publish.ReadRecord(dir); err != nil {
+			return err
 		}
 	}
 	if result != nil {

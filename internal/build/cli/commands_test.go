@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/brainseg/brainseg/internal/build/artifactfolder"
 	"github.com/brainseg/brainseg/internal/dev/awstest"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -91,8 +92,8 @@ func TestAnArtifactComesFromS3OrAFileToo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "out")
 			mustRun(t, append([]string{"pull", "--cache", filepath.Join(s.dir, "cache"), "--out", out}, test.args...)...)
-			var origin pulled
-			if err := json.Unmarshal(readFile(t, out, pulledName), &origin); err != nil {
+			var origin artifactfolder.Origin
+			if err := json.Unmarshal(readFile(t, out, "pulled.json"), &origin); err != nil {
 				t.Fatal(err)
 			}
 			if origin.Artifact.SHA256 != sumOf(test.want) || origin.TrainingJob != nil || strings.Contains(origin.Artifact.Source, s.dir) {

@@ -1,20 +1,14 @@
 package cli
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/archive"
+	"github.com/brainseg/brainseg/internal/build/artifactfolder"
 	"github.com/brainseg/brainseg/internal/build/modelfolder"
-	"github.com/brainseg/brainseg/internal/build/workfolder"
 	"github.com/brainseg/brainseg/internal/model"
 )
 
@@ -62,7 +56,15 @@ func convertCommand(s *settings) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			return fill(out, func(dir string) error { return s.convertAny(cmd.Context(), file, dir, o, limits) })
+			err := fill(out, func(dir string) error {
+				return artifactfolder.Use(cmd.Context(), file, dir, limits, s.console.say, func(path string, origin artifactfolder.Origin) error {
+					return s.convert(path, origin, dir, o)
+				})
+			})
+			if errors.Is(err, artifactfolder.ErrPart) {
+				return usagef("--file %s is a part of a model; give its NAME%s, its NAME%s or its folder", file, modelfolder.SymbolSuffix, modelfolder.ONNXSuffix)
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", "", "artifact, folder, symbol or network (required)")
@@ -72,52 +74,8 @@ func convertCommand(s *settings) *cobra.Command {
 	return cmd
 }
 
-// convertAny finds out what path is.
-func (s *settings) convertAny(ctx context.Context, path, out string, o convertOptions, limits archive.Limits) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("convert: %w", err)
-	}
-	var origin pulled
-	switch {
-	case info.IsDir():
-		document, err := os.ReadFile(filepath.Join(path, pulledName))
-		if errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		if err == nil {
-			err = json.Unmarshal(document, &origin)
-		}
-		if err != nil {
-			return fmt.Errorf("convert: read where the artifact comes from: %w", err)
-		}
-		path = filepath.Join(path, artifactDir)
-	case strings.HasSuffix(path, modelfolder.SymbolSuffix), strings.HasSuffix(path, modelfolder.ONNXSuffix):
-	case strings.HasSuffix(path, ".params"), strings.HasSuffix(path, ".json"):
-		return usagef("--file %s is a part of a model; give its NAME%s, its NAME%s or its folder", path, modelfolder.SymbolSuffix, modelfolder.ONNXSuffix)
-	default:
-		sum, err := model.FileSHA256(path)
-		if err != nil {
-			return fmt.Errorf("convert: %w", err)
-		}
-		origin.Artifact = &model.Artifact{Source: filepath.Base(path), SHA256: sum, Bytes: info.Size()}
-		unpacked, err := os.MkdirTemp(filepath.Dir(out), workfolder.TemporaryPrefix)
-		if err != nil {
-			return fmt.Errorf("convert: %w", err)
-		}
-		defer os.RemoveAll(unpacked)
-		contents, err := unpackArchive(ctx, path, path, unpacked, limits)
-		if err != nil {
-			return err
-		}
-		modelfolder.SayLitter(s.console.say, contents.Litter)
-		return workfolder.Unnamed(s.convert(unpacked, origin, out, o), unpacked, path)
-	}
-	return s.convert(path, origin, out, o)
-}
-
 // convert writes the model at path, a folder or a symbol, to the folder out.
-func (s *settings) convert(path string, origin pulled, out string, o convertOptions) error {
+func (s *settings) convert(path string, origin artifactfolder.Origin, out string, o convertOptions) error {
 	shapes, err := modelfolder.ParseShapes(o.InputShapes)
 	if err != nil {
 		return err

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/build/artifactfolder"
 	"github.com/brainseg/brainseg/internal/build/hosting"
 	"github.com/brainseg/brainseg/internal/build/modelpackage"
 	"github.com/brainseg/brainseg/internal/model"
@@ -39,8 +39,8 @@ func hostCommand(s *settings) *cobra.Command {
 			if err := required(map[string]string{"image": o.Image, "role": o.Role, "out": o.out}); err != nil {
 				return err
 			}
-			switch given := o.source.trainingJob + o.source.s3; {
-			case (given == "") == (o.packed == "") || o.source.trainingJob != "" && o.source.s3 != "":
+			switch given := o.source.TrainingJob + o.source.S3; {
+			case (given == "") == (o.packed == "") || o.source.TrainingJob != "" && o.source.S3 != "":
 				return usagef("give one of --training-job, --s3 and --package")
 			case (o.packed == "") != (o.ModelData == ""):
 				return usagef("--model-data goes with --package: the s3:// URI to which its archive will be uploaded")
@@ -57,8 +57,8 @@ func hostCommand(s *settings) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.source.trainingJob, "training-job", "", "name of a SageMaker training job")
-	flags.StringVar(&o.source.s3, "s3", "", "s3://bucket/key of a model's archive")
+	flags.StringVar(&o.source.TrainingJob, "training-job", "", "name of a SageMaker training job")
+	flags.StringVar(&o.source.S3, "s3", "", "s3://bucket/key of a model's archive")
 	flags.StringVar(&o.packed, "package", "", "folder that package made")
 	flags.StringVar(&o.ModelData, "model-data", "", "s3:// URI for the archive that is made of --package, .tar.gz")
 	flags.StringVar(&o.Image, "image", "", "brainseg's container in ECR (required)")
@@ -78,9 +78,6 @@ func hostCommand(s *settings) *cobra.Command {
 	return cmd
 }
 
-// graviton are the instances of arm64: their family has a g behind its generation.
-var graviton = regexp.MustCompile(`^ml\.[a-z]+\d+g`)
-
 // hostArchive is the archive that is made of a package.
 const hostArchive = "model.tar.gz"
 
@@ -89,7 +86,10 @@ func (s *settings) host(ctx context.Context, o hostOptions, dir string) error {
 	var manifest *model.Manifest
 	var err error
 	if o.packed != "" {
-		manifest, err = s.repack(o, filepath.Join(dir, hostArchive))
+		var p *modelpackage.Package
+		if p, err = modelpackage.Open(o.packed); err == nil {
+			manifest, err = hosting.Repack(p, o.InstanceType, filepath.Join(dir, hostArchive))
+		}
 	} else {
 		manifest, o.ModelData, err = s.look(ctx, o.source)
 	}
@@ -99,18 +99,8 @@ func (s *settings) host(ctx context.Context, o hostOptions, dir string) error {
 	if o.Name == "" {
 		o.Name = hosting.NameOf(manifest)
 	}
-	documents, err := hosting.Documents(o.Options)
-	if err != nil {
+	if err := hosting.Write(dir, o.Options); err != nil {
 		return err
-	}
-	for _, d := range documents {
-		text, err := d.JSON()
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, d.File), text, 0o640)
-		}
-		if err != nil {
-			return fmt.Errorf("write %s: %w", d.File, err)
-		}
 	}
 	s.console.say("  %s %s, as %s", manifest.Name, manifest.Version, o.Name)
 	return nil
@@ -127,10 +117,10 @@ func (s *settings) look(ctx context.Context, src source) (manifest *model.Manife
 		return nil, "", fmt.Errorf("look into the artifact: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := s.unpack(ctx, a, origin, src.limits, dir); err != nil {
+	if err := artifactfolder.Fill(ctx, dir, a, origin, src.limits, s.console.say); err != nil {
 		return nil, "", err
 	}
-	at, err := model.Find(filepath.Join(dir, artifactDir))
+	at, err := model.Find(filepath.Join(dir, artifactfolder.Artifact))
 	if err != nil {
 		return nil, "", err
 	}
@@ -142,25 +132,6 @@ func (s *settings) look(ctx context.Context, src source) (manifest *model.Manife
 		return nil, "", errors.Join(fmt.Errorf("%w: %s", model.ErrChecksum, manifest.File), err)
 	}
 	return manifest, a.Source, nil
-}
-
-// repack makes the archive of a package; x86-64 gets its variant where there is
-// one.
-func (s *settings) repack(o hostOptions, path string) (*model.Manifest, error) {
-	p, err := modelpackage.Open(o.packed)
-	if err != nil {
-		return nil, err
-	}
-	chosen := p.Artifacts[0]
-	if !graviton.MatchString(o.InstanceType) {
-		chosen = p.Artifacts[len(p.Artifacts)-1]
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
-	if err != nil {
-		return nil, fmt.Errorf("make the archive: %w", err)
-	}
-	manifest, err := hosting.Repack(file, chosen.Path)
-	return manifest, errors.Join(err, file.Close())
 }
 
 // printHosting says what to do with the documents.

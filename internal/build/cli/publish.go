@@ -2,17 +2,12 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/greengrassv2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/internal/build/awsaccess"
@@ -26,9 +21,6 @@ type publishOptions struct {
 	Version string
 	Wait    time.Duration
 	dryRun  bool
-
-	begun string
-	begin func(version string) error
 }
 
 func (o *publishOptions) flags(cmd *cobra.Command) {
@@ -57,7 +49,7 @@ func publishCommand(s *settings) *cobra.Command {
 			if err := required(map[string]string{"package": dir, "bucket": o.Bucket}); err != nil {
 				return err
 			}
-			result, err := s.publish(cmd.Context(), dir, o)
+			result, err := s.publish(cmd.Context(), dir, o, publish.Publish)
 			if err != nil {
 				return err
 			}
@@ -71,7 +63,11 @@ func publishCommand(s *settings) *cobra.Command {
 	return cmd
 }
 
-func (s *settings) publish(ctx context.Context, dir string, o publishOptions) (*publish.Result, error) {
+// publish has run, publish.Publish or what stands for it, publish the package in
+// the folder dir.
+func (s *settings) publish(ctx context.Context, dir string, o publishOptions,
+	run func(context.Context, publish.Clients, *modelpackage.Package, publish.Options) (*publish.Result, error),
+) (*publish.Result, error) {
 	p, err := modelpackage.Open(dir)
 	if err != nil {
 		return nil, err
@@ -84,57 +80,11 @@ func (s *settings) publish(ctx context.Context, dir string, o publishOptions) (*
 	defer task.End()
 	task.Spin("publishing")
 	clients := publish.Clients{S3: awsaccess.S3(configuration), Greengrass: greengrassv2.NewFromConfig(configuration), STS: sts.NewFromConfig(configuration)}
-	return publish.Publish(ctx, clients, p, publish.Options{
-		Bucket: o.Bucket, Region: configuration.Region, Version: o.Version, DryRun: o.dryRun, Wait: o.Wait, Begun: o.begun, Begin: o.begin,
+	return run(ctx, clients, p, publish.Options{
+		Bucket: o.Bucket, Region: configuration.Region, Version: o.Version, DryRun: o.dryRun, Wait: o.Wait,
 		Progress: func(what string) { s.console.say("  %s", what) },
 	})
 }
-
-// begun is what is kept of a publication that is not finished: publishing.json
-// in the work folder.
-type begun struct {
-	Package string `json:"package"` // its digest
-	Bucket  string `json:"bucket"`
-	Version string `json:"version"`
-}
-
-// publishStep publishes and keeps the record in the folder out. A publication
-// that was interrupted is remembered in the work folder and finished.
-func (s *settings) publishStep(ctx context.Context, work, packageDir, out string, o publishOptions) error {
-	p, err := modelpackage.Open(packageDir)
-	if err != nil {
-		return err
-	}
-	memory := filepath.Join(work, "publishing.json")
-	var last begun
-	if document, err := os.ReadFile(memory); err == nil && json.Unmarshal(document, &last) == nil && last.Package == p.Digest() && last.Bucket == o.Bucket {
-		o.begun = last.Version
-	}
-	o.begin = func(version string) error {
-		document, err := json.Marshal(begun{p.Digest(), o.Bucket, version})
-		if err != nil {
-			return err
-		}
-		return renameio.WriteFile(memory, document, 0o640)
-	}
-	result, err := s.publish(ctx, packageDir, o)
-	if errors.Is(err, publish.ErrFailed) {
-		return errors.Join(err, os.RemoveAll(memory)) // it never will
-	}
-	if err != nil {
-		return err
-	}
-	document, err := json.MarshalIndent(result, "", "  ")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(out, publishedName), document, 0o640)
-	}
-	if err != nil {
-		return fmt.Errorf("note what was published: %w", err)
-	}
-	return nil
-}
-
-const publishedName = "published.json"
 
 func (s *settings) printPublished(r *publish.Result) {
 	if r.DryRun {

@@ -4,19 +4,40 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"regexp"
 
+	"github.com/brainseg/brainseg/internal/build/modelpackage"
 	"github.com/brainseg/brainseg/internal/model"
 )
 
 // maxEntryBytes is the largest file of a model.
 const maxEntryBytes = 1 << 30
 
-// Repack writes the model in the zip at path, which package modelpackage made, as
-// the archive that SageMaker unpacks, and returns its manifest. The same model
-// gives the same bytes.
-func Repack(w io.Writer, path string) (*model.Manifest, error) {
+// graviton are the instances of arm64: their family has a g behind its generation.
+var graviton = regexp.MustCompile(`^ml\.[a-z]+\d+g`)
+
+// Repack writes the model of a package to a new file at path, as the archive that
+// SageMaker unpacks, and returns its manifest. The same model gives the same
+// bytes. Instances of x86-64 get their variant where there is one.
+func Repack(p *modelpackage.Package, instanceType, path string) (*model.Manifest, error) {
+	chosen := p.Artifacts[0]
+	if !graviton.MatchString(instanceType) {
+		chosen = p.Artifacts[len(p.Artifacts)-1]
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("make the archive: %w", err)
+	}
+	manifest, err := repack(file, chosen.Path)
+	return manifest, errors.Join(err, file.Close())
+}
+
+// repack writes the model in the zip at path.
+func repack(w io.Writer, path string) (*model.Manifest, error) {
 	doing := "repack " + path
 	archive, err := zip.OpenReader(path)
 	if err != nil {

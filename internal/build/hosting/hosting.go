@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -145,6 +147,25 @@ func Documents(o Options) ([]Document, error) {
 		list = append(list, Document{"CreateTransformJob", "create-transform-job.json", o.transformJob()})
 	}
 	return list, nil
+}
+
+// Write writes the documents to files in the folder dir. The error wraps ErrOptions
+// where a setting is missing or wrong.
+func Write(dir string, o Options) error {
+	documents, err := Documents(o)
+	if err != nil {
+		return err
+	}
+	for _, d := range documents {
+		text, err := d.JSON()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, d.File), text, 0o640)
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", d.File, err)
+		}
+	}
+	return nil
 }
 
 func (o Options) model() (map[string]any, error) {

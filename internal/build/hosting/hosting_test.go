@@ -151,7 +151,7 @@ func TestAPackageBecomesTheArchiveThatTheContainerFindsAModelIn(t *testing.T) {
 	}
 	var first, second bytes.Buffer
 	for _, w := range []*bytes.Buffer{&first, &second} {
-		if manifest, err := Repack(w, p.Artifacts[0].Path); err != nil || manifest.Name != "threshold" {
+		if manifest, err := repack(w, p.Artifacts[0].Path); err != nil || manifest.Name != "threshold" {
 			t.Fatalf("manifest %+v, %v", manifest, err)
 		}
 	}
@@ -176,7 +176,7 @@ func TestAPackageBecomesTheArchiveThatTheContainerFindsAModelIn(t *testing.T) {
 	if sum, err := model.FileSHA256(filepath.Join(dir, manifest.File)); err != nil || sum != manifest.SHA256 {
 		t.Errorf("the network has sha256 %s, the manifest says %s (%v)", sum, manifest.SHA256, err)
 	}
-	if _, err := Repack(new(bytes.Buffer), packed); err == nil {
+	if _, err := repack(new(bytes.Buffer), packed); err == nil {
 		t.Error("an archive that is no zip was taken")
 	}
 }
