@@ -126,11 +126,12 @@ func calls(text string) [][]string {
 // program is what a command line may say.
 type program struct{ commands, flags map[string]bool }
 
-// readProgram finds commands and flags in the Go files of a folder.
+// readProgram finds commands and flags in the Go files of a folder and of those in it.
 func readProgram(files fs.FS, folder string) (program, error) {
 	p := program{commands: map[string]bool{"help": true}, flags: map[string]bool{"help": true, "version": true}}
 	names, err := fs.Glob(files, folder+"/*.go")
-	for _, name := range names {
+	below, _ := fs.Glob(files, folder+"/*/*.go")
+	for _, name := range append(names, below...) {
 		content, err := fs.ReadFile(files, name)
 		if err != nil {
 			return p, err
@@ -282,7 +283,8 @@ V=1 prog --help | other --flag
 		"ggipc/x.go": {Data: []byte("package ggipc")},
 		"b/Makefile": {Data: []byte("own: ## x\n")},
 		"Makefile":   {Data: []byte("VERSION := 1\ntest: lint\nlint: ; true\nabsentee:\n")},
-		"cli/a.go":   {Data: []byte(`c := &cobra.Command{Use: "run IMAGE"}; c.Flags().BoolVar(&fast, "fast", false, ""); c.Flags().Duration("far", 0, "")`)},
+		"cli/a.go":   {Data: []byte(`c := &cobra.Command{Use: "run IMAGE"}; c.Flags().BoolVar(&fast, "fast", false, ""); `)},
+		"cli/b/b.go": {Data: []byte(`flags.Duration("far", 0, "")`)},
 	}
 	links, err := deadLinks(files)
 	wantLinks := []string{"a.md: there is no b/d.md", "a.md: there is no heading for #part", "a.md: there is no heading for b/c.md#whole", "a.md: there is no p.png", "a.md: there is no q.png"}

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/greengrass"
 )
 
@@ -14,7 +15,7 @@ func componentCommand() *cobra.Command {
 		Long: "Run as a Greengrass component. The nucleus starts this command and gives it its socket and token in the\n" +
 			"environment; the configuration comes from the deployment. Exit code 3 means that the nucleus refused the token,\n" +
 			"4 that the model hung twice within a minute: the nucleus starts the component again after both.",
-		Args: arguments(cobra.NoArgs),
+		Args: command.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := zap.NewAtomicLevel()
 			logger := newLogger(cmd.OutOrStdout(), level)

@@ -18,7 +18,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
-	"github.com/brainseg/brainseg/internal/device/cli"
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/greengrass"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -148,7 +148,7 @@ func TestTheComponentProcessServesADefaultDeployment(t *testing.T) {
 				t.Fatal("no result")
 			}
 			p.Process.Signal(syscall.SIGTERM)
-			if code := p.end(t); code != cli.ExitOK {
+			if code := p.end(t); code != command.ExitOK {
 				t.Errorf("exit code %d, want 0\n%s", code, p.log.String())
 			}
 			for line := range strings.Lines(p.log.String()) {
@@ -170,8 +170,8 @@ func TestARefusedTokenEndsTheProcessWithItsOwnExitCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.DropConnections(greengrass.ComponentName)
-	if code := p.end(t); code != cli.ExitTokenRefused {
-		t.Errorf("exit code %d, want %d\n%s", code, cli.ExitTokenRefused, p.log.String())
+	if code := p.end(t); code != command.ExitTokenRefused {
+		t.Errorf("exit code %d, want %d\n%s", code, command.ExitTokenRefused, p.log.String())
 	}
 }
 
@@ -230,7 +230,7 @@ func TestAProcessThatStoodStillAnswersWhateverCameMeanwhile(t *testing.T) {
 		t.Errorf("only some of %d requests are answered", sent)
 	}
 	p.Process.Signal(syscall.SIGTERM)
-	if code := p.end(t); code != cli.ExitOK {
+	if code := p.end(t); code != command.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 }

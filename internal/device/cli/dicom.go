@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/dicomnode"
 	"github.com/brainseg/brainseg/internal/device/scans"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -45,7 +46,7 @@ func dicomCommand() *cobra.Command {
 		Example: "  brainseg dicom --out out --return PACS@127.0.0.1:4242\n" +
 			"  brainseg dicom --listen 0.0.0.0:2762 --tls-cert node.pem --tls-key node.key --tls-ca hospital.pem --caller SCANNER1 \\\n" +
 			"      --out out --stow https://pacs.example/dicom-web",
-		Args: arguments(cobra.NoArgs),
+		Args: command.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger := newLogger(cmd.OutOrStdout(), zap.NewAtomicLevel())
 			defer logger.Sync()
@@ -74,8 +75,7 @@ func dicomCommand() *cobra.Command {
 	flags.BoolVar(&f.overlay, "overlay", false, "return the slices with the tissues in colour too, a DICOM Secondary Capture")
 	flags.BoolVar(&f.sr, "sr", false, "return the volumes too, a DICOM Structured Report")
 	flags.BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of DICOM objects; UIDs stay")
-	flags.StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
-	flags.StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
+	command.ModelFlags(flags, &f.model, &f.library)
 	flags.IntVar(&f.workers, "workers", runtime.NumCPU(), "slices in work at the same time")
 	return cmd
 }
@@ -83,7 +83,7 @@ func dicomCommand() *cobra.Command {
 // run has the node accept series until ctx ends.
 func (f *dicomFlags) run(ctx context.Context, logger *zap.Logger) error {
 	if f.out == "" {
-		return usageError{errors.New("--out DIR is required")}
+		return command.Misused(errors.New("--out DIR is required"))
 	}
 	var err error
 	if f.out, err = filepath.Abs(f.out); err != nil {
@@ -94,7 +94,7 @@ func (f *dicomFlags) run(ctx context.Context, logger *zap.Logger) error {
 	}
 	opts, encryption, err := f.Options()
 	if err != nil {
-		return usageError{err}
+		return command.Misused(err)
 	}
 	// As for the command volume.
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
@@ -112,7 +112,7 @@ func (f *dicomFlags) run(ctx context.Context, logger *zap.Logger) error {
 	}
 	kinds := slices.Concat(scans.Usual, returned)
 	if err := scans.Check(kinds, network.Manifest()); err != nil {
-		return usageError{fmt.Errorf("--model: %w", err)}
+		return command.Misused(fmt.Errorf("--model: %w", err))
 	}
 	if err := os.MkdirAll(f.out, 0o750); err != nil {
 		return fmt.Errorf("make the folder for results: %w", err)

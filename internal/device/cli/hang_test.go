@@ -17,7 +17,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
-	"github.com/brainseg/brainseg/internal/device/cli"
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/greengrass"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -96,8 +96,8 @@ func TestARunOfTheModelThatHangsFailsItsRequestAndTheSecondEndsTheProcess(t *tes
 		send(fmt.Sprint("left-", i), good)
 	}
 	hangs("second")
-	if code := p.end(t); code != cli.ExitHung {
-		t.Fatalf("exit code %d, want %d\n%s", code, cli.ExitHung, p.log.String())
+	if code := p.end(t); code != command.ExitHung {
+		t.Fatalf("exit code %d, want %d\n%s", code, command.ExitHung, p.log.String())
 	}
 	if !strings.Contains(p.log.String(), "the model is opened anew") {
 		t.Errorf("the log does not say that the model was opened anew:\n%s", p.log.String())

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,8 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/internal/device/cli/client"
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/greengrass"
 	"github.com/brainseg/brainseg/internal/device/request"
@@ -50,14 +51,14 @@ func localCommand() *cobra.Command {
 			"It runs until it is interrupted. With a COMMAND, that is run as another component, with the socket and a token in its\n" +
 			"environment, once requests are taken; everything ends when it does, with its exit code.",
 		Example: "  brainseg local\n  brainseg local -- brainseg request slice.png\n  brainseg local --profile lite -- python3 my_component.py",
-		RunE: func(cmd *cobra.Command, command []string) error {
-			if len(command) > 0 && cmd.ArgsLenAtDash() != 0 {
-				return usageError{errors.New("a command to run must stand behind --")}
+		RunE: func(cmd *cobra.Command, program []string) error {
+			if len(program) > 0 && cmd.ArgsLenAtDash() != 0 {
+				return command.Misused(errors.New("a command to run must stand behind --"))
 			}
-			if !cmd.Flags().Changed("http") && len(command) > 0 {
+			if !cmd.Flags().Changed("http") && len(program) > 0 {
 				f.http = ""
 			}
-			return local(cmd.Context(), f, command, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return local(cmd.Context(), f, program, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
@@ -66,8 +67,7 @@ func localCommand() *cobra.Command {
 	flags.StringSliceVar(&f.images, "images", []string{"."}, "folders below which images may be read")
 	flags.StringVar(&f.out, "out", "out", "folder for masks and overlays")
 	flags.StringVar(&f.queue, "queue", "", "folder for requests that wait and answers that are kept (default: a new one, which goes when this ends)")
-	flags.StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
-	flags.StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
+	command.ModelFlags(flags, &f.model, &f.library)
 	flags.StringVar(&f.http, "http", "127.0.0.1:5000", `address of the HTTP endpoint, "" for none (default with a COMMAND)`)
 	flags.StringVar(&f.token, "http-token-file", "", "file with the token that clients over HTTP must send; needed beyond loopback")
 	flags.BoolVar(&f.debug, "debug", false, "log everything to standard error, file names included")
@@ -125,10 +125,10 @@ func list(texts []string) []any {
 	return values
 }
 
-func local(ctx context.Context, f localFlags, command []string, stdout, stderr io.Writer) error {
+func local(ctx context.Context, f localFlags, program []string, stdout, stderr io.Writer) error {
 	profile, err := nucleus.ParseProfile(f.profile)
 	if err != nil {
-		return usageError{err}
+		return command.Misused(err)
 	}
 	if f.queue == "" {
 		folder, err := os.MkdirTemp("", "brainseg-queue-")
@@ -179,12 +179,12 @@ func local(ctx context.Context, f localFlags, command []string, stdout, stderr i
 	select {
 	case <-ready:
 	case err := <-ended:
-		time.Sleep(statusDelay)
+		time.Sleep(client.StatusDelay)
 		return err
 	}
-	if len(command) > 0 {
+	if len(program) > 0 {
 		stopStatus()
-		err = runAs(ctx, n.Env(clientName), command, stdout, stderr)
+		err = runAs(ctx, n.Env(clientName), program, stdout, stderr)
 		cancel()
 		return errors.Join(err, <-ended)
 	}
@@ -192,42 +192,26 @@ func local(ctx context.Context, f localFlags, command []string, stdout, stderr i
 	return <-ended
 }
 
-// statusDelay is for how long a status message may be on its way.
-const statusDelay = 50 * time.Millisecond
-
 // printStatus prints what comes to the status topic, as any other component
 // would see it, until stop is called. ready is closed when the component has
 // told that it takes requests.
 func printStatus(ctx context.Context, n *nucleus.Nucleus, w io.Writer) (ready <-chan struct{}, stop func(), err error) {
-	client, err := ggipc.Connect(ctx, ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(clientName)})
+	watcher, err := ggipc.Connect(ctx, ggipc.Options{SocketPath: n.SocketPath(), AuthToken: n.Token(clientName)})
 	if err != nil {
 		return nil, nil, err
 	}
 	took := make(chan struct{})
 	tell := sync.OnceFunc(func() { close(took) })
-	_, err = client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.StatusTopic}, func(_ context.Context, m ggipc.TopicMessage) {
-		if printStatusLine(w, m.Bytes()) == request.StateReady {
+	_, err = watcher.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: config.StatusTopic}, func(_ context.Context, m ggipc.TopicMessage) {
+		if client.PrintStatus(w, m.Bytes()) == request.StateReady {
 			tell()
 		}
 	})
 	if err != nil {
-		client.Close()
+		watcher.Close()
 		return nil, nil, fmt.Errorf("watch the status topic: %w", err)
 	}
-	return took, sync.OnceFunc(func() { client.Close() }), nil
-}
-
-// printStatusLine prints a status message and returns its state.
-func printStatusLine(w io.Writer, document []byte) request.State {
-	var s request.Status
-	if json.Unmarshal(document, &s) == nil {
-		progress := ""
-		if s.Progress > 0 {
-			progress = fmt.Sprintf(" %.0f %%", 100*s.Progress)
-		}
-		fmt.Fprintf(w, "status  %s  %s%s\n", s.Time.Local().Format("15:04:05.000"), s.Message, progress)
-	}
-	return s.State
+	return took, sync.OnceFunc(func() { watcher.Close() }), nil
 }
 
 func printHelp(w io.Writer, n *nucleus.Nucleus, f localFlags) {
@@ -244,10 +228,10 @@ func printHelp(w io.Writer, n *nucleus.Nucleus, f localFlags) {
 	fmt.Fprintln(w, "\nCtrl-C stops.")
 }
 
-// runAs runs command as another component and returns an exitError where it
-// does not end well.
-func runAs(ctx context.Context, env, command []string, stdout, stderr io.Writer) error {
-	c := exec.CommandContext(ctx, command[0], command[1:]...)
+// runAs runs a program as another component and returns a command.ExitError where
+// it does not end well.
+func runAs(ctx context.Context, env, program []string, stdout, stderr io.Writer) error {
+	c := exec.CommandContext(ctx, program[0], program[1:]...)
 	c.Env = append(os.Environ(), env...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, stdout, stderr
 	if file := output.File(stdout); file != nil {
@@ -259,9 +243,9 @@ func runAs(ctx context.Context, env, command []string, stdout, stderr io.Writer)
 	var ended *exec.ExitError
 	switch {
 	case errors.As(err, &ended) && ended.ExitCode() > 0:
-		return exitError{ended.ExitCode()}
+		return command.ExitError{Code: ended.ExitCode()}
 	case err != nil:
-		return fmt.Errorf("run %s: %w", command[0], err)
+		return fmt.Errorf("run %s: %w", program[0], err)
 	}
 	return nil
 }

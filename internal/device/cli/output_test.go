@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/device/cli"
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 )
 
 func TestOutputToAFullDeviceIsAnErrorInEveryCommand(t *testing.T) {
@@ -28,7 +29,7 @@ func TestOutputToAFullDeviceIsAnErrorInEveryCommand(t *testing.T) {
 		append([]string{"local", "--http", "", "--out", t.TempDir()}, append(model, "--", "true")...),
 	} {
 		stderr := new(strings.Builder)
-		if code := cli.Run(t.Context(), args, full, stderr); code != cli.ExitFailed || !strings.Contains(stderr.String(), "no space left on device") {
+		if code := cli.Run(t.Context(), args, full, stderr); code != command.ExitFailed || !strings.Contains(stderr.String(), "no space left on device") {
 			t.Errorf("%q: exit code %d, %q", args, code, stderr)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/device/cli"
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/progress/progresstest"
 )
 
@@ -21,7 +22,7 @@ func TestSegmentOnATerminalLeavesNothingButItsLines(t *testing.T) {
 	terminal := progresstest.New(t)
 	library := filepath.Join(root, "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
 	args := append([]string{"segment", "--model", model, "--library", library, "--out", t.TempDir()}, samples...)
-	if code := cli.Run(t.Context(), args, terminal.File, terminal.File); code != cli.ExitFailed {
+	if code := cli.Run(t.Context(), args, terminal.File, terminal.File); code != command.ExitFailed {
 		t.Errorf("exit code %d", code)
 	}
 	seen := terminal.End()

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/hosting"
 )
 
@@ -17,16 +18,16 @@ func serveCommand() *cobra.Command {
 		Long: "Answer GET /ping and POST /invocations on port 8080: PNG and JPEG slices, request documents in JSON, and scans in NIfTI or\n" +
 			"zipped DICOM, beside the service over HTTP. This is what the image runs at an endpoint and in a transform job; see\n" +
 			"docs/hosting.md. Elsewhere only this machine is let in. SIGTERM has it finish what it has taken.",
-		Args: arguments(cobra.NoArgs),
+		Args: command.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options, err := hosting.FromEnvironment(os.Getenv)
 			if err != nil {
-				return usageError{err}
+				return command.Misused(err)
 			}
 			level := zap.NewAtomicLevel()
 			logger := newLogger(cmd.OutOrStdout(), level)
 			defer logger.Sync()
-			options.Model, options.Library, options.Fallback = model, library, defaultModel()
+			options.Model, options.Library, options.Fallback = model, library, command.DefaultModel()
 			options.Version, options.Logger, options.Level = Version, logger, &level
 			return hosting.Run(cmd.Context(), options)
 		},

@@ -1,4 +1,4 @@
-package cli
+package files
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/device/scanfolder"
 	"github.com/brainseg/brainseg/internal/device/scans"
@@ -31,11 +32,11 @@ func (f *volumeFlags) kinds() []scans.Kind {
 // does not keep the others from being done.
 func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
 	if _, known := volume.PlaneNamed(f.plane); f.plane != "" && !known {
-		return usageError{fmt.Errorf("--plane %q: it is axial, coronal or sagittal", f.plane)}
+		return command.Misused(fmt.Errorf("--plane %q: it is axial, coronal or sagittal", f.plane))
 	}
 	plan, err := scanfolder.Make(f.out, paths)
 	if err != nil {
-		return usageError{err}
+		return command.Misused(err)
 	}
 	network, err := segmentation.Open(f.model, segmentation.Options{Library: f.library})
 	if err != nil {
@@ -43,9 +44,9 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 	}
 	defer network.Close()
 	if err := scans.Check(f.kinds(), network.Manifest()); err != nil {
-		return usageError{fmt.Errorf("--%w", err)}
+		return command.Misused(fmt.Errorf("--%w", err))
 	}
-	if err := plan.Begin(network.Manifest(), Version); err != nil {
+	if err := plan.Begin(network.Manifest(), f.version); err != nil {
 		return err
 	}
 	display := progress.New(stdout, stderr)
@@ -68,7 +69,7 @@ func (f *volumeFlags) segmentScans(ctx context.Context, paths []string, stdout, 
 	}
 	switch {
 	case refused == len(plan.Items):
-		return exitError{ExitUsage}
+		return command.ExitError{Code: command.ExitUsage}
 	case refused+failed > 0:
 		return fmt.Errorf("%d of %d scans were not segmented", refused+failed, len(plan.Items))
 	}
@@ -83,7 +84,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, item scanfolder.Item, net
 	}
 	bar := display.Begin()
 	result, err := scans.Segment(ctx, item.Path, network, scans.Options{
-		Read: f.options, Kinds: f.kinds(), Planes: planes, Deidentify: f.deidentify, Workers: f.workers, Version: Version,
+		Read: f.options, Kinds: f.kinds(), Planes: planes, Deidentify: f.deidentify, Workers: f.workers, Version: f.version,
 		Progress: func(done, total int) { bar.Count("segmenting", done, total) },
 	})
 	bar.End()
@@ -93,7 +94,7 @@ func (f *volumeFlags) segmentScan(ctx context.Context, item scanfolder.Item, net
 	if err := item.Write(result); err != nil {
 		return err
 	}
-	return f.tell(display.Out(), result.Report, output.Name(relative(item.Stem)))
+	return f.tell(display.Out(), result.Report, output.Name(command.Relative(item.Stem)))
 }
 
 // tell prints what a person wants to know first, and where the rest is.

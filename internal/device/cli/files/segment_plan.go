@@ -1,4 +1,4 @@
-package cli
+package files
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -41,9 +42,9 @@ func newPlan(out string, images []string, overlay bool, stat func(string) (fs.Fi
 		_, overlayName := request.Request{Output: request.Output{To: t.mask}}.Destinations()
 		switch other, ok := masks[t.mask]; {
 		case ok:
-			return plan{}, usageError{fmt.Errorf("%s and %s would both be written to %s", other, image, filepath.Join(out, t.mask))}
+			return plan{}, command.Misused(fmt.Errorf("%s and %s would both be written to %s", other, image, filepath.Join(out, t.mask)))
 		case strings.HasSuffix(t.mask, ".overlay.png"):
-			return plan{}, usageError{fmt.Errorf("the mask of %s would have the name of an overlay, %s; leave the image out, or give it another name", image, filepath.Join(out, t.mask))}
+			return plan{}, command.Misused(fmt.Errorf("the mask of %s would have the name of an overlay, %s; leave the image out, or give it another name", image, filepath.Join(out, t.mask)))
 		case overlay:
 			outputs = append(outputs, overlayName)
 		}
@@ -72,7 +73,7 @@ func newPlan(out string, images []string, overlay bool, stat func(string) (fs.Fi
 		path := filepath.Join(out, name)
 		if info, err := stat(path); err == nil {
 			if image, ok := sources[inodeOf(info)]; ok {
-				return plan{}, usageError{fmt.Errorf("%s would be overwritten by %s; choose another --out", image, path)}
+				return plan{}, command.Misused(fmt.Errorf("%s would be overwritten by %s; choose another --out", image, path))
 			}
 		}
 	}

@@ -1,30 +1,26 @@
-package cli
+// Package client has the commands that ask a running component over Greengrass IPC, as
+// another component would: request for a slice or a scan, status for how it fares.
+//
+// It reads no scan and runs no model; pictures it reads to show them on a terminal.
+// Package cli calls it.
+package client
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"image/color"
-	"image/png"
 	"io"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/imaging"
-	"github.com/brainseg/brainseg/internal/output"
 )
 
 type requestFlags struct {
@@ -35,7 +31,8 @@ type requestFlags struct {
 	scan    scanFlags
 }
 
-func requestCommand() *cobra.Command {
+// RequestCommand sends a request and shows what becomes of it.
+func RequestCommand() *cobra.Command {
 	var f requestFlags
 	cmd := &cobra.Command{
 		Use:   "request IMAGE",
@@ -44,13 +41,13 @@ func requestCommand() *cobra.Command {
 			"A folder, and a file called as NIfTI, DICOM or a zip, is a whole scan; Ctrl-C calls it off.\n" +
 			"It runs as a Greengrass component or under brainseg local: socket and token come from the environment.",
 		Example: "  brainseg local -- brainseg request --overlay slice.png\n  brainseg local -- brainseg request --kinds labels,seg series/",
-		Args:    arguments(cobra.ExactArgs(1)),
+		Args:    command.Arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return sendRequest(cmd.Context(), f, args[0], cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&f.to, "to", "", "name of the mask, or the beginning of those of a scan's results, below the component's output folder, or s3://bucket/key (default: the image's name)")
-	cmd.Flags().Float64SliceVar(&f.spacing, "spacing", nil, spacingUsage)
+	command.SpacingFlag(cmd.Flags(), &f.spacing)
 	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also ask for the slice with the tissues in colour")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "for how long to wait for the result (default: 30s, and 1h for a scan)")
 	f.scan.add(cmd)
@@ -62,7 +59,7 @@ func (f requestFlags) document(id, image string) ([]byte, error) {
 	if f.scan.meant(image) {
 		return f.scan.document(id, image, f.to)
 	}
-	mm, err := spacing(f.spacing)
+	mm, err := command.Spacing(f.spacing)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +122,7 @@ func sendRequest(ctx context.Context, f requestFlags, image string, stdout io.Wr
 	for {
 		select {
 		case s := <-statuses:
-			printStatusLine(stdout, s)
+			PrintStatus(stdout, s)
 		case answer := <-answers:
 			drain(statuses, stdout)
 			r, err := request.ParseResult(answer)
@@ -165,116 +162,25 @@ func drain(statuses <-chan []byte, w io.Writer) {
 	for {
 		select {
 		case s := <-statuses:
-			printStatusLine(w, s)
-		case <-time.After(statusDelay):
+			PrintStatus(w, s)
+		case <-time.After(StatusDelay):
 			return
 		}
 	}
 }
 
-// showResult prints a table of the tissues, where mask and overlay are, and on
-// a colour terminal a small picture.
-func showResult(w io.Writer, image string, r request.Result) error {
-	if r.Error != nil {
-		code := string(r.Error.Code)
-		if r.Error.Reason != "" {
-			code += ": " + r.Error.Reason
-		}
-		return fmt.Errorf("%s (%s)", r.Error.Message, code)
-	}
-	if r.Scan != nil {
-		fmt.Fprintln(w)
-		showScan(w, r.Scan)
-		showOrigin(w, r)
-		return nil
-	}
-	if colourTerminal(w) {
-		if err := showPicture(w, image, r); err != nil {
-			fmt.Fprintf(w, "(no picture: %v)\n", err)
-		}
-	}
-	fmt.Fprintln(w)
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "tissue\tpixels\tshare\t")
-	for _, t := range r.Tissues {
-		if t.Value != 0 {
-			fmt.Fprintf(table, "%s\t%d\t%.1f %%\t\n", t.Name, t.Pixels, 100*t.Share)
-		}
-	}
-	table.Flush()
-	fmt.Fprintln(w)
-	for _, file := range []struct {
-		name string
-		*request.File
-	}{{"mask", r.Mask}, {"overlay", r.Overlay}} {
-		if file.File != nil {
-			fmt.Fprintf(w, "%-8s %s%s\n", file.name, output.Name(relative(file.Path)), output.Name(file.URI))
-		}
-	}
-	if r.Image != nil {
-		for _, doubt := range doubts(r.Image) {
-			fmt.Fprintf(w, "%-8s %s\n", "doubt", doubt)
-		}
-	}
-	showOrigin(w, r)
-	return nil
-}
+// StatusDelay is for how long a status message may be on its way.
+const StatusDelay = 50 * time.Millisecond
 
-// showOrigin prints how long it took and which model it was.
-func showOrigin(w io.Writer, r request.Result) {
-	if r.Timings != nil {
-		fmt.Fprintf(w, "%-8s %.1f ms, of which %.1f ms in the network\n", "time", r.Timings.Total, r.Timings.Inference)
-	}
-	if r.Model != nil {
-		fmt.Fprintf(w, "%-8s %s %s\n", "model", r.Model.Name, r.Model.Version)
-	}
-}
-
-func colourTerminal(w io.Writer) bool {
-	file := output.File(w)
-	if file == nil || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" {
-		return false
-	}
-	return os.Getenv("COLORTERM") != "" || strings.Contains(os.Getenv("TERM"), "color") || strings.Contains(os.Getenv("TERM"), "kitty")
-}
-
-// showPicture draws slice and mask from their files.
-func showPicture(w io.Writer, image string, r request.Result) error {
-	if r.Mask == nil || r.Mask.Path == "" {
-		return errors.New("the mask is not on this device")
-	}
-	encoded, err := os.ReadFile(image)
-	if err != nil {
-		return err
-	}
-	slice, _, err := imaging.Decode(encoded, imaging.Limits{})
-	if err != nil {
-		return err
-	}
-	if encoded, err = os.ReadFile(r.Mask.Path); err != nil {
-		return err
-	}
-	classes, err := readMask(encoded)
-	if err != nil {
-		return fmt.Errorf("read the mask: %w", err)
-	}
-	palette := make(imaging.Palette, 256)
-	for _, t := range r.Tissues {
-		if rgb, err := strconv.ParseUint(strings.TrimPrefix(t.Colour, "#"), 16, 24); err == nil && t.Value != 0 {
-			palette[t.Value] = color.RGBA{R: uint8(rgb >> 16), G: uint8(rgb >> 8), B: uint8(rgb), A: 0xff}
+// PrintStatus prints a status message and returns its state.
+func PrintStatus(w io.Writer, document []byte) request.State {
+	var s request.Status
+	if json.Unmarshal(document, &s) == nil {
+		progress := ""
+		if s.Progress > 0 {
+			progress = fmt.Sprintf(" %.0f %%", 100*s.Progress)
 		}
+		fmt.Fprintf(w, "status  %s  %s%s\n", s.Time.Local().Format("15:04:05.000"), s.Message, progress)
 	}
-	return imaging.TerminalPicture(w, slice, classes, palette, 64)
-}
-
-// readMask returns the classes of a mask PNG, one a pixel, row by row.
-func readMask(encoded []byte) ([]uint8, error) {
-	grey, _, err := imaging.Decode(encoded, imaging.Limits{})
-	if err != nil {
-		return nil, err
-	}
-	if config, err := png.DecodeConfig(bytes.NewReader(encoded)); err != nil || config.ColorModel != color.GrayModel {
-		return nil, errors.New("it is not 8-bit grey")
-	}
-	return grey.Pix, nil
+	return s.State
 }

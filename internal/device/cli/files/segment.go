@@ -1,4 +1,8 @@
-package cli
+// Package files has the commands that segment straight to files, without Greengrass:
+// segment for slices, by an engine of its own, and volume for whole scans.
+//
+// It keeps nothing that would outlive the process but the results. Package cli calls it.
+package files
 
 import (
 	"context"
@@ -7,18 +11,17 @@ import (
 	"io"
 	"iter"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
-	"github.com/brainseg/brainseg/internal/segmentation/pixelsize"
 )
 
 type segmentFlags struct {
@@ -30,7 +33,8 @@ type segmentFlags struct {
 	spacing []float64
 }
 
-func segmentCommand() *cobra.Command {
+// SegmentCommand segments slices.
+func SegmentCommand() *cobra.Command {
 	var f segmentFlags
 	cmd := &cobra.Command{
 		Use:   "segment --out DIR IMAGE...",
@@ -38,25 +42,24 @@ func segmentCommand() *cobra.Command {
 		Long: "Segment PNG and JPEG slices. The mask of IMAGE goes to DIR/<name>.png, its pixel values are the classes.\n" +
 			"Earlier masks are replaced, and no other files.\nThe exit code is 0 only if every image was segmented.",
 		Example: "  brainseg segment --out out --overlay artifacts/samples/whole-head/*.png",
-		Args:    arguments(cobra.MinimumNArgs(1)),
+		Args:    command.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, images []string) error {
 			if f.out == "" {
-				return usageError{errors.New("--out DIR is required")}
+				return command.Misused(errors.New("--out DIR is required"))
 			}
 			return segment(cmd.Context(), f, images, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for masks and overlays (required)")
 	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also write DIR/<name>.overlay.png, the slice with the tissues in colour")
-	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
-	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
+	command.ModelFlags(cmd.Flags(), &f.model, &f.library)
 	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "images in work at the same time")
-	cmd.Flags().Float64SliceVar(&f.spacing, "spacing", nil, spacingUsage)
+	command.SpacingFlag(cmd.Flags(), &f.spacing)
 	return cmd
 }
 
 func segment(ctx context.Context, f segmentFlags, images []string, stdout, stderr io.Writer) error {
-	mm, err := spacing(f.spacing)
+	mm, err := command.Spacing(f.spacing)
 	if err != nil {
 		return err
 	}
@@ -133,38 +136,15 @@ func inOrder(ctx context.Context, e *engine.Engine, list []task, mm [2]float64, 
 // summary is a line about a mask: where it is, and the tissues' shares.
 func summary(r request.Result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %dx%d", output.Name(relative(r.Mask.Path)), r.Image.Width, r.Image.Height)
+	fmt.Fprintf(&b, "%s  %dx%d", output.Name(command.Relative(r.Mask.Path)), r.Image.Width, r.Image.Height)
 	for _, t := range r.Tissues {
 		if t.Value != 0 {
 			fmt.Fprintf(&b, "  %s %.1f %%", t.Name, 100*t.Share)
 		}
 	}
 	fmt.Fprintf(&b, "  %.1f ms", r.Timings.Total)
-	for _, doubt := range doubts(r.Image) {
+	for _, doubt := range command.Doubts(r.Image) {
 		fmt.Fprintf(&b, "  (%s)", doubt)
 	}
 	return b.String()
-}
-
-// doubts are the reasons to look at a mask.
-func doubts(image *request.Dimensions) (list []string) {
-	if image.SpacingFrom == string(pixelsize.Guessed) {
-		list = append(list, fmt.Sprintf("pixels of %.2g mm are guessed; --spacing states them", image.SpacingMM[0]))
-	}
-	if len(image.Flags) > 0 {
-		list = append(list, "look at it: "+strings.Join(image.Flags, ", "))
-	}
-	return list
-}
-
-// relative shortens a path below the current folder.
-func relative(path string) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		return path
-	}
-	if short, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(short, "..") {
-		return short
-	}
-	return path
 }

@@ -1,4 +1,4 @@
-package cli
+package client
 
 import (
 	"cmp"
@@ -15,13 +15,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/output"
 )
 
-func statusCommand() *cobra.Command {
+// StatusCommand asks the component how it fares.
+func StatusCommand() *cobra.Command {
 	var timeout time.Duration
 	var document bool
 	cmd := &cobra.Command{
@@ -30,7 +32,7 @@ func statusCommand() *cobra.Command {
 		Long: "Ask the running component how it fares: what waits, what was answered and how fast, memory, what was lost.\n" +
 			"It runs as a Greengrass component or under brainseg local: socket and token come from the environment.",
 		Example: "  brainseg local -- brainseg status",
-		Args:    arguments(cobra.NoArgs),
+		Args:    command.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()

@@ -1,4 +1,4 @@
-package cli
+package files
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 )
 
 func touch(t *testing.T, path string) {
@@ -66,7 +68,7 @@ func TestAPlanRefusesWhatWouldDestroyAnImageOrAMask(t *testing.T) {
 		{"an image that is an overlay by a hard link", ".", true, []string{"y.jpg", "one.png"}, "would be overwritten"},
 	} {
 		_, err := newPlan(tt.out, tt.images, tt.overlay, os.Stat)
-		var usage usageError
+		var usage command.UsageError
 		if !errors.As(err, &usage) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q in it", tt.name, err, tt.want)
 		}

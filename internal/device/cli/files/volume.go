@@ -1,4 +1,4 @@
-package cli
+package files
 
 import (
 	"encoding/json"
@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/scanfolder"
 	"github.com/brainseg/brainseg/internal/device/scans"
 	"github.com/brainseg/brainseg/internal/volume"
@@ -21,6 +22,7 @@ import (
 )
 
 type volumeFlags struct {
+	version  string // of the program
 	out      string
 	model    string
 	library  string
@@ -37,8 +39,10 @@ type volumeFlags struct {
 	deidentify bool
 }
 
-func volumeCommand() *cobra.Command {
-	var f volumeFlags
+// VolumeCommand segments whole scans, or says what is read of one. version is that of
+// the program, for what the results say of their origin.
+func VolumeCommand(version string) *cobra.Command {
+	f := volumeFlags{version: version}
 	cmd := &cobra.Command{
 		Use:   "volume (--out DIR SCAN... | --describe SCAN)",
 		Short: "Segment whole scans, NIfTI or DICOM, or say what is read of one",
@@ -51,23 +55,23 @@ func volumeCommand() *cobra.Command {
 			"A SCAN that is a BIDS data set stands for all T1w of it; DIR becomes a derivative data set.\n" +
 			"A scan that cannot be read right is refused with the reason; the exit code is 2 where all were.",
 		Example: "  brainseg volume --out out head.nii.gz\n  brainseg volume --out out --seg series/\n  brainseg volume --out out series/ other.zip\n  brainseg volume --describe --at=0,0,0 --json series/",
-		Args:    arguments(cobra.MinimumNArgs(1)),
+		Args:    command.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.describe && f.out != "":
-				return usageError{errors.New("--describe and --out exclude each other")}
+				return command.Misused(errors.New("--describe and --out exclude each other"))
 			case f.describe && (f.seg || f.overlay || f.sr):
-				return usageError{errors.New("--seg, --overlay and --sr go with --out")}
+				return command.Misused(errors.New("--seg, --overlay and --sr go with --out"))
 			case f.describe && len(args) > 1:
-				return usageError{errors.New("--describe takes one SCAN")}
+				return command.Misused(errors.New("--describe takes one SCAN"))
 			case f.describe:
 				return f.run(cmd, args[0])
 			case f.out == "":
-				return usageError{errors.New("--out DIR is required, or --describe")}
+				return command.Misused(errors.New("--out DIR is required, or --describe"))
 			case len(f.at) > 0 || f.json:
-				return usageError{errors.New("--at and --json go with --describe")}
+				return command.Misused(errors.New("--at and --json go with --describe"))
 			case f.deidentify && !f.seg && !f.overlay:
-				return usageError{errors.New("--deidentify goes with --seg and --overlay; the other results never name the patient")}
+				return command.Misused(errors.New("--deidentify goes with --seg and --overlay; the other results never name the patient"))
 			}
 			return f.segmentScans(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -77,8 +81,7 @@ func volumeCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also write the slices of each DICOM series with the tissues in colour, a DICOM Secondary Capture")
 	cmd.Flags().BoolVar(&f.sr, "sr", false, "beside --seg, also write the volumes as a DICOM Structured Report")
 	cmd.Flags().BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of DICOM objects; UIDs stay")
-	cmd.Flags().StringVar(&f.model, "model", defaultModel(), "folder with model.onnx and manifest.json")
-	cmd.Flags().StringVar(&f.library, "library", "", "path of libonnxruntime (default: beside the executable)")
+	command.ModelFlags(cmd.Flags(), &f.model, &f.library)
 	cmd.Flags().IntVar(&f.workers, "workers", runtime.NumCPU(), "slices in work at the same time")
 	cmd.Flags().StringVar(&f.plane, "plane", "", "run this plane alone, in a third of the time: axial, coronal or sagittal")
 	cmd.Flags().BoolVar(&f.describe, "describe", false, "say what is read, and segment nothing")
@@ -95,7 +98,7 @@ func (f *volumeFlags) run(cmd *cobra.Command, path string) error {
 	for _, at := range f.at {
 		p, err := parsePlace(at)
 		if err != nil {
-			return usageError{err}
+			return command.Misused(err)
 		}
 		places = append(places, p)
 	}
@@ -103,7 +106,7 @@ func (f *volumeFlags) run(cmd *cobra.Command, path string) error {
 	var refusal *volume.Refusal
 	if errors.As(err, &refusal) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "brainseg: refused (%s): %v\n", refusal.Code, refusal)
-		return exitError{ExitUsage}
+		return command.ExitError{Code: command.ExitUsage}
 	}
 	if err != nil {
 		return fmt.Errorf("read the scan: %w", err)

@@ -1,4 +1,4 @@
-package cli
+package client
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scans"
@@ -117,6 +118,6 @@ func showScan(w io.Writer, s *request.ScanResult) {
 		fmt.Fprintf(w, "note     %s\n", warning)
 	}
 	for _, file := range s.Files {
-		fmt.Fprintf(w, "%-8s %s%s\n", file.Kind, output.Name(relative(file.Path)), output.Name(file.URI))
+		fmt.Fprintf(w, "%-8s %s%s\n", file.Kind, output.Name(command.Relative(file.Path)), output.Name(file.URI))
 	}
 }

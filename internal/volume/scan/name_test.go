@@ -1,6 +1,7 @@
-package cli
+package scan_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/volume/scan"
@@ -8,7 +9,9 @@ import (
 
 func TestAScanIsCalledByItsFileOrFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
-	touch(t, "series/1.dcm")
+	if err := os.Mkdir("series", 0o755); err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir("series")
 	for path, want := range map[string]string{
 		"in/head.nii.gz": "head", "HEAD.NII": "HEAD", "in/series/": "series", ".": "series", "./": "series", "a.b/c.zip": "c", ".nii": ".nii",
