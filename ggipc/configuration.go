@@ -86,5 +86,5 @@ func (c *Client) SubscribeToConfigurationUpdate(ctx context.Context, component s
 		}
 		handle(ctx, *event.Update)
 		return nil
-	}, nil)
+	})
 }

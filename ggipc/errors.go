@@ -1,12 +1,12 @@
 package ggipc
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/brainseg/brainseg/ggipc/frame"
+	"github.com/brainseg/brainseg/ggipc/internal/connection"
+	"github.com/brainseg/brainseg/ggipc/internal/servicemodel"
 )
 
 var (
@@ -16,21 +16,18 @@ var (
 
 	// ErrUnreachable says that the nucleus' socket cannot be dialled, or that
 	// nothing behind it answers the handshake.
-	ErrUnreachable = errors.New("greengrass nucleus is unreachable")
+	ErrUnreachable = connection.ErrUnreachable
 
 	// ErrTokenRefused says that the nucleus answered the handshake with a
 	// refusal. A process with a new token is the cure.
-	ErrTokenRefused = errors.New("greengrass nucleus refused the token of this process")
+	ErrTokenRefused = connection.ErrTokenRefused
 
 	// ErrConnectionLost says that the connection ended while a call waited for
 	// its answer: the nucleus may or may not have carried it out.
-	ErrConnectionLost = errors.New("connection to the greengrass nucleus was lost")
+	ErrConnectionLost = connection.ErrLost
 
 	// ErrClosed says that the client or the subscription was closed by its owner.
-	ErrClosed = errors.New("closed")
-
-	// errStreamEnded says that the nucleus ended a subscription without an error.
-	errStreamEnded = errors.New("the nucleus ended the subscription")
+	ErrClosed = connection.ErrClosed
 )
 
 // Code names an error of the Greengrass service model.
@@ -38,20 +35,16 @@ type Code string
 
 // The codes that callers decide by. Others may appear.
 const (
-	CodeUnauthorized                Code = "UnauthorizedError"
-	CodeInvalidArguments            Code = "InvalidArgumentsError"
-	CodeServiceError                Code = "ServiceError"
-	CodeResourceNotFound            Code = "ResourceNotFoundError"
-	CodeConflict                    Code = "ConflictError"
-	CodeFailedUpdateConditionCheck  Code = "FailedUpdateConditionCheckError"
-	CodeComponentNotFound           Code = "ComponentNotFoundError"
-	CodeInvalidToken                Code = "InvalidTokenError"
-	CodeInternalServerError         Code = "InternalServerError"
-	CodeUnsupportedOperation        Code = "UnsupportedOperationError"
-	codeNone                        Code = ""
-	serviceNamespace                     = "aws.greengrass#"
-	classicUnsupportedText               = "Unsupported Operation"
-	classicUnsupportedServiceSuffix      = "is not supported by Greengrass"
+	CodeUnauthorized               Code = "UnauthorizedError"
+	CodeInvalidArguments           Code = "InvalidArgumentsError"
+	CodeServiceError               Code = "ServiceError"
+	CodeResourceNotFound           Code = "ResourceNotFoundError"
+	CodeConflict                   Code = "ConflictError"
+	CodeFailedUpdateConditionCheck Code = "FailedUpdateConditionCheckError"
+	CodeComponentNotFound          Code = "ComponentNotFoundError"
+	CodeInvalidToken               Code = "InvalidTokenError"
+	CodeInternalServerError        Code = "InternalServerError"
+	CodeUnsupportedOperation       Code = "UnsupportedOperationError"
 )
 
 // Error is the nucleus' answer to a call that it did not carry out.
@@ -93,41 +86,8 @@ func Unsupported(err error) bool {
 	return e.Code == CodeUnsupportedOperation || e.Code == CodeServiceError && e.Message == ""
 }
 
-// errorFrom reads an APPLICATION_ERROR frame. The two nuclei spell the same
-// error differently, and the classic one has plain text where a handler failed.
-func errorFrom(operation string, f *frame.Frame) *Error {
-	e := &Error{Operation: operation}
-	var body struct {
-		Message      string `json:"message"`
-		LiteMessage  string `json:"_message"`
-		Code         string `json:"_errorCode"`
-		Unmodelled   string `json:"error"`
-		ResourceType string `json:"resourceType"`
-		ResourceName string `json:"resourceName"`
-	}
-	modelType := strings.TrimPrefix(f.Headers[frame.HeaderServiceModelType], serviceNamespace)
-	if err := json.Unmarshal(f.Payload, &body); err != nil {
-		e.Code = Code(modelType)
-		if e.Code == codeNone {
-			e.Code = CodeInternalServerError
-		}
-		e.Message = strings.ToValidUTF8(string(f.Payload), "?")
-		return e
-	}
-	e.Message = body.Message
-	if e.Message == "" {
-		e.Message = body.LiteMessage
-	}
-	e.Code = Code(body.Code)
-	if e.Code == codeNone {
-		e.Code = Code(modelType)
-	}
-	if body.Unmodelled == classicUnsupportedText || e.Code == CodeServiceError && strings.HasSuffix(e.Message, classicUnsupportedServiceSuffix) {
-		e.Code = CodeUnsupportedOperation
-	}
-	if e.Code == codeNone {
-		e.Code = CodeInternalServerError
-	}
-	e.ResourceType, e.ResourceName = body.ResourceType, body.ResourceName
-	return e
+// errorFrom reads an APPLICATION_ERROR frame.
+func errorFrom(operation string, f *frame.Frame) error {
+	r := servicemodel.DecodeRefusal(f.Headers[frame.HeaderServiceModelType], f.Payload)
+	return &Error{Operation: operation, Code: Code(r.Code), Message: r.Message, ResourceType: r.ResourceType, ResourceName: r.ResourceName}
 }

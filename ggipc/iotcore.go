@@ -2,10 +2,11 @@ package ggipc
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/brainseg/brainseg/ggipc/internal/servicemodel"
 )
 
 // QoS is the MQTT quality of service towards AWS IoT Core. Its zero value is
@@ -67,9 +68,9 @@ type iotCoreMessage struct {
 // refuses at once with ServiceError.
 func (c *Client) PublishToIoTCore(ctx context.Context, r PublishToIoTCoreRequest) error {
 	m := iotCoreMessage{
-		TopicName: r.Topic, QoS: &r.QoS, Payload: encodeBlob(r.Payload), Retain: r.Retain,
+		TopicName: r.Topic, QoS: &r.QoS, Payload: servicemodel.EncodeBlob(r.Payload), Retain: r.Retain,
 		UserProperties: r.UserProperties, ExpirySeconds: r.MessageExpirySeconds,
-		CorrelationData: encodeBlob(r.CorrelationData), ResponseTopic: r.ResponseTopic, ContentType: r.ContentType,
+		CorrelationData: servicemodel.EncodeBlob(r.CorrelationData), ResponseTopic: r.ResponseTopic, ContentType: r.ContentType,
 	}
 	if r.PayloadFormatIsUnicode {
 		m.PayloadFormat = "1"
@@ -123,17 +124,13 @@ func (c *Client) SubscribeToIoTCore(ctx context.Context, r SubscribeToIoTCoreReq
 			ResponseTopic: event.Message.ResponseTopic, ContentType: event.Message.ContentType,
 		}
 		var err error
-		if m.Payload, err = decodeBlob(event.Message.Payload); err != nil {
+		if m.Payload, err = servicemodel.DecodeBlob(event.Message.Payload); err != nil {
 			return fmt.Errorf("decode a message of AWS IoT Core: payload: %w", err)
 		}
-		if m.CorrelationData, err = decodeBlob(event.Message.CorrelationData); err != nil {
+		if m.CorrelationData, err = servicemodel.DecodeBlob(event.Message.CorrelationData); err != nil {
 			return fmt.Errorf("decode a message of AWS IoT Core: correlation data: %w", err)
 		}
 		handle(ctx, m)
 		return nil
-	}, nil)
+	})
 }
-
-func encodeBlob(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
-
-func decodeBlob(s string) ([]byte, error) { return base64.StdEncoding.DecodeString(s) }

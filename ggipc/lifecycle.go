@@ -57,7 +57,7 @@ func (c *Client) SubscribeToComponentUpdates(ctx context.Context, handle func(co
 			return errors.New("decode a component update event: neither before nor after an update")
 		}
 		return nil
-	}, nil)
+	})
 }
 
 // DeferComponentUpdateRequest answers an announcement.

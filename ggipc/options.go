@@ -1,6 +1,7 @@
 package ggipc
 
 import (
+	"encoding/json"
 	"os"
 	"time"
 
@@ -29,6 +30,22 @@ const (
 	// MaxIoTCorePayload is the largest message that AWS IoT Core takes.
 	MaxIoTCorePayload = 128 << 10
 )
+
+// MaxMessage returns how many bytes a message published to topic may have so
+// that both its publish frame and the event frame that a nucleus makes of it
+// stay within maxFrame bytes (DefaultMaxFrame if 0).
+func MaxMessage(maxFrame int, topic string) int {
+	if maxFrame <= 0 {
+		maxFrame = DefaultMaxFrame
+	}
+	// Headers and JSON around the message take about 330 bytes and the topic, as
+	// JSON escapes it. Base64 makes 4 bytes of 3.
+	escaped, err := json.Marshal(topic)
+	if err != nil {
+		return 0 // cannot happen to a string
+	}
+	return max(0, (maxFrame-400-len(escaped))/4*3)
+}
 
 // Options are the settings of a Client. The zero value connects a component
 // that was started by a nucleus.

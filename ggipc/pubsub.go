@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/brainseg/brainseg/ggipc/internal/beat"
+	"github.com/brainseg/brainseg/ggipc/internal/servicemodel"
 )
 
 // PublishToTopicRequest is a message for local publish/subscribe. Exactly one of
@@ -21,41 +24,16 @@ type PublishToTopicRequest struct {
 	JSON   json.RawMessage // the classic nucleus takes an object only
 }
 
-type binaryMessage struct {
-	Message string          `json:"message"`
-	Context *messageContext `json:"context,omitempty"`
-}
-
-type jsonMessage struct {
-	Message json.RawMessage `json:"message"`
-	Context *messageContext `json:"context,omitempty"`
-}
-
-type messageContext struct {
-	Topic string `json:"topic"`
-}
-
-type publishMessage struct {
-	Binary *binaryMessage `json:"binaryMessage,omitempty"`
-	JSON   *jsonMessage   `json:"jsonMessage,omitempty"`
-}
-
 // PublishToTopic publishes a message on the device. Success means that the
 // nucleus took it, not that anybody received it.
 func (c *Client) PublishToTopic(ctx context.Context, r PublishToTopicRequest) error {
 	if (r.Binary == nil) == (r.JSON == nil) {
 		return errors.New("greengrass PublishToTopic: exactly one of Binary and JSON must be set")
 	}
-	var m publishMessage
-	if r.Binary != nil {
-		m.Binary = &binaryMessage{Message: encodeBlob(r.Binary)}
-	} else {
-		m.JSON = &jsonMessage{Message: r.JSON}
-	}
 	return c.Call(ctx, "PublishToTopic", struct {
-		Topic          string         `json:"topic"`
-		PublishMessage publishMessage `json:"publishMessage"`
-	}{r.Topic, m}, nil)
+		Topic          string                      `json:"topic"`
+		PublishMessage servicemodel.PublishMessage `json:"publishMessage"`
+	}{r.Topic, servicemodel.NewPublishMessage(r.Binary, r.JSON)}, nil)
 }
 
 // ReceiveMode says whether a component receives what it published itself. The
@@ -117,9 +95,9 @@ func (c *Client) SubscribeToTopic(ctx context.Context, r SubscribeToTopicRequest
 	var overflow func([]byte) error
 	if r.Overflow != nil {
 		overflow = func(payload []byte) error {
-			m, err := decodeTopicMessage(payload)
+			m, err := servicemodel.DecodeTopicMessage(payload)
 			if err == nil {
-				r.Overflow(m)
+				r.Overflow(TopicMessage(m))
 			}
 			return err
 		}
@@ -127,45 +105,12 @@ func (c *Client) SubscribeToTopic(ctx context.Context, r SubscribeToTopicRequest
 	if r.Beat != 0 && strings.ContainsAny(r.Topic, "+#") {
 		return nil, fmt.Errorf("greengrass SubscribeToTopic: a subscription to the filter %s cannot have beats: nothing can be published to it", r.Topic)
 	}
-	s := &Subscription{
-		operation: "SubscribeToTopic", eventType: serviceNamespace + "SubscriptionResponseMessage", overflow: overflow, beats: newBeats(r.Topic, r.Beat),
-		handle: func(ctx context.Context, payload []byte) error {
-			m, err := decodeTopicMessage(payload)
-			if err == nil {
-				handle(ctx, m)
-			}
-			return err
-		},
-	}
-	if err := c.start(ctx, s, r); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func decodeTopicMessage(payload []byte) (m TopicMessage, err error) {
-	var event publishMessage
-	if err := json.Unmarshal(payload, &event); err != nil {
-		return m, fmt.Errorf("decode a message of local publish/subscribe: %w", err)
-	}
-	switch {
-	case event.Binary != nil:
-		if m.Binary, err = decodeBlob(event.Binary.Message); err != nil {
-			return m, fmt.Errorf("decode a binary message of local publish/subscribe: %w", err)
+	s := &Subscription{operation: "SubscribeToTopic", eventType: "SubscriptionResponseMessage", topic: r.Topic, beats: beat.New(r.Beat)}
+	return c.start(ctx, s, r, func(ctx context.Context, payload []byte) error {
+		m, err := servicemodel.DecodeTopicMessage(payload)
+		if err == nil {
+			handle(ctx, TopicMessage(m))
 		}
-		if event.Binary.Context != nil {
-			m.Topic = event.Binary.Context.Topic
-		}
-	case event.JSON != nil:
-		m.JSON = event.JSON.Message
-		if m.JSON == nil {
-			m.JSON = json.RawMessage("null")
-		}
-		if event.JSON.Context != nil {
-			m.Topic = event.JSON.Context.Topic
-		}
-	default:
-		return m, errors.New("decode a message of local publish/subscribe: neither binary nor JSON")
-	}
-	return m, nil
+		return err
+	}, overflow)
 }

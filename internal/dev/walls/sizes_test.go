@@ -24,7 +24,6 @@ const (
 
 // larger are the packages that may have more: each waits to be parted.
 var larger = map[string]int{
-	"ggipc":                      1_930,
 	"internal/device/engine":     2_020,
 	"internal/device/greengrass": 1_250,
 	"internal/device/store":      1400,

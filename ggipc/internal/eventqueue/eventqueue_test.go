@@ -1,4 +1,4 @@
-package ggipc
+package eventqueue
 
 import (
 	"context"
@@ -13,20 +13,16 @@ func TestAnEventThatMeetsFinishIsHandledOrOverflows(t *testing.T) {
 	const rounds, events = 10_000, 2
 	for round := range rounds {
 		var handled, overflowed atomic.Int64
-		c := &Client{ctx: t.Context()}
-		s := &Subscription{
-			client: c, queue: make(chan []byte, 2*events),
-			handle:   func(context.Context, []byte) error { handled.Add(1); return nil },
-			overflow: func([]byte) error { overflowed.Add(1); return nil },
-		}
-		s.queueBytes.Store(1000)
-		s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+		q := New(2*events, 1000,
+			func(context.Context, []byte) error { handled.Add(1); return nil },
+			func([]byte) error { overflowed.Add(1); return nil }, nil)
+		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
-		all.Go(s.handleEvents)
+		all.Go(func() { q.Run(ctx, t.Context()) })
 		for range events {
-			all.Go(func() { s.enqueue([]byte("event")) })
+			all.Go(func() { q.Put([]byte("event")) })
 		}
-		all.Go(s.Finish)
+		all.Go(func() { q.Finish(); cancel() })
 		all.Wait()
 		if h, o := handled.Load(), overflowed.Load(); h+o != events {
 			t.Fatalf("round %d: of %d events %d were handled and %d overflowed", round, events, h, o)

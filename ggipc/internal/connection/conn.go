@@ -1,4 +1,4 @@
-package ggipc
+package connection
 
 import (
 	"context"
@@ -13,17 +13,21 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/ggipc/frame"
+	"github.com/brainseg/brainseg/ggipc/internal/servicemodel"
 )
+
+// protocolVersion is the only version of the handshake that servers accept.
+const protocolVersion = "0.1.0"
 
 // sink takes what arrives on one stream: a frame, or the error that ended the
 // connection. It is called by the goroutine that reads and must not block.
 type sink func(f *frame.Frame, lost error)
 
-// conn is one accepted connection. It is dead for good once done is closed.
-type conn struct {
-	nc           net.Conn
-	maxFrame     *atomic.Int64 // the client's
-	writeTimeout time.Duration
+// Conn is one accepted connection. It is dead for good once done is closed.
+type Conn struct {
+	nc       net.Conn
+	o        *Options
+	maxFrame *atomic.Int64 // the keeper's
 
 	// writing serialises frames, so that stream ids appear on the wire in the
 	// order in which they were taken.
@@ -41,7 +45,7 @@ type conn struct {
 
 // dial connects and shakes hands within ctx. The error is ErrUnreachable,
 // ErrTokenRefused or the context's.
-func dial(ctx context.Context, o Options, maxFrame *atomic.Int64) (*conn, error) {
+func dial(ctx context.Context, o *Options, maxFrame *atomic.Int64) (*Conn, error) {
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "unix", o.SocketPath)
 	if err != nil {
@@ -51,12 +55,12 @@ func dial(ctx context.Context, o Options, maxFrame *atomic.Int64) (*conn, error)
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	reader := frame.NewReader(nc, 0)
-	if err := handshake(ctx, nc, reader, o); err != nil {
+	if err := handshake(ctx, nc, reader, o, int(maxFrame.Load())); err != nil {
 		nc.Close()
 		return nil, err
 	}
-	c := &conn{
-		nc: nc, maxFrame: maxFrame, writeTimeout: o.CallTimeout,
+	c := &Conn{
+		nc: nc, o: o, maxFrame: maxFrame,
 		streams: make(map[int32]sink), pings: make(chan *frame.Frame, 4), done: make(chan struct{}),
 	}
 	go c.serve(reader)
@@ -64,7 +68,7 @@ func dial(ctx context.Context, o Options, maxFrame *atomic.Int64) (*conn, error)
 }
 
 // handshake sends CONNECT and waits for the answer.
-func handshake(ctx context.Context, nc net.Conn, r *frame.Reader, o Options) error {
+func handshake(ctx context.Context, nc net.Conn, r *frame.Reader, o *Options, maxFrame int) error {
 	deadline, ok := ctx.Deadline()
 	if most := time.Now().Add(o.CallTimeout); !ok || most.Before(deadline) {
 		deadline = most
@@ -85,7 +89,7 @@ func handshake(ctx context.Context, nc net.Conn, r *frame.Reader, o Options) err
 		Type:    frame.Connect,
 		Headers: map[string]string{frame.HeaderVersion: protocolVersion},
 		Payload: payload,
-	}, o.MaxFrame)
+	}, maxFrame)
 	if err != nil {
 		return fmt.Errorf("encode the handshake: %w", err)
 	}
@@ -113,7 +117,7 @@ func handshake(ctx context.Context, nc net.Conn, r *frame.Reader, o Options) err
 }
 
 // serve reads until the connection ends, then tells every stream.
-func (c *conn) serve(r *frame.Reader) {
+func (c *Conn) serve(r *frame.Reader) {
 	var pinging sync.WaitGroup
 	pinging.Go(c.answerPings)
 	err := c.read(r)
@@ -132,11 +136,11 @@ func (c *conn) serve(r *frame.Reader) {
 	close(c.done)
 }
 
-func (c *conn) read(r *frame.Reader) error {
+func (c *Conn) read(r *frame.Reader) error {
 	for {
 		f, err := r.Read()
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrConnectionLost, err)
+			return fmt.Errorf("%w: %w", ErrLost, err)
 		}
 		switch f.Type {
 		case frame.ApplicationMessage, frame.ApplicationError:
@@ -149,12 +153,12 @@ func (c *conn) read(r *frame.Reader) error {
 			default: // the nucleus sends faster than it reads; one answer less
 			}
 		case frame.ProtocolError, frame.InternalError:
-			return fmt.Errorf("%w: the nucleus reports: %.200q", ErrConnectionLost, f.Payload)
+			return fmt.Errorf("%w: the nucleus reports: %.200q", ErrLost, f.Payload)
 		}
 	}
 }
 
-func (c *conn) dispatch(f *frame.Frame) error {
+func (c *Conn) dispatch(f *frame.Frame) error {
 	c.mu.Lock()
 	s := c.streams[f.StreamID]
 	if s != nil && (f.Terminates() || f.Type == frame.ApplicationError) {
@@ -166,14 +170,14 @@ func (c *conn) dispatch(f *frame.Frame) error {
 		return nil
 	}
 	if f.StreamID < 1 || f.StreamID > c.lastID.Load() {
-		return fmt.Errorf("%w: the nucleus used stream %d, which was never opened", ErrConnectionLost, f.StreamID)
+		return fmt.Errorf("%w: the nucleus used stream %d, which was never opened", ErrLost, f.StreamID)
 	}
 	return nil // late frame of a stream that this side ended
 }
 
 // answerPings writes from a goroutine of its own, for the reader must not wait
 // for the nucleus to read.
-func (c *conn) answerPings() {
+func (c *Conn) answerPings() {
 	for ping := range c.pings {
 		pong := &frame.Frame{Type: frame.PingResponse, Headers: make(map[string]string), Payload: ping.Payload}
 		for name, value := range ping.Headers {
@@ -188,16 +192,16 @@ func (c *conn) answerPings() {
 }
 
 // open starts a stream with its first frame and returns its id. Nothing is sent
-// and no id is used up where it fails with *FrameTooLargeError.
-func (c *conn) open(operation string, payload []byte, s sink) (int32, error) {
+// and no id is used up where it fails with *frame.TooLargeError.
+func (c *Conn) open(operation string, payload []byte, s sink) (int32, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	id := c.lastID.Load() + 1
 	first := &frame.Frame{
 		Type: frame.ApplicationMessage, StreamID: id, Payload: payload,
 		Headers: map[string]string{
-			frame.HeaderOperation:        serviceNamespace + operation,
-			frame.HeaderServiceModelType: serviceNamespace + operation + "Request",
+			frame.HeaderOperation:        servicemodel.Namespace + operation,
+			frame.HeaderServiceModelType: servicemodel.Namespace + operation + "Request",
 			frame.HeaderContentType:      "application/json",
 		},
 	}
@@ -226,7 +230,7 @@ func (c *conn) open(operation string, payload []byte, s sink) (int32, error) {
 
 // terminate ends a stream from this side. Frames of it that still arrive are
 // dropped.
-func (c *conn) terminate(id int32) {
+func (c *Conn) terminate(id int32) {
 	if !c.forget(id) {
 		return
 	}
@@ -236,7 +240,7 @@ func (c *conn) terminate(id int32) {
 }
 
 // forget removes a stream and reports whether it was open.
-func (c *conn) forget(id int32) bool {
+func (c *Conn) forget(id int32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, open := c.streams[id]
@@ -245,7 +249,7 @@ func (c *conn) forget(id int32) bool {
 }
 
 // write encodes and sends f. The caller holds c.writing.
-func (c *conn) write(f *frame.Frame) error {
+func (c *Conn) write(f *frame.Frame) error {
 	encoded, err := frame.Encode(c.buf[:0], f, int(c.maxFrame.Load()))
 	if err != nil {
 		return err
@@ -256,16 +260,16 @@ func (c *conn) write(f *frame.Frame) error {
 
 // send writes one whole frame. The caller holds c.writing. A frame that could
 // not be written whole makes the connection useless.
-func (c *conn) send(encoded []byte) error {
-	c.nc.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+func (c *Conn) send(encoded []byte) error {
+	c.nc.SetWriteDeadline(time.Now().Add(c.o.CallTimeout))
 	if _, err := c.nc.Write(encoded); err != nil {
-		return c.fail(fmt.Errorf("%w: %w", ErrConnectionLost, err))
+		return c.fail(fmt.Errorf("%w: %w", ErrLost, err))
 	}
 	return nil
 }
 
 // fail ends the connection; the first reason is kept and returned.
-func (c *conn) fail(reason error) error {
+func (c *Conn) fail(reason error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
@@ -276,7 +280,7 @@ func (c *conn) fail(reason error) error {
 }
 
 // shutdown ends every stream, reads on for the drain time and closes.
-func (c *conn) shutdown(drain time.Duration) {
+func (c *Conn) shutdown(drain time.Duration) {
 	c.mu.Lock()
 	ids := make([]int32, 0, len(c.streams))
 	for id := range c.streams {
