@@ -27,7 +27,6 @@ var larger = map[string]int{
 	"ggipc":                      1_930,
 	"internal/device/engine":     2_020,
 	"internal/device/greengrass": 1_250,
-	"internal/device/store":      1400,
 }
 
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
