@@ -26,7 +26,6 @@ const (
 var larger = map[string]int{
 	"internal/device/engine":     2_020,
 	"internal/device/greengrass": 1_250,
-	"internal/device/store":      1400,
 }
 
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)

@@ -10,6 +10,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 	"github.com/brainseg/brainseg/schemas"
 )
 
@@ -86,7 +87,7 @@ type refusing struct{ Store }
 
 func (s refusing) Write(ctx context.Context, destination string, data []byte, options store.WriteOptions) (store.Written, error) {
 	if strings.HasSuffix(destination, ".overlay.png") {
-		return store.Written{}, &store.Error{Op: "write result", Kind: store.ErrStorage, Hint: "no space left on the device"}
+		return store.Written{}, &fault.Error{Op: "write result", Kind: fault.ErrStorage, Hint: "no space left on the device"}
 	}
 	return s.Store.Write(ctx, destination, data, options)
 }

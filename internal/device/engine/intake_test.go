@@ -12,6 +12,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
 // dead is a store of which some images never come: those of a mount that hangs,
@@ -27,7 +28,7 @@ func (s dead) Read(ctx context.Context, ref store.Reference) ([]byte, error) {
 		<-s.hangs // a read from a mount heeds no context
 	case strings.HasPrefix(ref.Location, "s3://dead/"):
 		<-ctx.Done()
-		return nil, &store.Error{Op: "read image", Kind: store.ErrCancelled}
+		return nil, &fault.Error{Op: "read image", Kind: fault.ErrCancelled}
 	}
 	return s.Store.Read(ctx, ref)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -141,7 +142,7 @@ func milliseconds(d time.Duration) float64 {
 
 // detail tells everything of an error, for the log at debug level.
 func detail(err error) string {
-	var stored *store.Error
+	var stored *fault.Error
 	if errors.As(err, &stored) {
 		return stored.Detail()
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/selftest"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/objects"
 	"github.com/brainseg/brainseg/internal/device/store/outputs"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
 	"github.com/brainseg/brainseg/internal/imaging"
@@ -139,7 +140,7 @@ func openStore(cfg config.Config) (Store, error) {
 	images, err := store.New(store.Options{
 		InputRoots: cfg.Images.Roots, OutputRoot: cfg.Output.Root, MaxBytes: cfg.Images.MaxBytes,
 		Retention: outputs.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes},
-		S3: store.S3Options{
+		S3: objects.Options{
 			AllowedBuckets: cfg.S3.Buckets, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
 			PathStyle: cfg.S3.PathStyle, Timeout: cfg.S3.Timeout,
 		},

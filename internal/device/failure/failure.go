@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -23,33 +23,33 @@ type kind struct {
 }
 
 var readKinds = []kind{
-	{store.ErrReference, request.CodeInvalidRequest},
-	{store.ErrNotFound, request.CodeImageNotFound},
-	{store.ErrNotRegular, request.CodeImageNotFound},
-	{store.ErrOutsideRoots, request.CodeImageNotAllowed},
-	{store.ErrDenied, request.CodeImageNotAllowed},
-	{store.ErrBucket, request.CodeImageNotAllowed},
-	{store.ErrEmpty, request.CodeImageUnreadable},
-	{store.ErrTooLarge, request.CodeImageTooLarge},
-	{store.ErrCredentials, request.CodeStorageUnavailable},
-	{store.ErrUnavailable, request.CodeStorageUnavailable},
-	{store.ErrTimeout, request.CodeStorageUnavailable},
-	{store.ErrStorage, request.CodeStorageUnavailable},
+	{fault.ErrReference, request.CodeInvalidRequest},
+	{fault.ErrNotFound, request.CodeImageNotFound},
+	{fault.ErrNotRegular, request.CodeImageNotFound},
+	{fault.ErrOutsideRoots, request.CodeImageNotAllowed},
+	{fault.ErrDenied, request.CodeImageNotAllowed},
+	{fault.ErrBucket, request.CodeImageNotAllowed},
+	{fault.ErrEmpty, request.CodeImageUnreadable},
+	{fault.ErrTooLarge, request.CodeImageTooLarge},
+	{fault.ErrCredentials, request.CodeStorageUnavailable},
+	{fault.ErrUnavailable, request.CodeStorageUnavailable},
+	{fault.ErrTimeout, request.CodeStorageUnavailable},
+	{fault.ErrStorage, request.CodeStorageUnavailable},
 }
 
 var writeKinds = []kind{
-	{store.ErrReference, request.CodeInvalidRequest},
-	{store.ErrIsSource, request.CodeOutputIsInput},
-	{store.ErrExists, request.CodeOutputExists},
-	{store.ErrOutsideRoots, request.CodeOutputNotAllowed},
-	{store.ErrNotRegular, request.CodeOutputNotAllowed},
-	{store.ErrDenied, request.CodeOutputNotAllowed},
-	{store.ErrBucket, request.CodeOutputNotAllowed},
-	{store.ErrNotFound, request.CodeOutputNotAllowed},
-	{store.ErrCredentials, request.CodeStorageUnavailable},
-	{store.ErrUnavailable, request.CodeStorageUnavailable},
-	{store.ErrTimeout, request.CodeStorageUnavailable},
-	{store.ErrStorage, request.CodeOutputFailed},
+	{fault.ErrReference, request.CodeInvalidRequest},
+	{fault.ErrIsSource, request.CodeOutputIsInput},
+	{fault.ErrExists, request.CodeOutputExists},
+	{fault.ErrOutsideRoots, request.CodeOutputNotAllowed},
+	{fault.ErrNotRegular, request.CodeOutputNotAllowed},
+	{fault.ErrDenied, request.CodeOutputNotAllowed},
+	{fault.ErrBucket, request.CodeOutputNotAllowed},
+	{fault.ErrNotFound, request.CodeOutputNotAllowed},
+	{fault.ErrCredentials, request.CodeStorageUnavailable},
+	{fault.ErrUnavailable, request.CodeStorageUnavailable},
+	{fault.ErrTimeout, request.CodeStorageUnavailable},
+	{fault.ErrStorage, request.CodeOutputFailed},
 }
 
 var decodeKinds = []kind{
@@ -102,10 +102,10 @@ func Decode(err error) error {
 	return err
 }
 
-// message is what a requester is told: a store.Error's text is made for
+// message is what a requester is told: a fault.Error's text is made for
 // that; of other errors only the sentinel is told.
 func message(err, sentinel error) string {
-	var stored *store.Error
+	var stored *fault.Error
 	if errors.As(err, &stored) {
 		return stored.Error()
 	}

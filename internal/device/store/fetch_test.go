@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
 func TestAScanIsCopiedFromS3(t *testing.T) {
@@ -48,7 +49,7 @@ func TestAScanIsCopiedFromS3(t *testing.T) {
 		}
 	}
 	for _, location := range []string{"s3://scans/study/none.nii", "s3://scans/study/none/"} {
-		if _, err := store.Fetch(t.Context(), location, t.TempDir()); !errors.Is(err, ErrNotFound) {
+		if _, err := store.Fetch(t.Context(), location, t.TempDir()); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("%s: error %v", location, err)
 		} else if strings.Contains(err.Error(), "none") {
 			t.Errorf("the error tells the key: %v", err)
@@ -78,7 +79,7 @@ func TestACopyThatDoesNotGetOnEnds(t *testing.T) {
 		}
 	})
 	impatient := s3Store(t, stuck, func(o *Options) { o.S3.Timeout = 300 * time.Millisecond })
-	if _, err := impatient.Fetch(t.Context(), "s3://scans/slow.nii", t.TempDir()); !errors.Is(err, ErrTimeout) {
+	if _, err := impatient.Fetch(t.Context(), "s3://scans/slow.nii", t.TempDir()); !errors.Is(err, fault.ErrTimeout) {
 		t.Errorf("error %v", err)
 	}
 }

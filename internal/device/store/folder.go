@@ -2,10 +2,13 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
 const (
@@ -85,7 +88,7 @@ func follow[T any](f folder, root *os.Root, name string, action func(string) (T,
 // It has no type; every other error that os.Root returns comes from the system.
 func escapes(err error) bool {
 	var number syscall.Errno
-	var known failure
+	var known fault.Fault
 	return err != nil && !errors.As(err, &number) && !errors.As(err, &known)
 }
 
@@ -125,4 +128,37 @@ func (f folder) resolve(root *os.Root, name string) (resolved string, ok bool) {
 		pending = append(strings.Split(target, "/"), pending...)
 	}
 	return done, true
+}
+
+// fileFailure gives an error of the file system its kind.
+func fileFailure(err error) error {
+	var known fault.Fault
+	if errors.As(err, &known) {
+		return err
+	}
+	if escapes(err) {
+		return fault.Fault{Kind: fault.ErrOutsideRoots, Cause: err}
+	}
+	var number syscall.Errno
+	errors.As(err, &number)
+	f := fault.Fault{Kind: fault.ErrStorage, Cause: err}
+	switch number {
+	case syscall.ENOENT, syscall.ENOTDIR:
+		f.Kind = fault.ErrNotFound
+	case syscall.EACCES, syscall.EPERM:
+		f.Kind, f.Hint = fault.ErrDenied, "let the component's user have the file"
+	case syscall.EISDIR, syscall.EEXIST, syscall.ENXIO, syscall.ENODEV:
+		f.Kind = fault.ErrNotRegular
+	case syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EILSEQ:
+		f.Kind, f.Hint = fault.ErrReference, "the name is too long or not allowed by the file system"
+	case syscall.ELOOP:
+		f.Kind, f.Hint = fault.ErrNotFound, "too many symbolic links"
+	case syscall.ENOSPC, syscall.EDQUOT:
+		f.Hint = "no space left on the device"
+	case syscall.EROFS:
+		f.Hint = "the file system is read-only"
+	default:
+		f.Hint = fmt.Sprintf("%s", number)
+	}
+	return f
 }

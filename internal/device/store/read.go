@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
 // checkPath refuses what no file name can be. The cause of such an error would
@@ -15,11 +17,11 @@ import (
 func checkPath(path string) error {
 	switch {
 	case path == "":
-		return failure{kind: ErrReference, hint: "it is empty"}
+		return fault.Fault{Kind: fault.ErrReference, Hint: "it is empty"}
 	case strings.ContainsRune(path, 0):
-		return failure{kind: ErrReference, hint: "it holds a zero byte"}
+		return fault.Fault{Kind: fault.ErrReference, Hint: "it holds a zero byte"}
 	case strings.Contains(path, "://"):
-		return failure{kind: ErrReference, hint: "only paths and s3:// are read"}
+		return fault.Fault{Kind: fault.ErrReference, Hint: "only paths and s3:// are read"}
 	}
 	return nil
 }
@@ -30,7 +32,7 @@ func find(roots []folder, path string) (root folder, name string, err error) {
 		return "", "", err
 	}
 	if len(roots) == 0 {
-		return "", "", failure{kind: ErrOutsideRoots, hint: "no input folder is configured"}
+		return "", "", fault.Fault{Kind: fault.ErrOutsideRoots, Hint: "no input folder is configured"}
 	}
 	if !filepath.IsAbs(path) {
 		roots = roots[:1]
@@ -40,7 +42,7 @@ func find(roots []folder, path string) (root folder, name string, err error) {
 			return root, name, nil
 		}
 	}
-	return "", "", failure{kind: ErrOutsideRoots}
+	return "", "", fault.Fault{Kind: fault.ErrOutsideRoots}
 }
 
 // statFile looks at the file at path below one of roots.
@@ -111,17 +113,17 @@ type interruptible struct {
 // Read implements io.Reader.
 func (i *interruptible) Read(b []byte) (int, error) {
 	if err := i.ctx.Err(); err != nil {
-		return 0, contextFailure(err)
+		return 0, fault.OfContext(err)
 	}
 	return i.r.Read(b)
 }
 
 func checkFile(info fs.FileInfo, limit int64) error {
 	if !info.Mode().IsRegular() {
-		return failure{kind: ErrNotRegular}
+		return fault.Fault{Kind: fault.ErrNotRegular}
 	}
 	if info.Size() > limit {
-		return tooLarge(limit)
+		return fault.TooLarge(limit)
 	}
 	return nil
 }

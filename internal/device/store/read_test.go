@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
 // fixture is a store over two input roots and an output root, beside a folder
@@ -77,7 +79,7 @@ func checkPrivate(t *testing.T, err, kind error, names ...string) {
 	if !errors.Is(err, kind) {
 		t.Errorf("error %v, want %v", err, kind)
 	}
-	var e *Error
+	var e *fault.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("error of type %T", err)
 	}
@@ -124,37 +126,37 @@ func TestReadTakesFilesBelowTheRootsOnly(t *testing.T) {
 		{"absolute-folder/b.png", "first sub b", nil},
 		{"chain.png", "first a", nil},
 
-		{"", "", ErrReference},
-		{"a\x00.png", "", ErrReference},
-		{"http://example.org/a.png", "", ErrReference},
-		{"file:///etc/passwd", "", ErrReference},
-		{strings.Repeat("x", 300), "", ErrReference},
-		{"missing.png", "", ErrNotFound},
-		{"a.png/below", "", ErrNotFound},
-		{f.second + "/missing.png", "", ErrNotFound},
-		{"c.png", "", ErrNotFound}, // relative paths are of the first root alone
-		{"../outside/secret.png", "", ErrOutsideRoots},
-		{"../second/c.png", "", ErrOutsideRoots},
-		{"..", "", ErrOutsideRoots},
-		{"sub/../../outside/secret.png", "", ErrOutsideRoots},
-		{f.outside + "/secret.png", "", ErrOutsideRoots},
-		{f.first + "/../outside/secret.png", "", ErrOutsideRoots},
-		{f.first + "-neighbour/n.png", "", ErrOutsideRoots},
-		{"/etc/passwd", "", ErrOutsideRoots},
-		{"/", "", ErrOutsideRoots},
-		{"out-link.png", "", ErrOutsideRoots},
-		{"out-folder/secret.png", "", ErrOutsideRoots},
-		{"absolute-climber.png", "", ErrOutsideRoots},
-		{"neighbour-link.png", "", ErrOutsideRoots},
-		{"system-link.png", "", ErrOutsideRoots},
-		{"loop.png", "", ErrNotFound},
-		{"absolute-loop.png", "", ErrOutsideRoots},
-		{"dangling.png", "", ErrNotFound},
-		{"empty.png", "", ErrEmpty},
-		{".", "", ErrNotRegular},
-		{f.first, "", ErrNotRegular},
-		{"sub", "", ErrNotRegular},
-		{"pipe", "", ErrNotRegular},
+		{"", "", fault.ErrReference},
+		{"a\x00.png", "", fault.ErrReference},
+		{"http://example.org/a.png", "", fault.ErrReference},
+		{"file:///etc/passwd", "", fault.ErrReference},
+		{strings.Repeat("x", 300), "", fault.ErrReference},
+		{"missing.png", "", fault.ErrNotFound},
+		{"a.png/below", "", fault.ErrNotFound},
+		{f.second + "/missing.png", "", fault.ErrNotFound},
+		{"c.png", "", fault.ErrNotFound}, // relative paths are of the first root alone
+		{"../outside/secret.png", "", fault.ErrOutsideRoots},
+		{"../second/c.png", "", fault.ErrOutsideRoots},
+		{"..", "", fault.ErrOutsideRoots},
+		{"sub/../../outside/secret.png", "", fault.ErrOutsideRoots},
+		{f.outside + "/secret.png", "", fault.ErrOutsideRoots},
+		{f.first + "/../outside/secret.png", "", fault.ErrOutsideRoots},
+		{f.first + "-neighbour/n.png", "", fault.ErrOutsideRoots},
+		{"/etc/passwd", "", fault.ErrOutsideRoots},
+		{"/", "", fault.ErrOutsideRoots},
+		{"out-link.png", "", fault.ErrOutsideRoots},
+		{"out-folder/secret.png", "", fault.ErrOutsideRoots},
+		{"absolute-climber.png", "", fault.ErrOutsideRoots},
+		{"neighbour-link.png", "", fault.ErrOutsideRoots},
+		{"system-link.png", "", fault.ErrOutsideRoots},
+		{"loop.png", "", fault.ErrNotFound},
+		{"absolute-loop.png", "", fault.ErrOutsideRoots},
+		{"dangling.png", "", fault.ErrNotFound},
+		{"empty.png", "", fault.ErrEmpty},
+		{".", "", fault.ErrNotRegular},
+		{f.first, "", fault.ErrNotRegular},
+		{"sub", "", fault.ErrNotRegular},
+		{"pipe", "", fault.ErrNotRegular},
 	}
 	for _, c := range cases {
 		t.Run(c.location, func(t *testing.T) {
@@ -180,7 +182,7 @@ func TestReadTakesFilesBelowTheRootsOnly(t *testing.T) {
 func TestDetailTellsTheNameForDebugLogs(t *testing.T) {
 	f := newFixture(t)
 	_, err := f.Read(t.Context(), Reference{Location: "patient-17.png"})
-	var e *Error
+	var e *fault.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("error of type %T", err)
 	}
@@ -207,7 +209,7 @@ func TestReadDoesNotWaitForAPipe(t *testing.T) {
 	}()
 	select {
 	case err := <-done:
-		checkPrivate(t, err, ErrNotRegular, "pipe")
+		checkPrivate(t, err, fault.ErrNotRegular, "pipe")
 	case <-time.After(time.Minute):
 		t.Fatal("still waiting")
 	}
@@ -227,7 +229,7 @@ func TestAHugeFileIsRefusedUnread(t *testing.T) {
 	before := sample[0].Value.Uint64()
 	_, err := f.Read(t.Context(), Reference{Location: "zeros.png"})
 	metrics.Read(sample)
-	checkPrivate(t, err, ErrTooLarge, "zeros")
+	checkPrivate(t, err, fault.ErrTooLarge, "zeros")
 	if cost := sample[0].Value.Uint64() - before; cost > 64<<10 {
 		t.Errorf("took %d bytes of memory", cost)
 	}
@@ -235,7 +237,7 @@ func TestAHugeFileIsRefusedUnread(t *testing.T) {
 
 func TestTheLimitOnBytesIsExact(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.MaxBytes = 100 })
-	for length, want := range map[int]error{99: nil, 100: nil, 101: ErrTooLarge} {
+	for length, want := range map[int]error{99: nil, 100: nil, 101: fault.ErrTooLarge} {
 		data := bytes.Repeat([]byte("x"), length)
 		if err := os.WriteFile(filepath.Join(f.first, "x.png"), data, 0o644); err != nil {
 			t.Fatal(err)
@@ -264,10 +266,10 @@ func TestReadBoundedStopsWhereverTheContentGrowsTo(t *testing.T) {
 		{"grew", 10, 10_000, 9000, nil},
 		{"shrank", 9000, 10_000, 10, nil},
 		{"up to the limit", 10, 10_000, 10_000, nil},
-		{"grew beyond the limit", 10, 10_000, 10_001, ErrTooLarge},
-		{"far beyond the limit", 10_000, 10_000, 500_000, ErrTooLarge},
+		{"grew beyond the limit", 10, 10_000, 10_001, fault.ErrTooLarge},
+		{"far beyond the limit", 10_000, 10_000, 500_000, fault.ErrTooLarge},
 		{"length unknown", -1, 400_000, 300_000, nil},
-		{"length unknown, beyond the limit", -1, 400_000, 500_000, ErrTooLarge},
+		{"length unknown, beyond the limit", -1, 400_000, 500_000, fault.ErrTooLarge},
 		{"expected a lie", 1 << 60, 10_000, 10, nil},
 	}
 	for _, c := range cases {
@@ -275,8 +277,8 @@ func TestReadBoundedStopsWhereverTheContentGrowsTo(t *testing.T) {
 			source := strings.NewReader(content[:c.length])
 			got, err := readBounded(t.Context(), nil, iotest.OneByteReader(source), c.expected, c.limit)
 			if c.want != nil {
-				var f failure
-				if !errors.As(err, &f) || f.kind != c.want {
+				var f fault.Fault
+				if !errors.As(err, &f) || f.Kind != c.want {
 					t.Errorf("error %v, want %v", err, c.want)
 				}
 				if read := int64(c.length - source.Len()); read > c.limit+1 {
@@ -301,11 +303,11 @@ func TestInlineBytesNeedNoRoots(t *testing.T) {
 		t.Errorf("read %q, error %v", got, err)
 	}
 	_, err = store.Read(t.Context(), Reference{Inline: []byte{}})
-	checkPrivate(t, err, ErrEmpty)
+	checkPrivate(t, err, fault.ErrEmpty)
 	_, err = store.Read(t.Context(), Reference{Location: "a.png"})
-	checkPrivate(t, err, ErrOutsideRoots)
+	checkPrivate(t, err, fault.ErrOutsideRoots)
 	_, err = store.Write(t.Context(), "a.png", []byte("x"), WriteOptions{})
-	checkPrivate(t, err, ErrOutsideRoots)
+	checkPrivate(t, err, fault.ErrOutsideRoots)
 }
 
 func TestNewSaysWhatIsWrongWithItsFolders(t *testing.T) {
@@ -329,9 +331,9 @@ func TestACancelledContextStopsBeforeTheFile(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := f.Read(ctx, Reference{Location: "a.png"})
-	checkPrivate(t, err, ErrCancelled)
+	checkPrivate(t, err, fault.ErrCancelled)
 	late, cancel := context.WithTimeout(t.Context(), -1)
 	defer cancel()
 	_, err = f.Write(late, "m.png", []byte("mask"), WriteOptions{})
-	checkPrivate(t, err, ErrTimeout)
+	checkPrivate(t, err, fault.ErrTimeout)
 }

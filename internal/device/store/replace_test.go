@@ -9,6 +9,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/brainseg/brainseg/internal/device/store/fault"
+	"github.com/brainseg/brainseg/internal/device/store/objects"
 )
 
 // oneFolder is a store that reads and writes in one folder, with one image.
@@ -64,8 +67,8 @@ func TestAnOutputNeverReplacesTheImageItWasMadeFrom(t *testing.T) {
 	} {
 		for _, overwrite := range []bool{false, true} {
 			_, err := store.Write(t.Context(), tt.destination, []byte("mask"), WriteOptions{Source: Reference{Location: tt.source}, Overwrite: overwrite})
-			if !errors.Is(err, ErrIsSource) {
-				t.Errorf("%s to %s, overwrite %v: error %v, want %v", tt.source, tt.destination, overwrite, err, ErrIsSource)
+			if !errors.Is(err, fault.ErrIsSource) {
+				t.Errorf("%s to %s, overwrite %v: error %v, want %v", tt.source, tt.destination, overwrite, err, fault.ErrIsSource)
 			}
 			checkContent(t, image, "image")
 		}
@@ -79,18 +82,18 @@ func TestAnOutputNeverReplacesAnImageThatAPreviousOutputWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := store.Write(t.Context(), "mask.png", []byte("mask of a mask"), WriteOptions{Source: Reference{Location: "mask.png"}})
-	checkPrivate(t, err, ErrIsSource)
+	checkPrivate(t, err, fault.ErrIsSource)
 	checkContent(t, filepath.Join(folder, "mask.png"), "mask")
 }
 
 func TestAnOutputNeverReplacesTheObjectItWasMadeFrom(t *testing.T) {
-	store, err := New(Options{S3: S3Options{AllowedBuckets: []string{"scans"}, Endpoint: "http://127.0.0.1:1", Region: "eu-north-1"}})
+	store, err := New(Options{S3: objects.Options{AllowedBuckets: []string{"scans"}, Endpoint: "http://127.0.0.1:1", Region: "eu-north-1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const object = "s3://scans/p1/scan-7.png"
 	_, err = store.Write(t.Context(), object, []byte("mask"), WriteOptions{Source: Reference{Location: object}, Overwrite: true})
-	checkPrivate(t, err, ErrIsSource, "scan-7")
+	checkPrivate(t, err, fault.ErrIsSource, "scan-7")
 }
 
 func TestAnOutputReplacesOnlyEarlierOutputs(t *testing.T) {
@@ -100,7 +103,7 @@ func TestAnOutputReplacesOnlyEarlierOutputs(t *testing.T) {
 		_, err := store.Write(t.Context(), name, []byte(content), o)
 		return err
 	}
-	checkPrivate(t, write("scan-7.png", "mask", WriteOptions{}), ErrExists, "scan-7")
+	checkPrivate(t, write("scan-7.png", "mask", WriteOptions{}), fault.ErrExists, "scan-7")
 	checkContent(t, at("scan-7.png"), "image")
 
 	for i := range 3 { // the same request, again
@@ -116,7 +119,7 @@ func TestAnOutputReplacesOnlyEarlierOutputs(t *testing.T) {
 	if err := os.Chtimes(at("own.png"), later, later); err != nil {
 		t.Fatal(err)
 	}
-	checkPrivate(t, write("own.png", "mask 3", WriteOptions{}), ErrExists, "own")
+	checkPrivate(t, write("own.png", "mask 3", WriteOptions{}), fault.ErrExists, "own")
 	checkContent(t, at("own.png"), "a corrected mask")
 	if err := write("own.png", "mask 4", WriteOptions{Overwrite: true}); err != nil {
 		t.Error(err)
@@ -127,7 +130,7 @@ func TestAnOutputReplacesOnlyEarlierOutputs(t *testing.T) {
 	}
 
 	link(t, "own.png", at("link.png"))
-	checkPrivate(t, write("link.png", "mask", WriteOptions{}), ErrExists, "link")
+	checkPrivate(t, write("link.png", "mask", WriteOptions{}), fault.ErrExists, "link")
 	checkContent(t, at("own.png"), "mask 5")
 	checkNothingTemporary(t, folder)
 }
@@ -157,7 +160,7 @@ func TestAFileThatAppearsMeanwhileIsNotReplaced(t *testing.T) {
 			want = "a person's"
 			kept++
 		}
-		if (ours == nil) == (theirs == nil) || ours != nil && !errors.Is(ours, ErrExists) {
+		if (ours == nil) == (theirs == nil) || ours != nil && !errors.Is(ours, fault.ErrExists) {
 			t.Fatalf("both made %s: %v and %v", name, ours, theirs)
 		}
 		checkContent(t, filepath.Join(folder, name), want)

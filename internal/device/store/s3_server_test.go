@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/device/store/objects"
 )
 
 // useS3 returns a server, with the environment set for one of its users. Its
@@ -17,19 +18,10 @@ func useS3(t *testing.T, user string) *awstest.Moto {
 	return m
 }
 
-// isolate hides the AWS configuration of whoever runs the tests.
-func isolate(t *testing.T) {
-	t.Helper()
-	awstest.Isolate(t)
-	for _, name := range []string{"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
-		t.Setenv(name, "")
-	}
-}
-
 // s3Store opens a store for S3 alone.
 func s3Store(t *testing.T, endpoint string, change ...func(*Options)) *Store {
 	t.Helper()
-	options := Options{S3: S3Options{Endpoint: endpoint, PathStyle: true, AllowedBuckets: []string{"*"}}}
+	options := Options{S3: objects.Options{Endpoint: endpoint, PathStyle: true, AllowedBuckets: []string{"*"}}}
 	for _, c := range change {
 		c(&options)
 	}

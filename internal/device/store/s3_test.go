@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/brainseg/brainseg/internal/dev/awstest"
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
 func TestAnObjectComesBackAsItWasWritten(t *testing.T) {
@@ -65,6 +66,7 @@ func TestALargeObjectIsWrittenInParts(t *testing.T) {
 	}})
 	t.Cleanup(proxy.Close)
 	store := s3Store(t, proxy.URL, func(o *Options) { o.MaxBytes = 64 << 20 })
+	const partBytes = 8 << 20
 	data := make([]byte, 2*partBytes+12_345)
 	for i := range data {
 		data[i] = byte(i >> 8 * 7)
@@ -82,7 +84,7 @@ func TestALargeObjectIsWrittenInParts(t *testing.T) {
 		t.Errorf("read %d bytes, error %v", len(got), err)
 	}
 	_, err = store.Write(t.Context(), "s3://private/volume.nii.gz", data, WriteOptions{})
-	checkPrivate(t, err, ErrDenied, "private", "volume")
+	checkPrivate(t, err, fault.ErrDenied, "private", "volume")
 	mu.Lock()
 	defer mu.Unlock()
 	if parts != 3 || largest > partBytes+partBytes/8 {
@@ -105,26 +107,26 @@ func TestErrorsOfS3HaveTheirKindAndTellNoKey(t *testing.T) {
 		t.Errorf("an object of just the limit: %v", err)
 	}
 	for location, want := range map[string]error{
-		"s3://scans/long.png":                       ErrTooLarge,
-		"s3://scans/empty.png":                      ErrEmpty,
-		"s3://scans/missing.png":                    ErrNotFound,
-		"s3://private/slice.png":                    ErrDenied,
-		"s3://elsewhere/slice.png":                  ErrBucket,
-		"s3://scans/":                               ErrReference,
-		"s3://scans":                                ErrReference,
-		"s3:///slice.png":                           ErrReference,
-		"s3://":                                     ErrReference,
-		"s3://..//slice.png":                        ErrReference,
-		"s3://a@b.example/slice.png":                ErrReference,
-		"s3://scans/" + strings.Repeat("long", 300): ErrReference,
+		"s3://scans/long.png":                       fault.ErrTooLarge,
+		"s3://scans/empty.png":                      fault.ErrEmpty,
+		"s3://scans/missing.png":                    fault.ErrNotFound,
+		"s3://private/slice.png":                    fault.ErrDenied,
+		"s3://elsewhere/slice.png":                  fault.ErrBucket,
+		"s3://scans/":                               fault.ErrReference,
+		"s3://scans":                                fault.ErrReference,
+		"s3:///slice.png":                           fault.ErrReference,
+		"s3://":                                     fault.ErrReference,
+		"s3://..//slice.png":                        fault.ErrReference,
+		"s3://a@b.example/slice.png":                fault.ErrReference,
+		"s3://scans/" + strings.Repeat("long", 300): fault.ErrReference,
 	} {
 		_, err := store.Read(t.Context(), Reference{Location: location})
 		checkPrivate(t, err, want, "slice", "missing.png", "private", "elsewhere", "longlong")
 	}
 	_, err := store.Write(t.Context(), "s3://private/slice.png", []byte("mask"), WriteOptions{})
-	checkPrivate(t, err, ErrDenied, "private")
+	checkPrivate(t, err, fault.ErrDenied, "private")
 	_, err = store.Write(t.Context(), "s3://elsewhere/slice.png", []byte("mask"), WriteOptions{})
-	checkPrivate(t, err, ErrBucket, "elsewhere")
+	checkPrivate(t, err, fault.ErrBucket, "elsewhere")
 }
 
 func TestABucketThatDoesNotExistIsNotFound(t *testing.T) {
@@ -137,26 +139,26 @@ func TestABucketThatDoesNotExistIsNotFound(t *testing.T) {
 	defer answer.Close()
 	useS3(t, awstest.Device)
 	_, err := s3Store(t, answer.URL).Read(t.Context(), Reference{Location: "s3://absent-bucket/slice.png"})
-	checkPrivate(t, err, ErrNotFound, "absent-bucket")
+	checkPrivate(t, err, fault.ErrNotFound, "absent-bucket")
 }
 
 func TestCredentialsAreToldFromRights(t *testing.T) {
 	s := useS3(t, awstest.Stranger)
 	ref := Reference{Location: "s3://scans/slice.png"}
 	_, err := s3Store(t, s.Endpoint).Read(t.Context(), ref)
-	checkPrivate(t, err, ErrDenied, "scans")
+	checkPrivate(t, err, fault.ErrDenied, "scans")
 
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
 	_, err = s3Store(t, s.Endpoint).Read(t.Context(), ref)
-	checkPrivate(t, err, ErrCredentials, "scans")
+	checkPrivate(t, err, fault.ErrCredentials, "scans")
 
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWNUNKNOWN00")
 	_, err = s3Store(t, s.Endpoint).Read(t.Context(), ref)
-	checkPrivate(t, err, ErrCredentials, "scans")
+	checkPrivate(t, err, fault.ErrCredentials, "scans")
 
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	_, err = s3Store(t, s.Endpoint).Read(t.Context(), ref)
-	checkPrivate(t, err, ErrCredentials, "scans")
+	checkPrivate(t, err, fault.ErrCredentials, "scans")
 }
 
 func TestCredentialsOfTheContainerEndpointAreUsed(t *testing.T) {
@@ -177,41 +179,9 @@ func TestCredentialsOfTheContainerEndpointAreUsed(t *testing.T) {
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", exchange.URL)
 	t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token of the component")
 	if _, err := s3Store(t, s.Endpoint).Write(t.Context(), "s3://scans/exchange.png", []byte("mask"), WriteOptions{}); err != nil {
-		var e *Error
+		var e *fault.Error
 		errors.As(err, &e)
 		t.Fatal(e.Detail())
-	}
-}
-
-func TestS3IsOffUntilABucketIsAllowed(t *testing.T) {
-	isolate(t)
-	store, err := New(Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = store.Read(t.Context(), Reference{Location: "s3://scans/slice.png"})
-	checkPrivate(t, err, ErrBucket, "scans")
-	if !strings.Contains(err.Error(), "off") {
-		t.Errorf("the text %q does not say that S3 is off", err)
-	}
-	if store.objects.client != nil {
-		t.Error("a client was built for nothing")
-	}
-}
-
-func TestARegionIsAskedForAndTheClientBuiltLater(t *testing.T) {
-	isolate(t)
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWNUNKNOWN00")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "unknown")
-	store := s3Store(t, "")
-	_, err := store.Read(t.Context(), Reference{Location: "s3://scans/slice.png"})
-	checkPrivate(t, err, ErrCredentials, "scans")
-	if !strings.Contains(err.Error(), "region") {
-		t.Errorf("the text %q does not ask for the region", err)
-	}
-	t.Setenv("AWS_REGION", "eu-central-1")
-	if _, _, err := store.objects.load(t.Context()); err != nil {
-		t.Errorf("after the cure: %v", err)
 	}
 }
 
@@ -286,20 +256,20 @@ func TestATroubledConnectionIsTold(t *testing.T) {
 		want     error
 	}{
 		{"through the proxy as it is", through(t, s.Endpoint, same), nil},
-		{"nobody listens", nobody, ErrUnavailable},
-		{"silent server", through(t, s.Endpoint, silent), ErrTimeout},
-		{"silent in the middle", through(t, s.Endpoint, partly(func(r *http.Request) { <-r.Context().Done() })), ErrTimeout},
-		{"cut in the middle", through(t, s.Endpoint, partly(func(*http.Request) {})), ErrUnavailable},
-		{"endless", through(t, s.Endpoint, endless), ErrTooLarge},
-		{"bytes changed on the way", through(t, s.Endpoint, changed), ErrUnavailable},
-		{"fault of the server", through(t, s.Endpoint, failing), ErrUnavailable},
+		{"nobody listens", nobody, fault.ErrUnavailable},
+		{"silent server", through(t, s.Endpoint, silent), fault.ErrTimeout},
+		{"silent in the middle", through(t, s.Endpoint, partly(func(r *http.Request) { <-r.Context().Done() })), fault.ErrTimeout},
+		{"cut in the middle", through(t, s.Endpoint, partly(func(*http.Request) {})), fault.ErrUnavailable},
+		{"endless", through(t, s.Endpoint, endless), fault.ErrTooLarge},
+		{"bytes changed on the way", through(t, s.Endpoint, changed), fault.ErrUnavailable},
+		{"fault of the server", through(t, s.Endpoint, failing), fault.ErrUnavailable},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			store := s3Store(t, c.endpoint, func(o *Options) {
 				o.MaxBytes = 1 << 20
 				o.S3.Timeout = time.Minute
-				if c.want == ErrTimeout {
+				if c.want == fault.ErrTimeout {
 					o.S3.Timeout = 300 * time.Millisecond
 				}
 			})
@@ -315,11 +285,11 @@ func TestATroubledConnectionIsTold(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(100*time.Millisecond, cancel)
 		_, err := s3Store(t, cases[2].endpoint).Read(ctx, Reference{Location: "s3://scans/slice.png"})
-		checkPrivate(t, err, ErrCancelled, "scans")
+		checkPrivate(t, err, fault.ErrCancelled, "scans")
 	})
 	t.Run("a write without an answer", func(t *testing.T) {
 		store := s3Store(t, cases[2].endpoint, func(o *Options) { o.S3.Timeout = 300 * time.Millisecond })
 		_, err := store.Write(t.Context(), "s3://scans/mask.png", []byte("mask"), WriteOptions{})
-		checkPrivate(t, err, ErrTimeout, "scans")
+		checkPrivate(t, err, fault.ErrTimeout, "scans")
 	})
 }

@@ -1,11 +1,12 @@
 // Package store reads images by reference and writes results, behind
 // limits: files below configured roots, objects of S3, and bytes that came
-// inline. It is called by package engine.
+// inline. It is called by package engine. What it asks of S3 is in package objects,
+// the kinds of errors in package fault, and what becomes of results in package outputs.
 //
 // It does not look into an image, and it knows neither request documents nor
 // Greengrass.
 //
-// Errors of Read and Write are of type *Error: their text holds no file name,
+// Errors of Read and Write are of type *fault.Error: their text holds no file name,
 // bucket or key, so that it may be shown and logged; Detail has them, for debug
 // logs.
 package store
@@ -19,16 +20,14 @@ import (
 	"io"
 	"io/fs"
 	"strings"
-	"time"
 
+	"github.com/brainseg/brainseg/internal/device/store/fault"
+	"github.com/brainseg/brainseg/internal/device/store/objects"
 	"github.com/brainseg/brainseg/internal/device/store/outputs"
 )
 
 // DefaultMaxBytes is the default of Options.MaxBytes.
 const DefaultMaxBytes = 16 << 20
-
-// DefaultTimeout is the default of S3Options.Timeout.
-const DefaultTimeout = 30 * time.Second
 
 // Options configures a Store. The zero value reads inline bytes only.
 type Options struct {
@@ -44,27 +43,7 @@ type Options struct {
 	// MaxBytes is the largest image read, in bytes; default 16 MiB.
 	MaxBytes int64
 	// S3 configures access to S3; off by default.
-	S3 S3Options
-}
-
-// S3Options configures access to S3. Credentials come from the AWS SDK's
-// ordinary chain: environment, shared files, container (the Greengrass token
-// exchange service), instance.
-type S3Options struct {
-	// AllowedBuckets are the buckets that may be read and written; none by
-	// default, which keeps S3 off. "*" allows every bucket for which the
-	// credentials are good.
-	AllowedBuckets []string
-	// Region of the buckets; default that of the environment (AWS_REGION) or
-	// of the shared configuration.
-	Region string
-	// Endpoint is the URL of an S3-compatible server; default AWS' own.
-	Endpoint string
-	// PathStyle puts the bucket into the path instead of the host name, as
-	// most S3-compatible servers need.
-	PathStyle bool
-	// Timeout bounds one read or write with its retries; default 30 seconds.
-	Timeout time.Duration
+	S3 objects.Options
 }
 
 // Reference says where an image is. Inline wins where both are set.
@@ -95,7 +74,7 @@ type Store struct {
 	output   outputFolder
 	sweeper  *outputs.Sweeper // nil where nothing may be written
 	maxBytes int64
-	objects  *objectStore
+	objects  *objects.Store
 }
 
 // New checks that the input roots exist and makes the output root, where
@@ -124,7 +103,7 @@ func New(options Options) (*Store, error) {
 			return nil, fmt.Errorf("output folder: retention: %w", err)
 		}
 	}
-	s.objects = newObjectStore(options.S3, s.maxBytes)
+	s.objects = objects.New(options.S3)
 	if options.OutputRoot != "" {
 		s.sweeper = outputs.Sweep(string(s.output.folder), options.Retention)
 	}
@@ -137,7 +116,7 @@ func (s *Store) Close() error {
 	if s.sweeper != nil {
 		s.sweeper.Close()
 	}
-	s.objects.close()
+	s.objects.Close()
 	return nil
 }
 
@@ -146,38 +125,61 @@ func (s *Store) Close() error {
 //
 // A file must be regular when it is opened and is read no further than the
 // limit, even while it grows. Symbolic links, relative and absolute, are followed
-// inside a root; one that leads out of it is refused with ErrOutsideRoots.
+// inside a root; one that leads out of it is refused with fault.ErrOutsideRoots.
 //
 // The end of ctx ends a read of a file between two of its parts. It cannot
 // interrupt one that waits for a file system that does not answer (NFS, FUSE):
 // a caller that must go on has to leave Read behind in a goroutine of its own.
 //
-// Errors are of type *Error; errors.Is tells the kind.
+// Errors are of type *fault.Error; errors.Is tells the kind.
 func (s *Store) Read(ctx context.Context, ref Reference) ([]byte, error) {
 	const op = "read image"
 	if err := ctx.Err(); err != nil {
-		return nil, s.failed(op, ref.Location, contextFailure(err))
+		return nil, s.failed(op, ref.Location, fault.OfContext(err))
 	}
 	var data []byte
 	var err error
 	switch {
 	case ref.Inline != nil:
 		if int64(len(ref.Inline)) > s.maxBytes {
-			err = tooLarge(s.maxBytes)
+			err = fault.TooLarge(s.maxBytes)
 		}
 		data = ref.Inline
 	case isObject(ref.Location):
-		data, err = s.objects.get(ctx, ref)
+		data, err = s.readObject(ctx, ref)
 	default:
 		data, err = readFile(ctx, s.inputs, ref, s.maxBytes)
 	}
 	if err == nil && len(data) == 0 {
-		err = failure{kind: ErrEmpty}
+		err = fault.Fault{Kind: fault.ErrEmpty}
 	}
 	if err != nil {
 		return nil, s.failed(op, ref.Location, err)
 	}
 	return data, nil
+}
+
+func (s *Store) readObject(ctx context.Context, ref Reference) ([]byte, error) {
+	return s.objects.Get(ctx, ref.Location, func(ctx context.Context, body io.Reader, length int64) ([]byte, error) {
+		if length > s.maxBytes {
+			return nil, fault.TooLarge(s.maxBytes)
+		}
+		return readBounded(ctx, ref.Room, body, length, s.maxBytes)
+	})
+}
+
+// Fetch copies what is at an s3:// location into a folder of its own, and returns
+// the path of the copy: of one object a file, and of a prefix, which ends in a
+// slash, the folder with all objects below it. The folder is empty, and whoever
+// calls removes it.
+//
+// Errors are of type *fault.Error; errors.Is tells the kind.
+func (s *Store) Fetch(ctx context.Context, location, folder string) (string, error) {
+	to, err := s.objects.Fetch(ctx, location, folder)
+	if err != nil {
+		return "", s.failed("read image", location, err)
+	}
+	return to, nil
 }
 
 // WriteOptions say what a Write may replace. The zero value protects every file
@@ -196,19 +198,19 @@ type WriteOptions struct {
 // name, mode 0640 less the umask, or not at all; folders are made as needed,
 // mode 0750. When Write returns, file and name are on the disk.
 //
-// The image named by options.Source is not replaced: ErrIsSource. Of other files
+// The image named by options.Source is not replaced: fault.ErrIsSource. Of other files
 // only those are replaced that Write made and nobody changed since, which an
-// extended attribute tells, unless options.Overwrite is set: ErrExists. A file
+// extended attribute tells, unless options.Overwrite is set: fault.ErrExists. A file
 // system without such attributes tells nothing, so nothing is replaced there. A
 // symbolic link at the destination is a file of its own, and not followed.
 // Objects of S3 other than the source are replaced; a bucket keeps versions.
 //
-// Errors are of type *Error; errors.Is tells the kind. The end of ctx ends a Write
+// Errors are of type *fault.Error; errors.Is tells the kind. The end of ctx ends a Write
 // of a file as it does Read, before the file has its name.
 func (s *Store) Write(ctx context.Context, destination string, data []byte, options WriteOptions) (Written, error) {
 	const op = "write result"
 	if err := ctx.Err(); err != nil {
-		return Written{}, s.failed(op, destination, contextFailure(err))
+		return Written{}, s.failed(op, destination, fault.OfContext(err))
 	}
 	sum := sha256.Sum256(data)
 	location := destination
@@ -217,9 +219,9 @@ func (s *Store) Write(ctx context.Context, destination string, data []byte, opti
 	case !isObject(destination):
 		location, err = s.output.write(ctx, destination, data, func() fs.FileInfo { return s.identify(options.Source) }, options.Overwrite)
 	case options.Source.Inline == nil && options.Source.Location == destination:
-		err = failure{kind: ErrIsSource}
+		err = fault.Fault{Kind: fault.ErrIsSource}
 	default:
-		err = s.objects.put(ctx, destination, data, sum)
+		err = s.objects.Put(ctx, destination, data, sum)
 	}
 	if err != nil {
 		return Written{}, s.failed(op, destination, err)
@@ -238,14 +240,14 @@ func (s *Store) identify(ref Reference) fs.FileInfo {
 
 // failed turns what the inner functions return into the exported error.
 func (s *Store) failed(op, location string, err error) error {
-	var f failure
+	var f fault.Fault
 	if !errors.As(err, &f) {
-		f = failure{kind: ErrStorage, cause: err}
+		f = fault.Fault{Kind: fault.ErrStorage, Cause: err}
 	}
-	return &Error{Op: op, Kind: f.kind, Hint: f.hint, Location: location, Cause: f.cause}
+	return &fault.Error{Op: op, Kind: f.Kind, Hint: f.Hint, Location: location, Cause: f.Cause}
 }
 
-func isObject(location string) bool { return strings.HasPrefix(location, objectScheme) }
+func isObject(location string) bool { return strings.HasPrefix(location, objects.Scheme) }
 
 // readBounded reads r to its end, or fails as soon as it yields more than limit
 // bytes. expected is the length that is probably coming, or less than 0.
@@ -253,7 +255,7 @@ func readBounded(ctx context.Context, room func(context.Context, int64) error, r
 	need := min(uint64(expected), uint64(limit)) // all, where it is not known
 	if room != nil {
 		if err := room(ctx, int64(need)); err != nil {
-			return nil, contextFailure(err)
+			return nil, fault.OfContext(err)
 		}
 	}
 	if expected < 0 {
@@ -266,7 +268,7 @@ func readBounded(ctx context.Context, room func(context.Context, int64) error, r
 		data = data[:len(data)+n]
 		switch {
 		case int64(len(data)) > limit:
-			return nil, tooLarge(limit)
+			return nil, fault.TooLarge(limit)
 		case err == io.EOF:
 			return data, nil
 		case err != nil:

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 	"github.com/brainseg/brainseg/internal/device/store/outputs"
 )
 
@@ -43,14 +44,14 @@ func (o *outputFolder) write(ctx context.Context, path string, data []byte, sour
 		return "", err
 	}
 	if o.folder == "" {
-		return "", failure{kind: ErrOutsideRoots, hint: "no output folder is configured"}
+		return "", fault.Fault{Kind: fault.ErrOutsideRoots, Hint: "no output folder is configured"}
 	}
 	name, ok := o.folder.within(path)
 	if !ok {
-		return "", failure{kind: ErrOutsideRoots}
+		return "", fault.Fault{Kind: fault.ErrOutsideRoots}
 	}
 	if name == "." || strings.HasSuffix(path, string(filepath.Separator)) {
-		return "", failure{kind: ErrReference, hint: "it names a folder"}
+		return "", fault.Fault{Kind: fault.ErrReference, Hint: "it names a folder"}
 	}
 	root, err := os.OpenRoot(string(o.folder))
 	if errors.Is(err, fs.ErrNotExist) { // removed since the start
@@ -67,7 +68,7 @@ func (o *outputFolder) write(ctx context.Context, path string, data []byte, sour
 		// meanwhile.
 		inner, err := follow(o.folder, root, below, func(below string) (*os.Root, error) { return o.openFolder(root, below) })
 		if errors.Is(err, syscall.ENOTDIR) {
-			err = failure{kind: ErrNotRegular, cause: err}
+			err = fault.Fault{Kind: fault.ErrNotRegular, Cause: err}
 		}
 		if err != nil {
 			return "", fileFailure(err)
@@ -111,7 +112,7 @@ func (o *outputFolder) openFolder(root *os.Root, name string) (*os.Root, error) 
 		return opened, nil
 	}
 	if info, statErr := root.Stat(name); statErr == nil && !info.IsDir() {
-		return nil, failure{kind: ErrNotRegular, cause: err}
+		return nil, fault.Fault{Kind: fault.ErrNotRegular, Cause: err}
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -174,7 +175,7 @@ func (o *outputFolder) put(ctx context.Context, root *os.Root, name string, data
 	defer file.Close() // and with it the lock that says that somebody needs the file
 	_ = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err = fillFile(file, data); err == nil && ctx.Err() != nil {
-		err = contextFailure(ctx.Err()) // nothing is left of a write that was given up
+		err = fault.OfContext(ctx.Err()) // nothing is left of a write that was given up
 	}
 	if err == nil {
 		err = o.place(root, folder, temporary, name, source, overwrite)
@@ -228,4 +229,35 @@ func renameNew(root *os.Root, folder *os.File, from, to string) error {
 		}
 	}
 	return err
+}
+
+// occupied reports whether something has the name, and fails where that must not
+// be replaced.
+func (o *outputFolder) occupied(root *os.Root, name string, source func() fs.FileInfo, overwrite bool) (bool, error) {
+	there, err := root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if image := source(); image != nil {
+		if os.SameFile(there, image) {
+			return true, fault.Fault{Kind: fault.ErrIsSource}
+		}
+		// By a link too, as far as that stays below the folder: one that leads
+		// out is replaced itself, and its target is not touched.
+		if there.Mode()&fs.ModeSymlink != 0 {
+			if target, err := root.Stat(name); err == nil && os.SameFile(target, image) {
+				return true, fault.Fault{Kind: fault.ErrIsSource}
+			}
+		}
+	}
+	switch {
+	case there.IsDir():
+		return true, fault.Fault{Kind: fault.ErrNotRegular}
+	case overwrite, there.Mode().IsRegular() && outputs.Marked(root, name):
+		return true, nil
+	}
+	return true, fault.Fault{Kind: fault.ErrExists, Hint: "it was not written by this program, or it was changed since"}
 }

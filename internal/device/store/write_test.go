@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
 func TestWriteReplacesAFileWholeWithItsModes(t *testing.T) {
@@ -87,22 +89,22 @@ func TestWriteStaysBelowTheOutputRoot(t *testing.T) {
 		destination string
 		want        error
 	}{
-		{"", ErrReference},
-		{".", ErrReference},
-		{"folder/", ErrReference},
-		{"m\x00.png", ErrReference},
-		{"ftp://host/m.png", ErrReference},
-		{strings.Repeat("x", 300), ErrReference},
-		{"..", ErrOutsideRoots},
-		{"../m.png", ErrOutsideRoots},
-		{"a/../../m.png", ErrOutsideRoots},
-		{f.outside + "/m.png", ErrOutsideRoots},
-		{f.first + "/m.png", ErrOutsideRoots},
-		{"out-folder/m.png", ErrOutsideRoots},
-		{"out-folder/new/m.png", ErrOutsideRoots},
-		{"absolute-folder/m.png", ErrOutsideRoots},
-		{"folder", ErrNotRegular},
-		{"file/m.png", ErrNotRegular},
+		{"", fault.ErrReference},
+		{".", fault.ErrReference},
+		{"folder/", fault.ErrReference},
+		{"m\x00.png", fault.ErrReference},
+		{"ftp://host/m.png", fault.ErrReference},
+		{strings.Repeat("x", 300), fault.ErrReference},
+		{"..", fault.ErrOutsideRoots},
+		{"../m.png", fault.ErrOutsideRoots},
+		{"a/../../m.png", fault.ErrOutsideRoots},
+		{f.outside + "/m.png", fault.ErrOutsideRoots},
+		{f.first + "/m.png", fault.ErrOutsideRoots},
+		{"out-folder/m.png", fault.ErrOutsideRoots},
+		{"out-folder/new/m.png", fault.ErrOutsideRoots},
+		{"absolute-folder/m.png", fault.ErrOutsideRoots},
+		{"folder", fault.ErrNotRegular},
+		{"file/m.png", fault.ErrNotRegular},
 	}
 	for _, c := range cases {
 		t.Run(c.destination, func(t *testing.T) {
@@ -122,7 +124,7 @@ func TestWriteReplacesALinkInsteadOfFollowingIt(t *testing.T) {
 	victim := filepath.Join(f.outside, "secret.png")
 	link(t, victim, filepath.Join(f.output, "m.png"))
 	_, err := f.Write(t.Context(), "m.png", []byte("mask"), WriteOptions{})
-	checkPrivate(t, err, ErrExists, "m.png")
+	checkPrivate(t, err, fault.ErrExists, "m.png")
 	if _, err := f.Write(t.Context(), "m.png", []byte("mask"), WriteOptions{Overwrite: true}); err != nil {
 		t.Fatal(err)
 	}

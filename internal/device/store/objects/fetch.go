@@ -1,4 +1,4 @@
-package store
+package objects
 
 import (
 	"context"
@@ -9,9 +9,12 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
 // Bounds of what Fetch takes.
@@ -24,18 +27,7 @@ const (
 // the path of the copy: of one object a file, and of a prefix, which ends in a
 // slash, the folder with all objects below it. The folder is empty, and whoever
 // calls removes it.
-//
-// Errors are of type *Error; errors.Is tells the kind.
-func (s *Store) Fetch(ctx context.Context, location, folder string) (string, error) {
-	const op = "read image"
-	to, err := s.objects.fetch(ctx, location, folder)
-	if err != nil {
-		return "", s.failed(op, location, err)
-	}
-	return to, nil
-}
-
-func (o *objectStore) fetch(ctx context.Context, location, folder string) (string, error) {
+func (o *Store) Fetch(ctx context.Context, location, folder string) (string, error) {
 	bucket, key, err := o.split(location)
 	if err != nil {
 		return "", err
@@ -57,7 +49,7 @@ func (o *objectStore) fetch(ctx context.Context, location, folder string) (strin
 				continue // what consoles make of a folder
 			}
 			if n++; n > maxFetched {
-				return "", failure{kind: ErrTooLarge, hint: fmt.Sprintf("there are more than %d objects below the prefix", maxFetched)}
+				return "", fault.Fault{Kind: fault.ErrTooLarge, Hint: fmt.Sprintf("there are more than %d objects below the prefix", maxFetched)}
 			}
 			// A number keeps names apart that end alike.
 			if err := o.copyTo(ctx, bucket, key, filepath.Join(folder, fmt.Sprintf("%05d-%s", n, fileNameOf(key))), &left); err != nil {
@@ -66,13 +58,13 @@ func (o *objectStore) fetch(ctx context.Context, location, folder string) (strin
 		}
 	}
 	if n == 0 {
-		return "", failure{kind: ErrNotFound}
+		return "", fault.Fault{Kind: fault.ErrNotFound}
 	}
 	return folder, nil
 }
 
 // page lists the next keys below a prefix.
-func (o *objectStore) page(ctx context.Context, list **s3.ListObjectsV2Paginator, bucket, prefix string) (keys []string, err error) {
+func (o *Store) page(ctx context.Context, list **s3.ListObjectsV2Paginator, bucket, prefix string) (keys []string, err error) {
 	limited, cancel := context.WithTimeout(ctx, o.options.Timeout)
 	defer cancel()
 	client, err := o.connect(limited)
@@ -109,7 +101,7 @@ func fileNameOf(key string) string {
 }
 
 // copyTo copies one object into a new file, and takes its bytes off left.
-func (o *objectStore) copyTo(ctx context.Context, bucket, key, to string, left *int64) error {
+func (o *Store) copyTo(ctx context.Context, bucket, key, to string, left *int64) error {
 	limited, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The timeout is of the start and of each part: a scan is large.
@@ -126,22 +118,49 @@ func (o *objectStore) copyTo(ctx context.Context, bucket, key, to string, left *
 	defer object.Body.Close()
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return failure{kind: ErrStorage, cause: err}
+		return fault.Fault{Kind: fault.ErrStorage, Cause: err}
 	}
 	defer file.Close()
 	n, err := io.Copy(file, io.LimitReader(&fed{object.Body, watch}, *left+1))
 	var disk *os.PathError
 	switch {
 	case errors.As(err, &disk):
-		return failure{kind: ErrStorage, cause: err, hint: "the copy of the scan does not fit onto the disk"}
+		return fault.Fault{Kind: fault.ErrStorage, Cause: err, Hint: "the copy of the scan does not fit onto the disk"}
 	case err != nil:
 		return objectFailure(ctx, limited, err)
 	case n > *left:
-		return tooLarge(maxFetchedBytes)
+		return fault.TooLarge(maxFetchedBytes)
 	}
 	*left -= n
 	if err := file.Close(); err != nil {
-		return failure{kind: ErrStorage, cause: err}
+		return fault.Fault{Kind: fault.ErrStorage, Cause: err}
 	}
 	return nil
+}
+
+// watchdog ends a transfer that does not get on.
+type watchdog struct {
+	timer   *time.Timer
+	timeout time.Duration
+}
+
+func newWatchdog(timeout time.Duration, end context.CancelFunc) *watchdog {
+	return &watchdog{timer: time.AfterFunc(timeout, end), timeout: timeout}
+}
+
+func (w *watchdog) stop() { w.timer.Stop() }
+
+// fed is a reader that tells a watchdog when something comes.
+type fed struct {
+	r     io.Reader
+	watch *watchdog
+}
+
+// Read implements io.Reader.
+func (f *fed) Read(b []byte) (int, error) {
+	n, err := f.r.Read(b)
+	if n > 0 {
+		f.watch.timer.Reset(f.watch.timeout)
+	}
+	return n, err
 }

@@ -1,14 +1,22 @@
-package store
+// Package objects reads and writes objects of S3, and copies them to files, with
+// credentials from the AWS SDK's ordinary chain.
+//
+// It knows neither limits on images nor local folders; faults are of package fault, and
+// name nothing. Package store calls it.
+package objects
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -18,14 +26,40 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/brainseg/brainseg/internal/awserror"
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
-const objectScheme = "s3://"
+// Scheme begins the location of an object.
+const Scheme = "s3://"
 
-// objectStore reads and writes whole objects of S3.
-type objectStore struct {
-	options  S3Options
-	maxBytes int64
+// DefaultTimeout is the default of Options.Timeout.
+const DefaultTimeout = 30 * time.Second
+
+// Options configure access to S3; the zero value keeps it off. Credentials come from the AWS SDK's
+// ordinary chain: environment, shared files, container (the Greengrass token
+// exchange service), instance.
+type Options struct {
+	// AllowedBuckets are the buckets that may be read and written; none by
+	// default, which keeps S3 off. "*" allows every bucket for which the
+	// credentials are good.
+	AllowedBuckets []string
+	// Region of the buckets; default that of the environment (AWS_REGION) or
+	// of the shared configuration.
+	Region string
+	// Endpoint is the URL of an S3-compatible server; default AWS' own.
+	Endpoint string
+	// PathStyle puts the bucket into the path instead of the host name, as
+	// most S3-compatible servers need.
+	PathStyle bool
+	// Timeout bounds one read or write with its retries; default 30 seconds.
+	Timeout time.Duration
+}
+
+// Store reads and writes whole objects of S3. It is safe for use by several goroutines.
+type Store struct {
+	options Options
 
 	mu        sync.Mutex
 	client    *s3.Client              // guarded by mu; nil until the first use
@@ -33,15 +67,16 @@ type objectStore struct {
 	transport *http.Transport         // guarded by mu; set with client
 }
 
-// newObjectStore only fills in defaults; connect does the work.
-func newObjectStore(options S3Options, maxBytes int64) *objectStore {
+// New only fills in defaults: the client is built when the first object is asked for.
+func New(options Options) *Store {
 	if options.Timeout <= 0 {
 		options.Timeout = DefaultTimeout
 	}
-	return &objectStore{options: options, maxBytes: maxBytes}
+	return &Store{options: options}
 }
 
-func (o *objectStore) close() {
+// Close lets go of idle connections.
+func (o *Store) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.transport != nil {
@@ -49,9 +84,10 @@ func (o *objectStore) close() {
 	}
 }
 
-// get reads the object at ref's location, at most maxBytes of it.
-func (o *objectStore) get(ctx context.Context, ref Reference) ([]byte, error) {
-	bucket, key, err := o.split(ref.Location)
+// Get has read take an object in, which has length bytes, or -1 where that is not known.
+// It is given what the timeout is left for.
+func (o *Store) Get(ctx context.Context, location string, read func(ctx context.Context, body io.Reader, length int64) ([]byte, error)) ([]byte, error) {
+	bucket, key, err := o.split(location)
 	if err != nil {
 		return nil, err
 	}
@@ -71,19 +107,16 @@ func (o *objectStore) get(ctx context.Context, ref Reference) ([]byte, error) {
 	if object.ContentLength != nil {
 		length = *object.ContentLength
 	}
-	if length > o.maxBytes {
-		return nil, tooLarge(o.maxBytes)
-	}
-	data, err := readBounded(limited, ref.Room, object.Body, length, o.maxBytes)
+	data, err := read(limited, object.Body, length)
 	if err != nil {
 		return nil, objectFailure(ctx, limited, err)
 	}
 	return data, nil
 }
 
-// put writes the object at location; the server checks it against a SHA-256, which
+// Put writes the object at location; the server checks it against a SHA-256, which
 // of the whole is sum.
-func (o *objectStore) put(ctx context.Context, location string, data []byte, sum [sha256.Size]byte) error {
+func (o *Store) Put(ctx context.Context, location string, data []byte, sum [sha256.Size]byte) error {
 	bucket, key, err := o.split(location)
 	if err != nil {
 		return err
@@ -139,20 +172,20 @@ func putParts(ctx context.Context, client *s3.Client, bucket, key string, data [
 }
 
 // split returns bucket and key of an allowed location.
-func (o *objectStore) split(location string) (bucket, key string, err error) {
-	bucket, key, _ = strings.Cut(strings.TrimPrefix(location, objectScheme), "/")
+func (o *Store) split(location string) (bucket, key string, err error) {
+	bucket, key, _ = strings.Cut(strings.TrimPrefix(location, Scheme), "/")
 	switch {
 	case !validBucket(bucket):
-		return "", "", failure{kind: ErrReference, hint: "the bucket's name is not one"}
+		return "", "", fault.Fault{Kind: fault.ErrReference, Hint: "the bucket's name is not one"}
 	case key == "" || len(key) > 1024:
-		return "", "", failure{kind: ErrReference, hint: "the key must have 1 to 1024 bytes"}
+		return "", "", fault.Fault{Kind: fault.ErrReference, Hint: "the key must have 1 to 1024 bytes"}
 	}
 	if !slices.Contains(o.options.AllowedBuckets, bucket) && !slices.Contains(o.options.AllowedBuckets, "*") {
 		hint := ""
 		if len(o.options.AllowedBuckets) == 0 {
 			hint = "S3 is off until buckets are allowed"
 		}
-		return "", "", failure{kind: ErrBucket, hint: hint}
+		return "", "", fault.Fault{Kind: fault.ErrBucket, Hint: hint}
 	}
 	return bucket, key, nil
 }
@@ -174,18 +207,18 @@ func validBucket(name string) bool {
 // connect builds the client on first use, and again after a failure to do so,
 // then makes sure that there are credentials: asked for apart, their absence is
 // not mistaken for a fault of S3. The SDK keeps them until they expire.
-func (o *objectStore) connect(ctx context.Context) (*s3.Client, error) {
+func (o *Store) connect(ctx context.Context) (*s3.Client, error) {
 	client, creds, err := o.load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := creds.Retrieve(ctx); err != nil {
-		return nil, failure{kind: ErrCredentials, cause: err}
+		return nil, fault.Fault{Kind: fault.ErrCredentials, Cause: err}
 	}
 	return client, nil
 }
 
-func (o *objectStore) load(ctx context.Context) (*s3.Client, aws.CredentialsProvider, error) {
+func (o *Store) load(ctx context.Context) (*s3.Client, aws.CredentialsProvider, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.client != nil {
@@ -195,13 +228,13 @@ func (o *objectStore) load(ctx context.Context) (*s3.Client, aws.CredentialsProv
 	loaded, err := config.LoadDefaultConfig(ctx,
 		config.WithLogger(logging.Nop{}), config.WithRegion(o.options.Region))
 	if err != nil {
-		return nil, nil, failure{kind: ErrCredentials, cause: err}
+		return nil, nil, fault.Fault{Kind: fault.ErrCredentials, Cause: err}
 	}
 	if loaded.Region == "" && o.options.Endpoint != "" {
 		loaded.Region = "us-east-1" // other servers sign with it by custom
 	}
 	if loaded.Region == "" {
-		return nil, nil, failure{kind: ErrCredentials, hint: "set the region of the bucket"}
+		return nil, nil, fault.Fault{Kind: fault.ErrCredentials, Hint: "set the region of the bucket"}
 	}
 	// The SDK's client, certificates and proxies included, does not let go of
 	// its connections; one around its transport does. Redirects are not
@@ -222,4 +255,33 @@ func (o *objectStore) load(ctx context.Context) (*s3.Client, aws.CredentialsProv
 		}
 	})
 	return o.client, o.creds, nil
+}
+
+// objectFailure gives an error of the SDK its kind. ctx is the caller's, limited
+// the same with our timeout.
+func objectFailure(ctx, limited context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fault.OfContext(ctx.Err())
+	}
+	if limited.Err() != nil {
+		return fault.Fault{Kind: fault.ErrTimeout, Cause: err}
+	}
+	var known fault.Fault
+	if errors.As(err, &known) {
+		return known
+	}
+	f := fault.Fault{Kind: fault.ErrUnavailable, Cause: err}
+	switch awserror.KindOf(err) {
+	case awserror.NotFound:
+		f.Kind = fault.ErrNotFound
+	case awserror.Denied:
+		f.Kind = fault.ErrDenied
+	case awserror.Credentials, awserror.Expired:
+		f.Kind, f.Hint = fault.ErrCredentials, "S3 does not accept them"
+	case awserror.Clock:
+		f.Kind, f.Hint = fault.ErrCredentials, "set the device's clock"
+	case awserror.Region:
+		f.Kind, f.Hint = fault.ErrCredentials, "the bucket may be in another region"
+	}
+	return f
 }

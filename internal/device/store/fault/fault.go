@@ -1,10 +1,15 @@
-package store
+// Package fault says why an image was not read or a result not written: the kinds of
+// failure, and a text that names no file, bucket or key, so that it may be shown and
+// logged.
+//
+// It decides nothing. Packages store and store/objects make faults, whoever reads and
+// writes by them asks for the kind.
+package fault
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 )
 
 // The kinds of *Error, for errors.Is.
@@ -20,11 +25,11 @@ var (
 	ErrNotRegular = errors.New("not a regular file")
 	// ErrEmpty: there are no bytes.
 	ErrEmpty = errors.New("empty")
-	// ErrTooLarge: more bytes than Options.MaxBytes.
+	// ErrTooLarge: more bytes than the store may read.
 	ErrTooLarge = errors.New("too large")
 	// ErrDenied: file permissions or the S3 policy forbid it.
 	ErrDenied = errors.New("access denied")
-	// ErrBucket: the bucket is not among S3Options.AllowedBuckets.
+	// ErrBucket: the bucket is not among those that the store may use.
 	ErrBucket = errors.New("the bucket is not allowed by the configuration")
 	// ErrCredentials: AWS credentials or the region are missing, wrong or
 	// expired.
@@ -32,7 +37,7 @@ var (
 	// ErrUnavailable: S3 cannot be reached, answers with a fault of its own or
 	// cut the transfer short; trying again later may help.
 	ErrUnavailable = errors.New("S3 is unavailable")
-	// ErrTimeout: S3Options.Timeout or the caller's deadline passed.
+	// ErrTimeout: the timeout of S3 or the caller's deadline passed.
 	ErrTimeout = errors.New("timed out")
 	// ErrCancelled: the caller cancelled the context.
 	ErrCancelled = errors.New("cancelled")
@@ -85,60 +90,30 @@ func (e *Error) Detail() string {
 	return text
 }
 
-// failure is an *Error in the making, without operation and location.
-type failure struct {
-	kind  error
-	hint  string
-	cause error
+// Fault is an *Error in the making, without operation and location.
+type Fault struct {
+	Kind  error
+	Hint  string
+	Cause error
 }
 
-func (f failure) Error() string {
-	if f.cause != nil {
-		return f.kind.Error() + ": " + f.cause.Error()
+// Error returns a text that may hold names, for nobody but who completes the fault.
+func (f Fault) Error() string {
+	if f.Cause != nil {
+		return f.Kind.Error() + ": " + f.Cause.Error()
 	}
-	return f.kind.Error()
+	return f.Kind.Error()
 }
 
-func tooLarge(limit int64) failure {
-	return failure{kind: ErrTooLarge, hint: fmt.Sprintf("the limit is %d bytes", limit)}
+// TooLarge is of more than limit bytes.
+func TooLarge(limit int64) Fault {
+	return Fault{Kind: ErrTooLarge, Hint: fmt.Sprintf("the limit is %d bytes", limit)}
 }
 
-func contextFailure(err error) failure {
+// OfContext is of a context that has ended, with its error.
+func OfContext(err error) Fault {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return failure{kind: ErrTimeout, cause: err}
+		return Fault{Kind: ErrTimeout, Cause: err}
 	}
-	return failure{kind: ErrCancelled, cause: err}
-}
-
-// fileFailure gives an error of the file system its kind.
-func fileFailure(err error) error {
-	var known failure
-	if errors.As(err, &known) {
-		return err
-	}
-	if escapes(err) {
-		return failure{kind: ErrOutsideRoots, cause: err}
-	}
-	var number syscall.Errno
-	errors.As(err, &number)
-	f := failure{kind: ErrStorage, cause: err}
-	switch number {
-	case syscall.ENOENT, syscall.ENOTDIR:
-		f.kind = ErrNotFound
-	case syscall.EACCES, syscall.EPERM:
-		f.kind, f.hint = ErrDenied, "let the component's user have the file"
-	case syscall.EISDIR, syscall.EEXIST, syscall.ENXIO, syscall.ENODEV:
-		f.kind = ErrNotRegular
-	case syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EILSEQ:
-		f.kind, f.hint = ErrReference, "the name is too long or not allowed by the file system"
-	case syscall.ELOOP:
-		f.kind, f.hint = ErrNotFound, "too many symbolic links"
-	case syscall.ENOSPC, syscall.EDQUOT:
-		f.hint = "no space left on the device"
-	case syscall.EROFS:
-		f.hint = "the file system is read-only"
-	default:
-		f.hint = fmt.Sprintf("%s", number)
-	}
-	return f
+	return Fault{Kind: ErrCancelled, Cause: err}
 }
