@@ -201,6 +201,11 @@ burst: $(RUNTIME) ## 8,000 requests at full speed, and 1,386 for a process that 
 restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answered, nothing grows
 	nice -n 10 go test -count=1 -v ./internal/device/greengrass -run HoweverOften -restarts 50
 
+.PHONY: swap-models
+swap-models: $(RUNTIME) ## swap the model 100 times under load, small ones and the shipped one: every answer names its own, nothing grows
+	nice -n 10 go test -count=1 -v ./internal/device/engine -run HoweverOftenModelsChange -swaps 100
+	nice -n 10 go test -count=1 -v ./internal/device/engine -run HoweverOftenModelsChange -swaps 100 -swap-shipped
+
 .PHONY: flood
 flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections that never come to an end
 	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000 -flood-model $(CURDIR)/artifacts/model

@@ -60,6 +60,9 @@ type Model struct {
 	// Library, key model.library, is libonnxruntime; "" searches beside the
 	// executable.
 	Library string
+	// Canary, key model.canary, is how many slices a new model segments beside the one
+	// in use before it takes over; 0 for none.
+	Canary int
 }
 
 // Images says which images may be read.
@@ -202,6 +205,7 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 		Model: Model{
 			Path:    r.text("model.path", "../io.brainseg.BrainSegmentation.Model/current"),
 			Library: r.text("model.library", ""),
+			Canary:  int(r.integer("model.canary", 0, 0, 100_000)),
 		},
 		Images: Images{
 			Roots:     r.texts("images.roots", []string{"images"}),

@@ -7,7 +7,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 // Part is something beside the engine that follows the configuration, such as a
@@ -63,11 +62,16 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 	if !changes.Any() {
 		return nil
 	}
-	replacement, err := newSetup(ctx, next, old, e.deps)
+	commit, abort, err := e.models.Prepare(ctx, next)
 	if err != nil {
+		return modelError(err)
+	}
+	prepared := []Change{{Commit: commit, Abort: abort}}
+	replacement, err := newSetup(next, old, e.deps)
+	if err != nil {
+		abort()
 		return err
 	}
-	var prepared []Change
 	for _, p := range e.parts {
 		change, err := p.Prepare(ctx, next)
 		if err != nil {
@@ -92,9 +96,6 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 		run(c.Commit)
 	}
 	e.deps.Logger.Info("configuration applied", zap.Strings("changed", changes.Groups()))
-	if replacement.model != old.model {
-		e.status(request.Status{Message: request.MessageModelLoaded, State: e.State()})
-	}
 	return nil
 }
 

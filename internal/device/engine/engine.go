@@ -21,7 +21,6 @@ package engine
 
 import (
 	"context"
-	"image"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,20 +31,16 @@ import (
 	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/models"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
-	"github.com/brainseg/brainseg/internal/model"
 )
 
 // Model segments slices; see segmentation.Model.
-type Model interface {
-	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
-	Manifest() *model.Manifest
-	Close() error
-}
+type Model = models.Model
 
 // Store reads images and writes results; see store.Store.
 type Store interface {
@@ -78,6 +73,9 @@ type Deps struct {
 	// OpenModel opens and tests the model that a configuration names. Default:
 	// the real one.
 	OpenModel func(context.Context, config.Config, *zap.Logger) (Model, error)
+	// WatchModel is how often it is looked whether the folder that the configuration
+	// names, or its link, has another model. Default: never.
+	WatchModel time.Duration
 	// OpenStore opens the folders and buckets that a configuration names.
 	// Default: the real ones.
 	OpenStore func(config.Config) (Store, error)
@@ -111,7 +109,7 @@ func (d Deps) withDefaults() Deps {
 		d.Logger = zap.NewNop()
 	}
 	if d.OpenModel == nil {
-		d.OpenModel = openModel
+		d.OpenModel = models.Open
 	}
 	if d.OpenStore == nil {
 		d.OpenStore = openStore
@@ -129,6 +127,7 @@ func (d Deps) withDefaults() Deps {
 type Engine struct {
 	deps   Deps
 	queue  Queue
+	models *models.Models
 	budget *budget.Budget
 	claims claim.Outputs
 	dog    *watchdog.Watchdog // over every model
@@ -160,12 +159,18 @@ type Engine struct {
 func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	deps = deps.withDefaults()
 	dog := watchdog.New(cfg.Service.Inference, deps.Logger)
-	deps.OpenModel = watched(dog, deps.OpenModel)
-	first, err := newSetup(ctx, cfg, nil, deps)
-	if err != nil {
+	e := &Engine{deps: deps, queue: deps.Queue, budget: budget.New(cfg.Images.TotalBytes), dog: dog}
+	var err error
+	if e.models, err = models.New(ctx, cfg, models.Options{
+		Open: watched(dog, deps.OpenModel), After: e.slices.After, Logger: deps.Logger,
+		Tell: func(message string) { e.Announce(message, e.State()) },
+	}); err != nil {
+		return nil, modelError(err)
+	}
+	if e.current, err = newSetup(cfg, nil, deps); err != nil {
+		e.models.Close()
 		return nil, err
 	}
-	e := &Engine{deps: deps, queue: deps.Queue, budget: budget.New(cfg.Images.TotalBytes), dog: dog, current: first}
 	if e.queue == nil {
 		e.queue = newMemoryQueue(cfg)
 	} else {
@@ -179,7 +184,10 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	e.wg.Go(e.intake.run)
 	e.wg.Go(e.lane.Run)
 	e.startWorkers(cfg.Service.Workers)
-	e.status(request.Status{Message: request.MessageModelLoaded, State: request.StateStarting})
+	e.Announce(request.MessageModelLoaded, request.StateStarting)
+	if deps.WatchModel > 0 {
+		e.models.Watch(deps.WatchModel)
+	}
 	return e, nil
 }
 
@@ -203,6 +211,7 @@ func (e *Engine) startWorkers(n int) {
 // its answer is told so. It waits for everything but reads and writes that do not
 // come back. The error is the context's where that ended first.
 func (e *Engine) Close(ctx context.Context) error {
+	e.models.Stop()
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	e.submitting.Lock()
@@ -230,6 +239,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	if last != nil {
 		last.release()
 	}
+	e.models.Close()
 	return err
 }
 
@@ -247,8 +257,8 @@ func (e *Engine) acquire() *setup {
 // Lend returns the model in effect, for work that is no request. It stays open
 // until release is called, once. Where the engine is closed, that is an error.
 func (e *Engine) Lend() (m Model, release func(), err error) {
-	if s := e.acquire(); s != nil {
-		return s.model.it, s.release, nil
+	if lent := e.models.Use(); lent != nil {
+		return lent.Network, lent.Release, nil
 	}
 	return nil, nil, failure.Stopping(nil)
 }
@@ -257,14 +267,10 @@ func (e *Engine) Lend() (m Model, release func(), err error) {
 func (e *Engine) Watchdog() *watchdog.Watchdog { return e.dog }
 
 // Model identifies the model in use.
-func (e *Engine) Model() request.Model {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.current == nil {
-		return request.Model{}
-	}
-	return e.current.identity
-}
+func (e *Engine) Model() request.Model { return e.models.Identity() }
+
+// Models tells what became of new models.
+func (e *Engine) Models() request.Models { return e.models.Health() }
 
 // Config is the configuration in effect.
 func (e *Engine) Config() config.Config {

@@ -26,6 +26,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/models"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/schemas"
 )
@@ -76,6 +77,8 @@ func start(t testing.TB, change ...func(*config.Config, *Deps)) *bench {
 	t.Cleanup(func() { b.Close(context.Background()) })
 	return b
 }
+
+var openModel = models.Open
 
 // anybody is who asks where that does not matter.
 var anybody = Requester{Way: WayIPC}

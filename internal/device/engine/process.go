@@ -40,6 +40,8 @@ func (w *worker) trim() {
 // *request.Error wherever the requester can do something about them.
 func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	s, r := j.setup, j.Request
+	m := w.e.models.Use() // one for all of the request
+	defer m.Release()
 	lap := time.Now()
 	t := request.Timings{Queue: milliseconds(lap.Sub(j.Accepted) - j.fetch), Read: milliseconds(j.fetch)}
 	measure := func(d *float64) {
@@ -61,7 +63,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		w.classes = make([]uint8, width*height)
 	}
 	w.classes = w.classes[:width*height]
-	shown := view.View{Network: s.model.it, MaxPixels: s.limits.MaxPixels, StatedMM: r.Image.SpacingMM, Info: info}
+	shown := view.View{Network: m.Network, MaxPixels: s.limits.MaxPixels, StatedMM: r.Image.SpacingMM, Info: info}
 	seen, err := shown.Segment(ctx, slice, w.classes)
 	if err != nil {
 		return Outcome{}, failure.Segment(err)
@@ -74,7 +76,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		return Outcome{}, fmt.Errorf("encode the mask: %w", err)
 	}
 	if r.Output.Overlay {
-		if err := imaging.EncodeOverlay(&w.overlay, slice, w.classes, s.palette, imaging.OverlayOptions{}); err != nil {
+		if err := imaging.EncodeOverlay(&w.overlay, slice, w.classes, m.Palette, imaging.OverlayOptions{}); err != nil {
 			return Outcome{}, fmt.Errorf("encode the overlay: %w", err)
 		}
 	}
@@ -82,7 +84,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 
 	result := request.Result{
 		ID: r.ID, Status: request.StatusSucceeded, Complete: true,
-		Tissues: tissues(s.model.it.Manifest(), w.classes),
+		Tissues: tissues(m.Network.Manifest(), w.classes),
 		Image: &request.Dimensions{
 			Width: width, Height: height, SpacingMM: &[2]float64{seen.Size.Across, seen.Size.Down}, SpacingFrom: string(seen.Source),
 		},
@@ -104,7 +106,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	measure(&t.Write)
 	t.Total = milliseconds(time.Since(j.Accepted))
 	result.Timings = &t
-	w.e.sign(&result, s.identity)
+	w.e.sign(&result, m.Identity)
 	if err != nil { // of the overlay: the mask is there all the same
 		failure := request.AsError(err)
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}

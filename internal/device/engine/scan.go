@@ -47,7 +47,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
 	began := time.Now()
-	s, kept := j.setup, j.Claim
+	s, m, kept := j.setup, e.models.Use(), j.Claim
 	s.refs.Add(1)
 	roots := e.deps.Spool.And(s.cfg.Images.Roots)
 	if j.From.Way == WayDICOM { // received series lie in a folder of their own
@@ -55,7 +55,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	}
 	var inMemory scanjob.Kept // instead of written results
 	o.Result, err = scanjob.Job{
-		Request: j.Request, Roots: roots, Network: s.model.it, Workers: s.cfg.Service.Workers,
+		Request: j.Request, Roots: roots, Network: m.Network, Workers: s.cfg.Service.Workers,
 		Slices: &e.slices, Version: e.deps.Version, Logger: e.deps.Logger,
 		Fetch: func(ctx context.Context, location, folder string) (string, error) {
 			path, err := s.store.it.Fetch(ctx, location, folder)
@@ -79,6 +79,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 				kept.Release()
 			}
 			s.release()
+			m.Release()
 		},
 	}.Run(ctx)
 	err = failure.Segment(err)
@@ -89,7 +90,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	case err == nil:
 		o.Files = inMemory.Files
 		o.Result.Timings.Queue, o.Result.Timings.Total = milliseconds(began.Sub(j.Accepted)), milliseconds(time.Since(j.Accepted))
-		e.sign(&o.Result, s.identity)
+		e.sign(&o.Result, m.Identity)
 		return o, nil
 	case e.ctx.Err() != nil:
 		err = failure.Stopping(err)

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"image/color"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -13,89 +11,65 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/memory"
-	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/selftest"
+	"github.com/brainseg/brainseg/internal/device/models"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/store/objects"
 	"github.com/brainseg/brainseg/internal/device/store/outputs"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
 	"github.com/brainseg/brainseg/internal/imaging"
-	"github.com/brainseg/brainseg/internal/model"
-	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
-// setup is one configuration and what was opened for it. It does not change.
-// Every request holds the one that it began with.
+// setup is one configuration and what was opened for it, but for the model, which
+// package models has. It does not change. Every request holds the one that it began
+// with.
 type setup struct {
-	cfg      config.Config
-	model    *opened[Model]
-	store    *opened[Store]
-	limits   imaging.Limits
-	identity request.Model
-	palette  []color.RGBA
+	cfg    config.Config
+	store  *opened
+	limits imaging.Limits
 
 	refs atomic.Int32 // the engine, and every request in work
 }
 
-// opened is a model or a store that several setups may share.
-type opened[T interface{ Close() error }] struct {
-	it   T
+// opened is a store that several setups may share.
+type opened struct {
+	it   Store
 	refs atomic.Int32 // setups
 }
 
-func (o *opened[T]) share() *opened[T] {
+func (o *opened) share() *opened {
 	o.refs.Add(1)
 	return o
 }
 
-func (o *opened[T]) release() {
+func (o *opened) release() {
 	if o.refs.Add(-1) == 0 {
 		_ = o.it.Close() // there is nobody left to tell
 	}
 }
 
 // newSetup opens what cfg needs and before, which may be nil, does not have.
-func newSetup(ctx context.Context, cfg config.Config, before *setup, deps Deps) (*setup, error) {
+func newSetup(cfg config.Config, before *setup, deps Deps) (*setup, error) {
 	s := &setup{cfg: cfg, limits: imaging.Limits{
 		MaxBytes: cfg.Images.MaxBytes, MaxPixels: cfg.Images.MaxPixels, Memory: memory.Available,
 	}}
 	s.refs.Store(1)
-	if before != nil && sameModel(before.cfg, cfg) {
-		s.model = before.model
-	} else {
-		m, err := deps.OpenModel(ctx, cfg, deps.Logger)
-		if err != nil {
-			return nil, &PartError{Part: PartModel, Summary: modelSummary(err), Err: err}
-		}
-		s.model = &opened[Model]{it: m}
-	}
-	s.model.share()
 	if before != nil && sameStore(before.cfg, cfg) {
 		s.store = before.store
 	} else {
 		images, err := deps.OpenStore(cfg)
 		if err != nil {
-			s.model.release()
 			return nil, &PartError{Part: PartStore, Summary: "a folder for images or masks cannot be used", Err: err}
 		}
-		s.store = &opened[Store]{it: images}
+		s.store = &opened{it: images}
 	}
 	s.store.share()
-	m := s.model.it.Manifest()
-	s.identity = request.Model{Name: m.Name, Version: m.Version, SHA256: m.SHA256}
-	s.palette = m.Palette()
 	return s, nil
 }
 
 func (s *setup) release() {
 	if s.refs.Add(-1) == 0 {
-		s.model.release()
 		s.store.release()
 	}
-}
-
-func sameModel(a, b config.Config) bool {
-	return a.Model == b.Model && a.Service.Threads == b.Service.Threads && a.Images.MaxPixels == b.Images.MaxPixels
 }
 
 func sameStore(a, b config.Config) bool {
@@ -109,21 +83,6 @@ func watched(dog *watchdog.Watchdog, open func(context.Context, config.Config, *
 	return func(ctx context.Context, cfg config.Config, logger *zap.Logger) (Model, error) {
 		return dog.Open(ctx, func(ctx context.Context) (watchdog.Model, error) { return open(ctx, cfg, logger) })
 	}
-}
-
-// openModel opens the model and lets it pass its self-test.
-func openModel(ctx context.Context, cfg config.Config, logger *zap.Logger) (Model, error) {
-	m, err := segmentation.Open(cfg.Model.Path, segmentation.Options{
-		Library: cfg.Model.Library, Threads: cfg.Service.Threads, MaxPixels: cfg.Images.MaxPixels, Memory: memory.Available,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open the model: %w", err)
-	}
-	if err := selftest.Run(ctx, m, cfg.Model.Path, logger); err != nil {
-		m.Close()
-		return nil, err
-	}
-	return m, nil
 }
 
 // openStore opens the folders. Input folders below the component's own working
@@ -171,11 +130,7 @@ func (e *PartError) Error() string { return e.Err.Error() }
 
 func (e *PartError) Unwrap() error { return e.Err }
 
-func modelSummary(err error) string {
-	for _, sentinel := range []error{model.ErrManifest, model.ErrChecksum, segmentation.ErrRuntime, model.ErrNetwork, selftest.ErrFailed} {
-		if errors.Is(err, sentinel) {
-			return sentinel.Error()
-		}
-	}
-	return "the model cannot be used"
+// modelError says that a model cannot be used.
+func modelError(err error) error {
+	return &PartError{Part: PartModel, Summary: models.Summary(err), Err: err}
 }

@@ -41,6 +41,7 @@ type device struct {
 	in, out  string
 	socket   string        // of the component; default the nucleus'
 	look     time.Duration // Options.LookInterval
+	watch    time.Duration // Options.WatchInterval
 	results  chan request.Result
 	statuses chan request.Status
 	cloud    <-chan nucleus.Message
@@ -161,7 +162,7 @@ func (d *device) launch() {
 				SocketPath: socket, AuthToken: d.nucleus.Token(ComponentName),
 				RefusalGrace: 50 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
 			},
-			LookInterval: d.look, Logger: zap.New(core), Ready: func() { close(ready) },
+			LookInterval: d.look, WatchInterval: d.watch, Logger: zap.New(core), Ready: func() { close(ready) },
 		})
 	}()
 	d.t.Cleanup(func() { cancel(); d.wait() })

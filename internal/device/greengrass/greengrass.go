@@ -53,6 +53,9 @@ type Options struct {
 	// LookInterval is how often the configuration is looked at though no change was
 	// told, on nucleus lite. Default a minute.
 	LookInterval time.Duration
+	// WatchInterval is how often it is looked whether there is another model where the
+	// configuration says. Default a second.
+	WatchInterval time.Duration
 	// Version of the program, for the DICOM objects that it makes and for GET
 	// /version. Default "".
 	Version string
@@ -76,6 +79,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LookInterval <= 0 {
 		o.LookInterval = time.Minute
+	}
+	if o.WatchInterval <= 0 {
+		o.WatchInterval = time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -160,7 +166,7 @@ type component struct {
 // start opens everything and returns when requests are taken.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.health = health.New(health.Options{Version: c.opts.Version})
-	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, Logger: c.opts.Logger}
+	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, WatchModel: c.opts.WatchInterval, Logger: c.opts.Logger}
 	if cfg.Queue.Folder != "" {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
 			return err

@@ -16,7 +16,7 @@ import (
 func (c *component) gatherHealth() {
 	c.health.Model(c.engine.Model)
 	c.health.Add(func(d *request.Health) {
-		d.StuckReads, d.HungInferences = c.engine.Stuck(), c.engine.Watchdog().Hung()
+		d.StuckReads, d.HungInferences, d.Models = c.engine.Stuck(), c.engine.Watchdog().Hung(), c.engine.Models()
 		seen := c.requests.seen()
 		d.Lost["requests"], d.Resubscribed, d.Deaf = seen.lost, seen.renewed, seen.deaf
 		for name, o := range map[string]*outbox{"results": c.out.results, "status": c.out.local, "cloudStatus": c.out.cloud} {

@@ -56,6 +56,12 @@ func (h *Health) prometheus() []byte {
 	t.labelled("brainseg_waiting_messages", "kind", counts(d.Waiting))
 	t.family("brainseg_waiting_seconds", "gauge", "For how long there have been such messages without a break.")
 	t.labelled("brainseg_waiting_seconds", "kind", d.WaitingSeconds)
+	t.counter("brainseg_models_loaded_total", "New models that took over.", d.Models.Loaded)
+	t.counter("brainseg_models_refused_total", "New models that were refused.", d.Models.Refused)
+	if trial := d.Models.Trial; trial != nil {
+		t.gauge("brainseg_model_trial_slices", "Slices tried by the model on trial, or the last that was.", float64(trial.Slices))
+		t.gauge("brainseg_model_trial_agreement", "Its mean Dice coefficient with the model in use.", trial.Agreement)
+	}
 	t.counter("brainseg_damaged_stores_total", "Databases that were set aside.", d.DamagedStores)
 	t.counter("brainseg_resubscribed_total", "How often the request topic was subscribed to again.", d.Resubscribed)
 	t.counter("brainseg_deaf_total", "How often of these because the nucleus had forgotten the subscription.", d.Deaf)

@@ -31,6 +31,9 @@ type Health struct {
 	// DamagedStores counts the databases that were set aside.
 	DamagedStores uint64 `json:"damagedStores"`
 
+	// Models tells of new models.
+	Models Models `json:"models"`
+
 	// Resubscribed counts how often the request topic was subscribed to again, and
 	// Deaf how often of these because the nucleus had forgotten the subscription.
 	Resubscribed uint64 `json:"resubscribed"`
@@ -56,3 +59,30 @@ type Memory struct {
 
 // MessageHealth is the message of a status that tells Health.
 const MessageHealth = "Health."
+
+// Models tells of the models that came while the process ran.
+type Models struct {
+	Loaded  uint64 `json:"loaded"`          // that took over from the one before
+	Refused uint64 `json:"refused"`         // so that the one before stayed in use
+	Trial   *Trial `json:"trial,omitempty"` // in progress, or else the last one; nil for none
+}
+
+// Trial is of a new model that segments what the one in use has segmented.
+type Trial struct {
+	Model     Model      `json:"model"` // name and version
+	State     TrialState `json:"state"`
+	Slices    int        `json:"slices"`    // tried so far
+	Of        int        `json:"of"`        // to be tried
+	Agreement float64    `json:"agreement"` // mean Dice coefficient of the classes but the background, 0 to 1
+}
+
+// TrialState is what became of a trial.
+type TrialState string
+
+// The states of a trial.
+const (
+	TrialRunning   TrialState = "running"
+	TrialPassed    TrialState = "passed"    // the model took over
+	TrialRefused   TrialState = "refused"   // the one before stayed in use
+	TrialWithdrawn TrialState = "withdrawn" // another model was wanted meanwhile
+)

@@ -21,6 +21,9 @@ const (
 	MessageImageProcessed = "Image processed."
 )
 
+// MessageModelOnTrial tells that a new model segments beside the one in use.
+const MessageModelOnTrial = "Model on trial."
+
 // MessageScanInWork tells of the progress of a scan.
 const MessageScanInWork = "Scan in work."
 

@@ -115,6 +115,12 @@ func showHealth(w io.Writer, s request.Status) error {
 		memory += fmt.Sprintf(", of %d", h.Memory.Limit>>20)
 	}
 	row("memory", "%s", memory)
+	if m := h.Models; m.Loaded > 0 || m.Refused > 0 {
+		row("new models", "%d took over, %d were refused", m.Loaded, m.Refused)
+	}
+	if t := h.Models.Trial; t != nil {
+		row("trial", "%s %s, %s: agreement %.3f in %d of %d slices", t.Model.Name, t.Model.Version, t.State, t.Agreement, t.Slices, t.Of)
+	}
 	row("lost", "%s", listed(h.Lost))
 	row("not sent yet", "%s", listed(h.Waiting))
 	for _, kind := range slices.Sorted(maps.Keys(h.WaitingSeconds)) {
