@@ -210,6 +210,10 @@ swap-models: $(RUNTIME) ## swap the model 100 times under load, small ones and t
 flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections that never come to an end
 	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000 -flood-model $(CURDIR)/artifacts/model
 
+.PHONY: hostile
+hostile: $(RUNTIME) ## 1,000 hostile requests among 1,000 good ones, which take no more than 1.2 times as long as without (minutes)
+	go test -count=1 -v -timeout 20m ./internal/device/cli -run 'HostileOnes|HostileImages' -hostile 1000
+
 .PHONY: schemathesis
 schemathesis: test-servers ## try the OpenAPI document on the handlers, for minutes
 	nice -n 10 go test -count=1 -v -timeout 30m ./internal/device/httpapi -run Schemathesis -examples 300 -phases examples,coverage,fuzzing,stateful -seed ''

@@ -65,7 +65,13 @@ type process struct {
 // startComponent returns when the component takes requests.
 func startComponent(t *testing.T, n *nucleus.Nucleus) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command("brainseg", "component"), results: make(chan request.Result, 16)}
+	return startProgram(t, n, "brainseg")
+}
+
+// startProgram is startComponent for another build of the program.
+func startProgram(t *testing.T, n *nucleus.Nucleus, program string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(program, "component"), results: make(chan request.Result, 16)}
 	p.Dir = t.TempDir()
 	p.Env = append(os.Environ(), n.Env(greengrass.ComponentName)...)
 	p.Stdout, p.Stderr = &p.log, &p.log

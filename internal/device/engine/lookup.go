@@ -47,9 +47,7 @@ func (e *Engine) Forget(ctx context.Context, id string) error {
 	j.Claim.Release()
 	if j.received != nil { // of this process
 		e.busy.Add(-1)
-	}
-	if j.received != nil { // the status tells of it first
-		select {
+		select { // the status tells of it first
 		case <-j.received:
 		case <-ctx.Done():
 		}

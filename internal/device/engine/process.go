@@ -93,9 +93,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		result.Image.Flags = append(result.Image.Flags, string(flag))
 	}
 	if !r.Output.Discard {
-		ctx, cancel := context.WithTimeout(ctx, w.e.deps.Timeout)
 		err = w.save(ctx, j, &result)
-		cancel()
 		if err != nil && result.Mask == nil {
 			return Outcome{}, err
 		}

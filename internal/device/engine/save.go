@@ -41,7 +41,7 @@ type saving struct {
 }
 
 // save stores mask and overlay and notes them in the result. Where the storage
-// does not answer until ctx ends, save leaves the writes behind, with the worker's
+// does not answer in Deps.Timeout, save leaves the writes behind, with the worker's
 // buffers.
 func (w *worker) save(ctx context.Context, j *Job, result *request.Result) error {
 	in, r := w.e.intake, j.Request
@@ -64,7 +64,7 @@ func (w *worker) save(ctx context.Context, j *Job, result *request.Result) error
 	if lost >= maxLost {
 		return failure.ErrNotWritten
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, w.e.deps.Timeout)
 	defer cancel()
 	if lost > 0 && !strings.HasPrefix(maskTo, "s3://") { // one long wait at a time is enough
 		ctx, cancel = context.WithTimeout(ctx, hungGrace)

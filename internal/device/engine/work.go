@@ -52,6 +52,9 @@ func (e *Engine) finish(j *Job, o Outcome, err error) func() {
 	}
 	return func() {
 		<-j.received
+		if j.Request.Output.Discard && j.Done != nil && !stopping {
+			j.Done(o) // it keeps nothing for later, so it waits for no disk
+		}
 		var tell []func(Outcome)
 		if stopping {
 			tell = e.queue.Return(j)

@@ -208,7 +208,13 @@ func TestAnImageThatWasOnlyPostedHasNoPlaceAmongRequests(t *testing.T) {
 	if err := json.Unmarshal(r.body, &result); err != nil {
 		t.Fatal(err)
 	}
-	if r := s.do(t, http.MethodGet, "v1/requests/"+url.PathEscape(result.ID), "", nil); r.status != http.StatusNotFound {
-		t.Errorf("got %d %s", r.status, r.body)
+	// Its answer waited for no disk: that the work is over is stored soon.
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if r = s.do(t, http.MethodGet, "v1/requests/"+url.PathEscape(result.ID), "", nil); r.status == http.StatusNotFound {
+			return
+		}
+		if r.status != http.StatusAccepted || time.Now().After(end) {
+			t.Fatalf("got %d %s", r.status, r.body)
+		}
 	}
 }
