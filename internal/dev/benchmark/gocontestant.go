@@ -14,6 +14,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/segmentation"
@@ -43,7 +44,7 @@ func goContestant(args []string) error {
 	answers := make(chan request.Result, 1)
 	segment := func(in, out string) error {
 		r := request.Request{ID: "benchmark", Image: request.Image{Path: in}, Output: request.Output{To: out, Overwrite: true}}
-		e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, r, func(o engine.Outcome) { o.Claim.Release(); answers <- o.Result })
+		e.Submit(ctx, job.Requester{Way: job.WayCommand}, r, func(o job.Outcome) { o.Claim.Release(); answers <- o.Result })
 		if result := <-answers; result.Error != nil {
 			return errors.New(result.Error.Message)
 		}

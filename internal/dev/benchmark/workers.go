@@ -14,6 +14,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -88,7 +89,7 @@ func segmentAll(ctx context.Context, e *engine.Engine, stream []slice, ahead int
 		places <- struct{}{}
 		name := filepath.Base(s.path)
 		r := request.Request{ID: name, Image: request.Image{Path: s.path}, Output: request.Output{To: name, Overwrite: true}}
-		e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, r, func(o engine.Outcome) {
+		e.Submit(ctx, job.Requester{Way: job.WayCommand}, r, func(o job.Outcome) {
 			o.Claim.Release()
 			var err error
 			if o.Result.Error != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/dicominbox"
 	"github.com/brainseg/brainseg/internal/device/dicomnode"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -73,7 +73,7 @@ func (s *Service) process(ctx context.Context, w dicomnode.Work, c config.DICOM)
 // submit waits for the answer to a request.
 func (s *Service) submit(ctx context.Context, r request.Request) (request.Result, error) {
 	came := make(chan request.Result, 1)
-	s.engine.Submit(ctx, engine.Requester{Way: engine.WayDICOM}, r, func(o engine.Outcome) {
+	s.engine.Submit(ctx, job.Requester{Way: job.WayDICOM}, r, func(o job.Outcome) {
 		o.Claim.Release() // no other request names its files so
 		came <- o.Result
 	})

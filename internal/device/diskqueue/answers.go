@@ -9,7 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/brainseg/brainseg/internal/device/claim"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/queue"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -19,7 +19,7 @@ const destinationIPC = "ipc"
 
 // destinations are those to which the answer of a job is delivered.
 func destinations(way string) []string {
-	if way == engine.WayIPC {
+	if way == job.WayIPC {
 		return []string{destinationIPC}
 	}
 	return nil
@@ -28,7 +28,7 @@ func destinations(way string) []string {
 // document is an answer as it is stored: for other components within a frame.
 func (q *Queue) document(way string, answer request.Result) ([]byte, error) {
 	limit := 0
-	if way == engine.WayIPC {
+	if way == job.WayIPC {
 		q.mu.Lock()
 		limit = q.limit
 		q.mu.Unlock()
@@ -36,12 +36,12 @@ func (q *Queue) document(way string, answer request.Result) ([]byte, error) {
 	return answer.Encode(limit)
 }
 
-// Finish is engine.Queue's. A disk that does not store is asked again until the
+// Finish is job.Queue's. A disk that does not store is asked again until the
 // context ends.
-func (q *Queue) Finish(j *engine.Job, answer request.Result) func(context.Context) ([]byte, []func(engine.Outcome), error) {
+func (q *Queue) Finish(j *job.Job, answer request.Result) func(context.Context) ([]byte, []func(job.Outcome), error) {
 	document, err := q.document(j.From.Way, answer)
 	if err != nil {
-		return func(context.Context) ([]byte, []func(engine.Outcome), error) { return nil, q.take(j.Key), err }
+		return func(context.Context) ([]byte, []func(job.Outcome), error) { return nil, q.take(j.Key), err }
 	}
 	to := destinations(j.From.Way)
 	if len(to) > 0 && (answer.Mask != nil || answer.Scan != nil) {
@@ -50,7 +50,7 @@ func (q *Queue) Finish(j *engine.Job, answer request.Result) func(context.Contex
 		q.mu.Unlock()
 	}
 	finish := q.disk.BeginFinish(j.Key, document, to...)
-	return func(ctx context.Context) ([]byte, []func(engine.Outcome), error) {
+	return func(ctx context.Context) ([]byte, []func(job.Outcome), error) {
 		pause := backoff.NewExponentialBackOff()
 		pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 5*time.Second
 		err := finish(ctx)
@@ -68,21 +68,21 @@ func (q *Queue) Finish(j *engine.Job, answer request.Result) func(context.Contex
 	}
 }
 
-// Forget is engine.Queue's.
-func (q *Queue) Forget(ctx context.Context, key string, answer request.Result) (*engine.Job, []func(engine.Outcome), error) {
+// Forget is job.Queue's.
+func (q *Queue) Forget(ctx context.Context, key string, answer request.Result) (*job.Job, []func(job.Outcome), error) {
 	stage, _, err := q.Lookup(key)
 	switch {
 	case err != nil:
 		return nil, nil, acceptError(err)
-	case stage == engine.StageUnknown:
-		return nil, nil, engine.ErrUnknownRequest
-	case stage == engine.StageInWork:
-		return nil, nil, engine.ErrInWork
-	case stage == engine.StageAnswered:
+	case stage == job.StageUnknown:
+		return nil, nil, job.ErrUnknownRequest
+	case stage == job.StageInWork:
+		return nil, nil, job.ErrInWork
+	case stage == job.StageAnswered:
 		err := q.disk.Forget(ctx, key)
 		switch {
 		case errors.Is(err, queue.ErrUnknown), errors.Is(err, queue.ErrUnanswered): // forgotten meanwhile
-			return nil, nil, engine.ErrUnknownRequest
+			return nil, nil, job.ErrUnknownRequest
 		case err != nil:
 			return nil, nil, acceptError(err)
 		}
@@ -90,14 +90,14 @@ func (q *Queue) Forget(ctx context.Context, key string, answer request.Result) (
 		return nil, nil, nil
 	}
 	q.mu.Lock()
-	var j *engine.Job
+	var j *job.Job
 	handed := false
 	if e := q.jobs[key]; e != nil {
 		j, handed = e.job, e.handed
 	}
 	q.mu.Unlock()
 	if j == nil || handed {
-		return nil, nil, engine.ErrInWork
+		return nil, nil, job.ErrInWork
 	}
 	document, err := q.document(j.From.Way, answer)
 	if err != nil {
@@ -105,7 +105,7 @@ func (q *Queue) Forget(ctx context.Context, key string, answer request.Result) (
 	}
 	switch err := q.disk.Withdraw(ctx, key, document, destinations(j.From.Way)...); {
 	case errors.Is(err, queue.ErrAnswered), errors.Is(err, queue.ErrUnknown):
-		return nil, nil, engine.ErrInWork
+		return nil, nil, job.ErrInWork
 	case err != nil:
 		return nil, nil, acceptError(err)
 	}

@@ -23,14 +23,15 @@ import (
 	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/queue"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
-// Queue is an engine.Queue on disk. Its methods may be called concurrently.
+// Queue is a job.Queue on disk. Its methods may be called concurrently.
 type Queue struct {
 	disk     *queue.Queue
-	restored []*engine.Job
+	restored []*job.Job
 
 	mu     sync.Mutex
 	limit  int                     // bytes of an answer to another component; guarded by mu
@@ -40,9 +41,9 @@ type Queue struct {
 
 // entry is what this process knows of a job without an answer.
 type entry struct {
-	job     *engine.Job // nil before Next has read it
-	handed  bool        // by Next
-	waiting []func(engine.Outcome)
+	job     *job.Job // nil before Next has read it
+	handed  bool     // by Next
+	waiting []func(job.Outcome)
 }
 
 // Options are the settings of a Queue.
@@ -104,17 +105,17 @@ func (q *Queue) Configure(cfg config.Config) {
 }
 
 // restore makes the job of an earlier process anew.
-func restore(w *queue.Work) *engine.Job {
+func restore(w *queue.Work) *job.Job {
 	r, err := request.FromStored(w.Document, w.Image)
 	if err != nil { // of another version of the component: it fails as a request without an image
 		r = request.Request{ID: w.ID}
 	}
-	return &engine.Job{Key: w.ID, From: engine.Requester{Way: engine.WayOf(w.Way), Client: w.Client}, Request: r, Accepted: w.Accepted, Poisoned: w.Poisoned}
+	return &job.Job{Key: w.ID, From: job.Requester{Way: job.WayOf(w.Way), Client: w.Client}, Request: r, Accepted: w.Accepted, Poisoned: w.Poisoned}
 }
 
 // Restored are the jobs of an earlier process that wait, without their images. It
 // hands them over, once.
-func (q *Queue) Restored() []*engine.Job {
+func (q *Queue) Restored() []*job.Job {
 	restored := q.restored
 	q.restored = nil
 	return restored
@@ -123,11 +124,11 @@ func (q *Queue) Restored() []*engine.Job {
 // Knows reports whether a job of this key was accepted and is not forgotten.
 func (q *Queue) Knows(key string) bool { return q.disk.Knows(key) }
 
-// Accept is engine.Queue's.
-func (q *Queue) Accept(j *engine.Job) func(context.Context) (engine.Receipt, error) {
+// Accept is job.Queue's.
+func (q *Queue) Accept(j *job.Job) func(context.Context) (job.Receipt, error) {
 	document, image, err := j.Request.Stored()
 	if err != nil {
-		return func(context.Context) (engine.Receipt, error) { return engine.Receipt{}, err }
+		return func(context.Context) (job.Receipt, error) { return job.Receipt{}, err }
 	}
 	j.Request.Image.Inline = nil // Next brings it back
 	q.mu.Lock()
@@ -136,25 +137,25 @@ func (q *Queue) Accept(j *engine.Job) func(context.Context) (engine.Receipt, err
 	}
 	accept := q.disk.Begin(queue.Request{ID: j.Key, Way: j.Line(), Client: j.From.Client, Document: document, Image: image})
 	q.mu.Unlock()
-	return func(ctx context.Context) (engine.Receipt, error) {
+	return func(ctx context.Context) (job.Receipt, error) {
 		receipt, err := accept(ctx)
 		switch {
 		case err != nil:
 			q.drop(j)
-			return engine.Receipt{}, acceptError(err)
+			return job.Receipt{}, acceptError(err)
 		case receipt.Answer != nil:
 			q.drop(j)
-			return engine.Receipt{Known: true, Answer: receipt.Answer}, nil
-		case receipt.Duplicate && (engine.WayOf(receipt.Way) != engine.WayIPC || j.From.Way != engine.WayIPC), !receipt.Duplicate && !q.has(j):
+			return job.Receipt{Known: true, Answer: receipt.Answer}, nil
+		case receipt.Duplicate && (job.WayOf(receipt.Way) != job.WayIPC || j.From.Way != job.WayIPC), !receipt.Duplicate && !q.has(j):
 			return q.join(j)
 		}
-		return engine.Receipt{Known: receipt.Duplicate}, nil
+		return job.Receipt{Known: receipt.Duplicate}, nil
 	}
 }
 
 // has reports whether a job that was stored is the one that is worked on. It is not
 // where the file had the request already, which a fault of the disk had hidden.
-func (q *Queue) has(j *engine.Job) bool {
+func (q *Queue) has(j *job.Job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e := q.jobs[j.Key]
@@ -162,10 +163,10 @@ func (q *Queue) has(j *engine.Job) bool {
 }
 
 // join has who sent a request again wait for the answer of the first.
-func (q *Queue) join(j *engine.Job) (engine.Receipt, error) {
+func (q *Queue) join(j *job.Job) (job.Receipt, error) {
 	stage, answer, err := q.Lookup(j.Key)
 	if err != nil {
-		return engine.Receipt{}, acceptError(err)
+		return job.Receipt{}, acceptError(err)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -173,16 +174,16 @@ func (q *Queue) join(j *engine.Job) (engine.Receipt, error) {
 	switch {
 	case e != nil:
 		e.waiting = append(e.waiting, j.Done)
-		return engine.Receipt{Known: true, Joined: true}, nil
-	case stage == engine.StageAnswered:
-		return engine.Receipt{Known: true, Answer: answer}, nil
+		return job.Receipt{Known: true, Joined: true}, nil
+	case stage == job.StageAnswered:
+		return job.Receipt{Known: true, Answer: answer}, nil
 	default: // it has its answer since, or is forgotten
-		return engine.Receipt{}, request.NewError(request.CodeBusy, "the request is just being answered, send it again", nil)
+		return job.Receipt{}, request.NewError(request.CodeBusy, "the request is just being answered, send it again", nil)
 	}
 }
 
 // drop forgets a job that was not accepted.
-func (q *Queue) drop(j *engine.Job) {
+func (q *Queue) drop(j *job.Job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if e := q.jobs[j.Key]; e != nil && e.job == j {
@@ -190,11 +191,11 @@ func (q *Queue) drop(j *engine.Job) {
 	}
 }
 
-// Next is engine.Queue's.
-func (q *Queue) Next(ctx context.Context) (*engine.Job, error) {
+// Next is job.Queue's.
+func (q *Queue) Next(ctx context.Context) (*job.Job, error) {
 	w, err := q.disk.Next(ctx)
 	if errors.Is(err, queue.ErrClosed) {
-		return nil, engine.ErrClosed
+		return nil, job.ErrClosed
 	}
 	if err != nil {
 		return nil, err
@@ -216,20 +217,20 @@ func (q *Queue) Next(ctx context.Context) (*engine.Job, error) {
 	return e.job, nil
 }
 
-// Started is engine.Queue's.
-func (q *Queue) Started(j *engine.Job) {
+// Started is job.Queue's.
+func (q *Queue) Started(j *job.Job) {
 	_ = q.disk.Started(j.Key) // which it refuses only to a job that was withdrawn meanwhile
 }
 
-// Return is engine.Queue's.
-func (q *Queue) Return(j *engine.Job) []func(engine.Outcome) {
+// Return is job.Queue's.
+func (q *Queue) Return(j *job.Job) []func(job.Outcome) {
 	_ = q.disk.Return(j.Key) // which it refuses only to a job that was withdrawn meanwhile
 	return q.take(j.Key)
 }
 
-// Stop is engine.Queue's. What is handed out can still be finished, and what is
+// Stop is job.Queue's. What is handed out can still be finished, and what is
 // answered delivered, until Close.
-func (q *Queue) Stop() (tell []func(engine.Outcome)) {
+func (q *Queue) Stop() (tell []func(job.Outcome)) {
 	q.disk.Stop()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -243,7 +244,7 @@ func (q *Queue) Stop() (tell []func(engine.Outcome)) {
 }
 
 // take forgets a job and returns who waits for its answer.
-func (q *Queue) take(key string) []func(engine.Outcome) {
+func (q *Queue) take(key string) []func(job.Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e := q.jobs[key]
@@ -255,20 +256,20 @@ func (q *Queue) take(key string) []func(engine.Outcome) {
 }
 
 // tell lists who waits: other components do not, answers are delivered to them.
-func (e *entry) tell() []func(engine.Outcome) {
-	if e.job != nil && e.job.Done != nil && e.job.From.Way != engine.WayIPC {
+func (e *entry) tell() []func(job.Outcome) {
+	if e.job != nil && e.job.Done != nil && e.job.From.Way != job.WayIPC {
 		return append(e.waiting, e.job.Done)
 	}
 	return e.waiting
 }
 
-// Lookup is engine.Queue's.
-func (q *Queue) Lookup(key string) (engine.Stage, []byte, error) {
+// Lookup is job.Queue's.
+func (q *Queue) Lookup(key string) (job.Stage, []byte, error) {
 	state, answer, err := q.disk.Lookup(key)
 	if err != nil {
-		return engine.StageUnknown, nil, err
+		return job.StageUnknown, nil, err
 	}
-	stages := map[queue.State]engine.Stage{queue.Waiting: engine.StageWaiting, queue.Working: engine.StageInWork, queue.Answered: engine.StageAnswered}
+	stages := map[queue.State]job.Stage{queue.Waiting: job.StageWaiting, queue.Working: job.StageInWork, queue.Answered: job.StageAnswered}
 	return stages[state], answer, nil
 }
 
@@ -279,9 +280,9 @@ func (q *Queue) Close(ctx context.Context) error { return q.disk.Close(ctx) }
 func acceptError(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrBusy):
-		return engine.ErrQueueFull
+		return job.ErrQueueFull
 	case errors.Is(err, queue.ErrClosed):
-		return engine.ErrClosed
+		return job.ErrClosed
 	case errors.Is(err, queue.ErrConflict):
 		return request.NewError(request.CodeConflict, "the id belongs to another request, use a new one", err)
 	case errors.Is(err, queue.ErrTooLarge):

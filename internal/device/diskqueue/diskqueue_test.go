@@ -19,6 +19,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
@@ -118,9 +119,9 @@ func inline(t *testing.T, id string) request.Request {
 }
 
 // submit returns what comes back, an acknowledgement first where there is one.
-func (b *bench) submit(way string, r request.Request) <-chan engine.Outcome {
-	outcomes := make(chan engine.Outcome, 10)
-	b.Submit(b.t.Context(), engine.Requester{Way: way}, r, func(o engine.Outcome) {
+func (b *bench) submit(way string, r request.Request) <-chan job.Outcome {
+	outcomes := make(chan job.Outcome, 10)
+	b.Submit(b.t.Context(), job.Requester{Way: way}, r, func(o job.Outcome) {
 		o.Mask = bytes.Clone(o.Mask)
 		outcomes <- o
 	})
@@ -139,7 +140,7 @@ func next[T any](t *testing.T, from <-chan T) T {
 }
 
 // accepted waits for the acknowledgement.
-func accepted(t *testing.T, outcomes <-chan engine.Outcome) {
+func accepted(t *testing.T, outcomes <-chan job.Outcome) {
 	t.Helper()
 	if o := next(t, outcomes); o.Result.Status != request.StatusAccepted {
 		t.Fatalf("%+v, error %+v", o.Result, o.Result.Error)
@@ -157,7 +158,7 @@ func (b *bench) deliveries() []Delivery {
 	return list
 }
 
-func (b *bench) stage(id string) (engine.Stage, request.Result) {
+func (b *bench) stage(id string) (job.Stage, request.Result) {
 	b.t.Helper()
 	stage, document, err := b.Lookup(b.t.Context(), id)
 	if err != nil {
@@ -175,9 +176,9 @@ func (b *bench) stage(id string) (engine.Stage, request.Result) {
 func TestWhatWaitsIsAnsweredByTheNextProcessImageIncluded(t *testing.T) {
 	folder, out := filepath.Join(t.TempDir(), "queue"), t.TempDir()
 	b := start(t, folder, out)
-	waits := b.submit(engine.WayHTTP, inline(t, "http"))
+	waits := b.submit(job.WayHTTP, inline(t, "http"))
 	for _, id := range []string{"a", "b", "c"} {
-		accepted(t, b.submit(engine.WayIPC, inline(t, id)))
+		accepted(t, b.submit(job.WayIPC, inline(t, id)))
 	}
 	accepted(t, waits)
 	next(t, b.model.began)
@@ -187,7 +188,7 @@ func TestWhatWaitsIsAnsweredByTheNextProcessImageIncluded(t *testing.T) {
 	}
 
 	b = start(t, folder, out)
-	if o := next(t, b.submit(engine.WayIPC, request.Request{ID: "thief", Image: request.Image{Path: "x.png"}, Output: request.Output{To: "c.png"}})); o.Result.Error == nil || o.Result.Error.Code != request.CodeOutputExists {
+	if o := next(t, b.submit(job.WayIPC, request.Request{ID: "thief", Image: request.Image{Path: "x.png"}, Output: request.Output{To: "c.png"}})); o.Result.Error == nil || o.Result.Error.Code != request.CodeOutputExists {
 		t.Errorf("an output of a request that waits: %+v", o.Result.Error)
 	}
 	close(b.model.gate)
@@ -208,20 +209,20 @@ func TestWhatWaitsIsAnsweredByTheNextProcessImageIncluded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for stage := engine.StageUnknown; stage != engine.StageAnswered; time.Sleep(time.Millisecond) {
+	for stage := job.StageUnknown; stage != job.StageAnswered; time.Sleep(time.Millisecond) {
 		stage, _ = b.stage("http")
 	}
 }
 
 func TestTwoWhoSendTheSameRequestGetTheSameBytes(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "queue"), t.TempDir())
-	first := b.submit(engine.WayHTTP, inline(t, "a"))
+	first := b.submit(job.WayHTTP, inline(t, "a"))
 	accepted(t, first)
-	second := b.submit(engine.WayHTTP, inline(t, "a"))
+	second := b.submit(job.WayHTTP, inline(t, "a"))
 	accepted(t, second)
 	// This one is not told that it is accepted: what it waits for is not delivered to
 	// it by another process.
-	overIPC := b.submit(engine.WayIPC, inline(t, "a"))
+	overIPC := b.submit(job.WayIPC, inline(t, "a"))
 	for joined := 0; joined < 2; time.Sleep(time.Millisecond) {
 		b.queue.mu.Lock()
 		joined = len(b.queue.jobs["a"].waiting)
@@ -232,12 +233,12 @@ func TestTwoWhoSendTheSameRequestGetTheSameBytes(t *testing.T) {
 	if answer.Result.Error != nil || len(answer.Mask) == 0 || len(answer.Document) == 0 {
 		t.Fatalf("%+v", answer)
 	}
-	for _, other := range []<-chan engine.Outcome{second, overIPC} {
+	for _, other := range []<-chan job.Outcome{second, overIPC} {
 		if o := next(t, other); !bytes.Equal(o.Document, answer.Document) {
 			t.Errorf("%s\nand\n%s", o.Document, answer.Document)
 		}
 	}
-	if o := next(t, b.submit(engine.WayIPC, inline(t, "a"))); !bytes.Equal(o.Document, request.WithAttempt(answer.Document, 2)) || o.Result.Attempt != 2 {
+	if o := next(t, b.submit(job.WayIPC, inline(t, "a"))); !bytes.Equal(o.Document, request.WithAttempt(answer.Document, 2)) || o.Result.Attempt != 2 {
 		t.Errorf("later: %s", o.Document)
 	}
 	if n := len(b.model.began); n != 1 {
@@ -247,22 +248,22 @@ func TestTwoWhoSendTheSameRequestGetTheSameBytes(t *testing.T) {
 
 func TestARequestIsWithdrawnBeforeItsTurnAndForgottenAfterItsAnswer(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "queue"), t.TempDir())
-	working := b.submit(engine.WayHTTP, inline(t, "working"))
+	working := b.submit(job.WayHTTP, inline(t, "working"))
 	accepted(t, working)
 	next(t, b.model.began)
 	for _, id := range []string{"ahead", "waits"} { // one more is taken ahead of its turn
-		accepted(t, b.submit(engine.WayIPC, inline(t, id)))
+		accepted(t, b.submit(job.WayIPC, inline(t, id)))
 	}
-	if err := b.Forget(t.Context(), "working"); !errors.Is(err, engine.ErrInWork) {
+	if err := b.Forget(t.Context(), "working"); !errors.Is(err, job.ErrInWork) {
 		t.Errorf("in work: %v", err)
 	}
-	if err := b.Forget(t.Context(), "unknown"); !errors.Is(err, engine.ErrUnknownRequest) {
+	if err := b.Forget(t.Context(), "unknown"); !errors.Is(err, job.ErrUnknownRequest) {
 		t.Errorf("unknown: %v", err)
 	}
-	if stage, _ := b.stage("waits"); stage != engine.StageWaiting {
+	if stage, _ := b.stage("waits"); stage != job.StageWaiting {
 		t.Errorf("stage %v", stage)
 	}
-	joined := b.submit(engine.WayHTTP, inline(t, "waits")) // by one who waits for the answer
+	joined := b.submit(job.WayHTTP, inline(t, "waits")) // by one who waits for the answer
 	accepted(t, joined)
 	if err := b.Forget(t.Context(), "waits"); err != nil {
 		t.Error(err)
@@ -273,7 +274,7 @@ func TestARequestIsWithdrawnBeforeItsTurnAndForgottenAfterItsAnswer(t *testing.T
 	if n := b.open.Load(); n != 2 {
 		t.Errorf("%d requests are counted as unanswered, want working and ahead", n)
 	}
-	if stage, r := b.stage("waits"); stage != engine.StageAnswered || r.Error == nil || r.Error.Code != request.CodeCancelled {
+	if stage, r := b.stage("waits"); stage != job.StageAnswered || r.Error == nil || r.Error.Code != request.CodeCancelled {
 		t.Errorf("stage %v, %+v", stage, r.Error)
 	}
 	list := b.deliveries() // its requester is told
@@ -282,7 +283,7 @@ func TestARequestIsWithdrawnBeforeItsTurnAndForgottenAfterItsAnswer(t *testing.T
 	}
 	for range 2 {
 		err := b.Forget(t.Context(), "waits")
-		if stage, _ := b.stage("waits"); stage != engine.StageUnknown {
+		if stage, _ := b.stage("waits"); stage != job.StageUnknown {
 			t.Errorf("stage %v, %v", stage, err)
 		}
 	}
@@ -290,7 +291,7 @@ func TestARequestIsWithdrawnBeforeItsTurnAndForgottenAfterItsAnswer(t *testing.T
 	if o := next(t, working); o.Result.Error != nil {
 		t.Errorf("error %+v", o.Result.Error)
 	}
-	if o := next(t, b.submit(engine.WayHTTP, request.Request{ID: "waits", Image: request.Image{Inline: slice(t)}})); o.Result.Error != nil {
+	if o := next(t, b.submit(job.WayHTTP, request.Request{ID: "waits", Image: request.Image{Inline: slice(t)}})); o.Result.Error != nil {
 		t.Errorf("the id and its output are not free: %+v", o.Result.Error)
 	}
 }
@@ -303,17 +304,17 @@ func TestAnOutputIsFreeAgainWhenNobodyWaitsForItsAnswerAnyMore(t *testing.T) {
 		r.Output.To = "latest.png"
 		return r
 	}
-	accepted(t, b.submit(engine.WayHTTP, to("first")))
+	accepted(t, b.submit(job.WayHTTP, to("first")))
 	next(t, b.model.began)
 	left := died(t, folder)
 	b.end()
 	b = start(t, left, out)
 	close(b.model.gate)
-	for stage := engine.StageUnknown; stage != engine.StageAnswered; time.Sleep(time.Millisecond) {
+	for stage := job.StageUnknown; stage != job.StageAnswered; time.Sleep(time.Millisecond) {
 		stage, _ = b.stage("first")
 	}
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // it is told a moment later
-		o := next(t, b.submit(engine.WayHTTP, request.Request{ID: rand.Text(), Image: request.Image{Inline: slice(t)}, Output: request.Output{To: "latest.png"}}))
+		o := next(t, b.submit(job.WayHTTP, request.Request{ID: rand.Text(), Image: request.Image{Inline: slice(t)}, Output: request.Output{To: "latest.png"}}))
 		if o.Result.Error == nil {
 			break
 		}
@@ -326,10 +327,10 @@ func TestAnOutputIsFreeAgainWhenNobodyWaitsForItsAnswerAnyMore(t *testing.T) {
 func TestTheFilesOfAnAnswerAreKeptUntilItIsDelivered(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "queue"), t.TempDir())
 	close(b.model.gate)
-	accepted(t, b.submit(engine.WayIPC, inline(t, "a")))
+	accepted(t, b.submit(job.WayIPC, inline(t, "a")))
 	list := b.deliveries()
 	other := func(id string) request.Code {
-		o := next(t, b.submit(engine.WayHTTP, request.Request{ID: id, Image: request.Image{Inline: slice(t)}, Output: request.Output{To: "a.png"}}))
+		o := next(t, b.submit(job.WayHTTP, request.Request{ID: id, Image: request.Image{Inline: slice(t)}, Output: request.Output{To: "a.png"}}))
 		o.Claim.Release()
 		if o.Result.Error == nil {
 			return ""
@@ -365,9 +366,9 @@ func died(t *testing.T, folder string) string {
 func TestARequestOfWhichTheProcessDiedTwiceIsAnsweredAsPoisonedAndTheOthersWell(t *testing.T) {
 	folder, out := filepath.Join(t.TempDir(), "queue"), t.TempDir()
 	b := start(t, folder, out)
-	accepted(t, b.submit(engine.WayIPC, inline(t, "poison")))
+	accepted(t, b.submit(job.WayIPC, inline(t, "poison")))
 	next(t, b.model.began)
-	accepted(t, b.submit(engine.WayIPC, inline(t, "good")))
+	accepted(t, b.submit(job.WayIPC, inline(t, "good")))
 	for deaths := 1; deaths <= 2; deaths++ {
 		left := died(t, folder)
 		b.end()
@@ -404,11 +405,11 @@ func TestAMaskThatNobodyCanGetIsNotMadeAfterARestart(t *testing.T) {
 	b := start(t, folder, out)
 	r := inline(t, "a")
 	r.Output.Discard = true
-	accepted(t, b.submit(engine.WayHTTP, r))
+	accepted(t, b.submit(job.WayHTTP, r))
 	next(t, b.model.began)
 	b.end()
 	b = start(t, folder, out)
-	for stage := engine.StageUnknown; stage != engine.StageAnswered; time.Sleep(time.Millisecond) {
+	for stage := job.StageUnknown; stage != job.StageAnswered; time.Sleep(time.Millisecond) {
 		stage, _ = b.stage("a")
 	}
 	if len(b.model.began) > 0 {

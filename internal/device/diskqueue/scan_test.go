@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/volume"
@@ -34,7 +34,7 @@ func TestAScanInWorkIsWorkedOnAgainByTheNextProcess(t *testing.T) {
 		ID: "head", Image: request.Image{Path: "head.nii.gz"}, Acknowledge: true,
 		Scan: &request.Scan{Kinds: []request.Kind{request.KindLabels, request.KindVolumes}, Volume: 1},
 	}
-	outcomes := b.submit(engine.WayIPC, asked)
+	outcomes := b.submit(job.WayIPC, asked)
 	accepted(t, outcomes)
 	next(t, b.model.began)
 	b.end()

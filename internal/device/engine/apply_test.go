@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/model"
 )
@@ -180,9 +181,9 @@ func TestNoRequestIsLostOrRefusedWhileConfigurationsChange(t *testing.T) {
 				}
 				asked.Add(1)
 				done := make(chan struct{})
-				b.Submit(t.Context(), Requester{Way: WayIPC, Client: strconv.Itoa(client)},
+				b.Submit(t.Context(), job.Requester{Way: job.WayIPC, Client: strconv.Itoa(client)},
 					request.Request{ID: strconv.Itoa(client), Image: request.Image{Path: "slice.png"}, Output: request.Output{Overlay: true}},
-					func(o Outcome) {
+					func(o job.Outcome) {
 						if o.Result.Error != nil {
 							t.Errorf("a request failed: %+v", o.Result.Error)
 						}

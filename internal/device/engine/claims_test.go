@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/store/fault"
@@ -17,10 +18,10 @@ import (
 func TestAnOutputThatAnUndeliveredAnswerNamesIsNotReplaced(t *testing.T) {
 	b := start(t)
 	image := request.Image{Inline: ramp(t, 12, 5)}
-	outcomes := make(chan Outcome, 1)
-	submit := func(id string, output request.Output) Outcome {
+	outcomes := make(chan job.Outcome, 1)
+	submit := func(id string, output request.Output) job.Outcome {
 		t.Helper()
-		b.Submit(t.Context(), anybody, request.Request{ID: id, Image: image, Output: output}, func(o Outcome) { outcomes <- o })
+		b.Submit(t.Context(), anybody, request.Request{ID: id, Image: image, Output: output}, func(o job.Outcome) { outcomes <- o })
 		return <-outcomes
 	}
 	first := submit("scan", request.Output{Overlay: true})
@@ -71,7 +72,7 @@ func TestARequestThatFailsClaimsNothing(t *testing.T) {
 	b := start(t)
 	for range 2 {
 		answers := make(chan request.Result, 1)
-		b.Submit(t.Context(), anybody, request.Request{ID: "a", Image: request.Image{Path: "missing.png"}}, func(o Outcome) { answers <- o.Result })
+		b.Submit(t.Context(), anybody, request.Request{ID: "a", Image: request.Image{Path: "missing.png"}}, func(o job.Outcome) { answers <- o.Result })
 		if r := <-answers; r.Error == nil || r.Error.Code != request.CodeImageNotFound {
 			t.Errorf("%+v", r.Error)
 		}

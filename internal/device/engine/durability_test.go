@@ -6,29 +6,31 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
+	"github.com/brainseg/brainseg/internal/device/memoryqueue"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
 // slowDisk is a queue whose disk does not store answers until it may.
 type slowDisk struct {
-	*memoryQueue
+	*memoryqueue.Queue
 	may chan struct{}
 }
 
-func (q slowDisk) Finish(j *Job, answer request.Result) func(context.Context) ([]byte, []func(Outcome), error) {
-	stored := q.memoryQueue.Finish(j, answer)
-	return func(ctx context.Context) ([]byte, []func(Outcome), error) { <-q.may; return stored(ctx) }
+func (q slowDisk) Finish(j *job.Job, answer request.Result) func(context.Context) ([]byte, []func(job.Outcome), error) {
+	stored := q.Queue.Finish(j, answer)
+	return func(ctx context.Context) ([]byte, []func(job.Outcome), error) { <-q.may; return stored(ctx) }
 }
 
 func TestOnlyAnAnswerThatIsKeptWaitsForTheDisk(t *testing.T) {
 	may := make(chan struct{})
-	b := start(t, func(cfg *config.Config, d *Deps) { d.Queue = slowDisk{newMemoryQueue(*cfg), may} })
-	answers := make(chan Outcome, 4)
+	b := start(t, func(cfg *config.Config, d *Deps) { d.Queue = slowDisk{memoryqueue.New(*cfg), may} })
+	answers := make(chan job.Outcome, 4)
 	submit := func(id string, output request.Output) {
 		r := request.Request{ID: id, Image: request.Image{Inline: ramp(t, 12, 5)}, Output: output}
-		b.Submit(t.Context(), Requester{Way: WayHTTP}, r, func(o Outcome) { answers <- o })
+		b.Submit(t.Context(), job.Requester{Way: job.WayHTTP}, r, func(o job.Outcome) { answers <- o })
 	}
-	next := func() Outcome {
+	next := func() job.Outcome {
 		t.Helper()
 		select {
 		case o := <-answers:
@@ -36,7 +38,7 @@ func TestOnlyAnAnswerThatIsKeptWaitsForTheDisk(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatal("no answer")
 		}
-		return Outcome{}
+		return job.Outcome{}
 	}
 	submit("kept", request.Output{})
 	submit("discarded", request.Output{Discard: true})

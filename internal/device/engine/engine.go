@@ -31,6 +31,8 @@ import (
 	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/job"
+	"github.com/brainseg/brainseg/internal/device/memoryqueue"
 	"github.com/brainseg/brainseg/internal/device/models"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
@@ -69,7 +71,7 @@ type Deps struct {
 	Logger *zap.Logger
 	// Queue keeps what is accepted. The engine stops it; whoever gave it closes it,
 	// once the engine is closed. Default: in memory, where it ends with the process.
-	Queue Queue
+	Queue job.Queue
 	// OpenModel opens and tests the model that a configuration names. Default:
 	// the real one.
 	OpenModel func(context.Context, config.Config, *zap.Logger) (Model, error)
@@ -126,7 +128,7 @@ func (d Deps) withDefaults() Deps {
 // Engine works on requests. Its methods may be called concurrently.
 type Engine struct {
 	deps   Deps
-	queue  Queue
+	queue  job.Queue
 	models *models.Models
 	budget *budget.Budget
 	claims claim.Outputs
@@ -172,7 +174,7 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 		return nil, err
 	}
 	if e.queue == nil {
-		e.queue = newMemoryQueue(cfg)
+		e.queue = memoryqueue.New(cfg)
 	} else {
 		e.storing, e.finishing = make(chan struct{}, maxStoring), make(chan struct{}, maxFinishing)
 	}

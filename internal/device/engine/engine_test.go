@@ -26,6 +26,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/models"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/schemas"
@@ -81,13 +82,13 @@ func start(t testing.TB, change ...func(*config.Config, *Deps)) *bench {
 var openModel = models.Open
 
 // anybody is who asks where that does not matter.
-var anybody = Requester{Way: WayIPC}
+var anybody = job.Requester{Way: job.WayIPC}
 
 // ask submits a request and waits for its answer.
 func (b *bench) ask(t testing.TB, r request.Request) request.Result {
 	t.Helper()
 	answers := make(chan request.Result, 2)
-	b.Submit(t.Context(), anybody, r, func(o Outcome) { o.Claim.Release(); answers <- o.Result })
+	b.Submit(t.Context(), anybody, r, func(o job.Outcome) { o.Claim.Release(); answers <- o.Result })
 	select {
 	case r := <-answers:
 		return r
@@ -341,7 +342,7 @@ func TestADocumentThatIsNoRequestIsAnsweredWithItsID(t *testing.T) {
 	b := start(t)
 	for document, id := range map[string]string{`{`: "", `{"id":"x"}`: "x", `{"id":"x","image":{"path":"a"},"zoo":1}`: "x", "\xff": ""} {
 		answers := make(chan request.Result, 1)
-		b.SubmitDocument(t.Context(), anybody, []byte(document), func(o Outcome) { answers <- o.Result })
+		b.SubmitDocument(t.Context(), anybody, []byte(document), func(o job.Outcome) { answers <- o.Result })
 		if r := <-answers; r.Error == nil || r.Error.Code != request.CodeInvalidRequest || r.ID != id {
 			t.Errorf("%q: %+v", document, r)
 		}
@@ -356,7 +357,7 @@ func TestEveryRequestIsAnsweredOnceThoughTheQueueIsFullAndTheEngineIsClosed(t *t
 	var submitting sync.WaitGroup
 	for i := range n {
 		submitting.Go(func() {
-			b.Submit(t.Context(), anybody, request.Request{ID: strconv.Itoa(i), Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, func(o Outcome) { answers <- o.Result })
+			b.Submit(t.Context(), anybody, request.Request{ID: strconv.Itoa(i), Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, func(o job.Outcome) { answers <- o.Result })
 		})
 	}
 	time.Sleep(2 * time.Millisecond)
@@ -394,14 +395,14 @@ func TestAFullQueueIsToldAsBusy(t *testing.T) {
 	b := start(t, func(c *config.Config, _ *Deps) { c.Service.Queue = 1 })
 	image := ramp(t, 4, 4)
 	answers := make(chan request.Result, 8)
-	submit := func(id string, done func(Outcome)) {
+	submit := func(id string, done func(job.Outcome)) {
 		b.Submit(t.Context(), anybody, request.Request{ID: id, Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, done)
 	}
 	started := make(chan struct{})
-	submit("held", func(o Outcome) { close(started); <-hold; answers <- o.Result }) // the worker waits in done
+	submit("held", func(o job.Outcome) { close(started); <-hold; answers <- o.Result }) // the worker waits in done
 	<-started
-	submit("waits", func(o Outcome) { answers <- o.Result })
-	submit("refused", func(o Outcome) { answers <- o.Result })
+	submit("waits", func(o job.Outcome) { answers <- o.Result })
+	submit("refused", func(o job.Outcome) { answers <- o.Result })
 	if r := <-answers; r.ID != "refused" || r.Error == nil || r.Error.Code != request.CodeBusy {
 		t.Errorf("got %+v, error %+v", r, r.Error)
 	}
@@ -419,12 +420,12 @@ func TestWhatIsNotDoneWhenTimeIsUpIsAnsweredAsStopping(t *testing.T) {
 	image := ramp(t, 4, 4)
 	answers := make(chan request.Result, 2)
 	started := make(chan struct{})
-	b.Submit(t.Context(), anybody, request.Request{ID: "held", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, func(o Outcome) {
+	b.Submit(t.Context(), anybody, request.Request{ID: "held", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, func(o job.Outcome) {
 		close(started)
 		<-hold
 	})
 	<-started
-	b.Submit(t.Context(), anybody, request.Request{ID: "late", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, func(o Outcome) { answers <- o.Result })
+	b.Submit(t.Context(), anybody, request.Request{ID: "late", Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, func(o job.Outcome) { answers <- o.Result })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	ended := make(chan error, 1)
@@ -437,7 +438,7 @@ func TestWhatIsNotDoneWhenTimeIsUpIsAnsweredAsStopping(t *testing.T) {
 	if r := <-answers; r.Error == nil || r.Error.Code != request.CodeStopping {
 		t.Errorf("got %+v", r.Error)
 	}
-	b.Submit(t.Context(), anybody, request.Request{ID: "after", Image: request.Image{Inline: image}}, func(o Outcome) { answers <- o.Result })
+	b.Submit(t.Context(), anybody, request.Request{ID: "after", Image: request.Image{Inline: image}}, func(o job.Outcome) { answers <- o.Result })
 	if r := <-answers; r.Error == nil || r.Error.Code != request.CodeStopping {
 		t.Errorf("after Close: got %+v", r.Error)
 	}
@@ -474,8 +475,10 @@ func TestAPanicIsAnAnswerAndTheWorkerGoesOn(t *testing.T) {
 func TestLargeImagesDoNotKeepTheirBuffers(t *testing.T) {
 	b := start(t)
 	w := worker{e: b.Engine}
-	j := &Job{Accepted: time.Now(), Request: request.Request{ID: "a", Output: request.Output{Discard: true}}}
-	j.setup, j.data = b.acquire(), dark(t, 2000)
+	j := &taken{
+		Job:   &job.Job{Accepted: time.Now(), Request: request.Request{ID: "a", Output: request.Output{Discard: true}}},
+		setup: b.acquire(), data: dark(t, 2000),
+	}
 	defer j.setup.release()
 	if o, err := w.attempt(j); err != nil || o.Result.Error != nil {
 		t.Fatalf("%+v", o.Result.Error)

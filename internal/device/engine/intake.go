@@ -11,6 +11,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/job"
 )
 
 // intake takes jobs from the queue, has their images fetched, and hands them to
@@ -25,7 +26,7 @@ type intake struct {
 
 	mu         sync.Mutex
 	changed    *sync.Cond // on mu: workers and the taker wait for it
-	taken      []*Job     // not yet with a worker, in order; guarded by mu
+	taken      []*taken   // not yet with a worker, in order; guarded by mu
 	fetching   [2]int     // places in use, by kind of source; guarded by mu
 	lost       [2]int     // reads that were given up and have not come back; guarded by mu
 	lostWrites int        // likewise; guarded by mu
@@ -43,23 +44,23 @@ const (
 	fileGrace   = 1 * time.Second // for which a file keeps its place in the order
 )
 
-// state is what the intake notes of a job; guarded by intake.mu until a worker
-// has it.
-type state struct {
-	received chan struct{} // closed when the status has told of the job; nil for one of an earlier process until it is taken
-	setup    *setup
-	phase    phase
-	source   source
-	fresh    bool // may keep its place in the order
-	lagged   bool // has had its grace
-	began    time.Time
-	timer    *time.Timer // of the fetch
-	cancel   context.CancelFunc
-	crowded  bool         // the fetch waits for room
-	data     []byte       // the encoded image
-	hold     *budget.Hold // room for data; nil before it is known
-	err      error        // instead of it
-	fetch    time.Duration
+// taken is a job on its way from the queue to its answer, and what the intake notes
+// of it; guarded by intake.mu until a worker has it.
+type taken struct {
+	*job.Job
+
+	setup   *setup
+	phase   phase
+	source  source
+	fresh   bool // may keep its place in the order
+	lagged  bool // has had its grace
+	began   time.Time
+	timer   *time.Timer // of the fetch
+	cancel  context.CancelFunc
+	crowded bool   // the fetch waits for room
+	data    []byte // the encoded image
+	err     error  // instead of it
+	fetch   time.Duration
 }
 
 type phase uint8
@@ -104,21 +105,21 @@ func (in *intake) run() {
 			return
 		}
 		in.e.admit(j)
-		in.take(j)
+		in.take(&taken{Job: j, setup: in.e.acquire()})
 	}
 }
 
 // admit readies a job that the queue has handed out: one of an earlier process has
 // no number yet, and an image that was on disk no room.
-func (e *Engine) admit(j *Job) {
-	if j.received == nil {
+func (e *Engine) admit(j *job.Job) {
+	if j.Received == nil {
 		e.busy.Add(1)
-		j.Number, j.received = e.count.Add(1), make(chan struct{})
-		close(j.received)
+		j.Number, j.Received = e.count.Add(1), make(chan struct{})
+		close(j.Received)
 		e.deps.Watch.Accepted(j.Number)
 	}
-	if n := len(j.Request.Image.Inline); n > 0 && j.hold == nil {
-		j.hold, _ = e.budget.Wait(e.ctx, int64(n)) // without room only where the engine ends
+	if n := len(j.Request.Image.Inline); n > 0 && j.Hold == nil {
+		j.Hold, _ = e.budget.Wait(e.ctx, int64(n)) // without room only where the engine ends
 	}
 }
 
@@ -137,8 +138,7 @@ func (in *intake) room() bool {
 	return ahead < in.wanted && len(in.taken) < maxTaken
 }
 
-func (in *intake) take(j *Job) {
-	j.setup = in.e.acquire()
+func (in *intake) take(j *taken) {
 	if j.Request.Scan != nil {
 		in.e.takeScan(j)
 		return
@@ -211,7 +211,7 @@ func (in *intake) launch() {
 }
 
 // lag has a job lose its place in the order, and later the read given up.
-func (in *intake) lag(j *Job) {
+func (in *intake) lag(j *taken) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if j.phase == fetched {
@@ -243,7 +243,7 @@ func (in *intake) abort() {
 
 // settle ends the fetch of a job that is not fetched yet, and reports whether it
 // did. back tells that the read has come back. mu is held.
-func (in *intake) settle(j *Job, data []byte, err error, back bool) bool {
+func (in *intake) settle(j *taken, data []byte, err error, back bool) bool {
 	if j.phase == fetched {
 		return false
 	}
@@ -263,7 +263,7 @@ func (in *intake) settle(j *Job, data []byte, err error, back bool) bool {
 
 // next waits for a job that can be worked on. It returns nil to a worker that is
 // no longer wanted.
-func (in *intake) next() *Job {
+func (in *intake) next() *taken {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for {
@@ -315,13 +315,13 @@ func (e *Engine) Stuck() int {
 
 // fetch reads the image of a job. It may outlive the job, for a read from a file
 // system that does not answer comes back when that does; nobody waits for it.
-func (in *intake) fetch(ctx context.Context, j *Job, s *setup) {
+func (in *intake) fetch(ctx context.Context, j *taken, s *setup) {
 	data, hold, err := in.read(ctx, j, s)
 	s.release() // before anybody hears of the end
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.settle(j, data, err, true) {
-		j.hold = hold
+		j.Hold = hold
 	} else {
 		hold.Release()
 		in.lost[j.source]--
@@ -334,7 +334,7 @@ func (in *intake) fetch(ctx context.Context, j *Job, s *setup) {
 
 // read reads an image once there is room for it, and turns a panic of the storage
 // into an error.
-func (in *intake) read(ctx context.Context, j *Job, s *setup) (data []byte, hold *budget.Hold, err error) {
+func (in *intake) read(ctx context.Context, j *taken, s *setup) (data []byte, hold *budget.Hold, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -360,7 +360,7 @@ func (in *intake) read(ctx context.Context, j *Job, s *setup) (data []byte, hold
 }
 
 // crowd notes whether a job waits for room: then it keeps nobody behind it.
-func (in *intake) crowd(j *Job, waits bool) {
+func (in *intake) crowd(j *taken, waits bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	j.crowded, j.fresh = waits, j.fresh && !waits

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/store/fault"
@@ -61,7 +62,7 @@ func TestAnImageThatDoesNotComeTakesNoWorkersPlace(t *testing.T) {
 	b := start(t, withDead(t, time.Hour))
 	defer b.callOff()
 	write(t, b.in, "slice.png", ramp(t, 12, 5))
-	ignore := func(Outcome) {}
+	ignore := func(job.Outcome) {}
 	for i := range 10 {
 		b.Submit(t.Context(), anybody, request.Request{ID: "s3-" + strconv.Itoa(i), Image: request.Image{S3: "s3://dead/" + strconv.Itoa(i)}}, ignore)
 	}
@@ -91,7 +92,7 @@ func TestAReadThatDoesNotComeBackIsGivenUpAndTheEndDoesNotWaitForIt(t *testing.T
 		t.Errorf("%d reads are counted, want %d", lost, n)
 	}
 	answers := make(chan request.Result, 1)
-	b.Submit(t.Context(), anybody, path("hung/last"), func(o Outcome) { answers <- o.Result })
+	b.Submit(t.Context(), anybody, path("hung/last"), func(o job.Outcome) { answers <- o.Result })
 	b.callOff()
 	if r := <-answers; r.Error == nil {
 		t.Errorf("result %+v", r)
@@ -120,7 +121,7 @@ func TestRequestsOfOneRequesterAreAnsweredInOrder(t *testing.T) {
 		if i%3 == 0 {
 			image = inline
 		}
-		b.Submit(t.Context(), anybody, request.Request{ID: strconv.Itoa(i), Image: image, Output: request.Output{Discard: true}}, func(o Outcome) { answers <- o.Result.ID })
+		b.Submit(t.Context(), anybody, request.Request{ID: strconv.Itoa(i), Image: image, Output: request.Output{Discard: true}}, func(o job.Outcome) { answers <- o.Result.ID })
 	}
 	for i := range 100 {
 		if id := <-answers; id != strconv.Itoa(i) {
@@ -135,18 +136,18 @@ func TestRequestersTakeTurns(t *testing.T) {
 	image := request.Image{Inline: ramp(t, 4, 4)}
 	var order []string
 	answers := make(chan string, 100)
-	submit := func(from Requester, done func(Outcome)) {
+	submit := func(from job.Requester, done func(job.Outcome)) {
 		b.Submit(t.Context(), from, request.Request{ID: from.Way + from.Client, Image: image, Output: request.Output{Discard: true}}, done)
 	}
-	note := func(o Outcome) { answers <- o.Result.ID }
-	submit(Requester{Way: "first"}, func(Outcome) { close(started); <-hold })
+	note := func(o job.Outcome) { answers <- o.Result.ID }
+	submit(job.Requester{Way: "first"}, func(job.Outcome) { close(started); <-hold })
 	<-started
 	for range 20 {
-		submit(Requester{Way: WayHTTP, Client: "1"}, note)
+		submit(job.Requester{Way: job.WayHTTP, Client: "1"}, note)
 	}
 	for range 3 {
-		submit(Requester{Way: WayHTTP, Client: "2"}, note)
-		submit(Requester{Way: WayIPC}, note)
+		submit(job.Requester{Way: job.WayHTTP, Client: "2"}, note)
+		submit(job.Requester{Way: job.WayIPC}, note)
 	}
 	close(hold)
 	for range 26 {
@@ -171,7 +172,7 @@ func TestAFullWayLeavesTheOthersTheirPlaces(t *testing.T) {
 	defer b.callOff()
 	busy := make(chan request.Code, 100)
 	for i := range maxTaken + 20 {
-		b.Submit(t.Context(), Requester{Way: WayHTTP}, path(fmt.Sprintf("hung/%d", i)), func(o Outcome) {
+		b.Submit(t.Context(), job.Requester{Way: job.WayHTTP}, path(fmt.Sprintf("hung/%d", i)), func(o job.Outcome) {
 			if o.Result.Error != nil {
 				busy <- o.Result.Error.Code
 			}
@@ -192,12 +193,12 @@ func TestEncodedImagesInMemoryAreBoundedByBytes(t *testing.T) {
 		c.Images.MaxBytes, c.Images.TotalBytes, c.Service.Queue = size, 4*size, 1000
 	})
 	b.Submit(t.Context(), anybody, request.Request{ID: "stuck", Image: request.Image{Inline: ramp(t, 4, 4)}, Output: request.Output{Discard: true}},
-		func(Outcome) { close(started); <-hold })
+		func(job.Outcome) { close(started); <-hold })
 	<-started
 	answers := make(chan request.Result, 100)
 	for range 20 {
 		b.Submit(t.Context(), anybody, request.Request{ID: "large", Image: request.Image{Inline: make([]byte, size)}, Output: request.Output{Discard: true}},
-			func(o Outcome) { answers <- o.Result })
+			func(o job.Outcome) { answers <- o.Result })
 	}
 	for range 16 { // while the others wait
 		if r := <-answers; r.Error == nil || r.Error.Code != request.CodeBusy {
@@ -222,10 +223,10 @@ func TestAReadWaitsForRoomInMemory(t *testing.T) {
 	b := start(t, func(c *config.Config, _ *Deps) { c.Images.MaxBytes, c.Images.TotalBytes = size, size })
 	write(t, b.in, "slice.png", ramp(t, 12, 5))
 	b.Submit(t.Context(), anybody, request.Request{ID: "stuck", Image: request.Image{Inline: ramp(t, 4, 4)}, Output: request.Output{Discard: true}},
-		func(Outcome) { close(started); <-hold })
+		func(job.Outcome) { close(started); <-hold })
 	<-started
 	answers := make(chan request.Result, 2)
-	note := func(o Outcome) { answers <- o.Result }
+	note := func(o job.Outcome) { answers <- o.Result }
 	b.Submit(t.Context(), anybody, request.Request{ID: "large", Image: request.Image{Inline: make([]byte, size)}, Output: request.Output{Discard: true}}, note)
 	b.Submit(t.Context(), anybody, path("slice.png"), note)
 	close(hold)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/store/fault"
@@ -38,7 +39,7 @@ func (w *worker) trim() {
 
 // process does the work on a job whose image was fetched. Its errors are
 // *request.Error wherever the requester can do something about them.
-func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
+func (w *worker) process(ctx context.Context, j *taken) (job.Outcome, error) {
 	s, r := j.setup, j.Request
 	m := w.e.models.Use() // one for all of the request
 	defer m.Release()
@@ -52,9 +53,9 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 
 	slice, info, err := imaging.Decode(j.data, s.limits)
 	j.data, j.Request.Image.Inline, r.Image.Inline = nil, nil, nil // the garbage collector's
-	j.hold.Release()
+	j.Hold.Release()
 	if err != nil {
-		return Outcome{}, failure.Decode(err)
+		return job.Outcome{}, failure.Decode(err)
 	}
 	measure(&t.Decode)
 
@@ -66,18 +67,18 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	shown := view.View{Network: m.Network, MaxPixels: s.limits.MaxPixels, StatedMM: r.Image.SpacingMM, Info: info}
 	seen, err := shown.Segment(ctx, slice, w.classes)
 	if err != nil {
-		return Outcome{}, failure.Segment(err)
+		return job.Outcome{}, failure.Segment(err)
 	}
 	measure(&t.Inference)
 
 	w.mask.Reset()
 	w.overlay.Reset()
 	if err := imaging.EncodeMask(&w.mask, w.classes, width, height); err != nil {
-		return Outcome{}, fmt.Errorf("encode the mask: %w", err)
+		return job.Outcome{}, fmt.Errorf("encode the mask: %w", err)
 	}
 	if r.Output.Overlay {
 		if err := imaging.EncodeOverlay(&w.overlay, slice, w.classes, m.Palette, imaging.OverlayOptions{}); err != nil {
-			return Outcome{}, fmt.Errorf("encode the overlay: %w", err)
+			return job.Outcome{}, fmt.Errorf("encode the overlay: %w", err)
 		}
 	}
 	measure(&t.Encode)
@@ -95,7 +96,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	if !r.Output.Discard {
 		err = w.save(ctx, j, &result)
 		if err != nil && result.Mask == nil {
-			return Outcome{}, err
+			return job.Outcome{}, err
 		}
 	}
 	if r.Output.Inline && result.Mask != nil {
@@ -109,7 +110,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		failure := request.AsError(err)
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
 	}
-	return Outcome{Result: result, Mask: w.mask.Bytes(), Overlay: w.overlay.Bytes()}, err
+	return job.Outcome{Result: result, Mask: w.mask.Bytes(), Overlay: w.overlay.Bytes()}, err
 }
 
 // reference says where the image of r is in the store; it is empty for one that

@@ -43,7 +43,7 @@ type saving struct {
 // save stores mask and overlay and notes them in the result. Where the storage
 // does not answer in Deps.Timeout, save leaves the writes behind, with the worker's
 // buffers.
-func (w *worker) save(ctx context.Context, j *Job, result *request.Result) error {
+func (w *worker) save(ctx context.Context, j *taken, result *request.Result) error {
 	in, r := w.e.intake, j.Request
 	maskTo, overlayTo := r.Destinations()
 	s := &saving{

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 )
@@ -124,7 +125,7 @@ func TestTheEndDoesNotWaitForAWriteThatHangs(t *testing.T) {
 	const requests = 40 // for one worker: more than it is handed ahead
 	answers := make(chan request.Result, 2*requests)
 	for i := range requests {
-		b.Submit(t.Context(), anybody, request.Request{ID: "hung" + strconv.Itoa(i), Image: request.Image{Inline: ramp(t, 12, 5)}}, func(o Outcome) { answers <- o.Result })
+		b.Submit(t.Context(), anybody, request.Request{ID: "hung" + strconv.Itoa(i), Image: request.Image{Inline: ramp(t, 12, 5)}}, func(o job.Outcome) { answers <- o.Result })
 	}
 	<-h.began
 	b.callOff()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
 	"github.com/brainseg/brainseg/internal/device/store"
@@ -21,9 +22,9 @@ var (
 )
 
 // takeScan puts a scan into the lane for scans.
-func (e *Engine) takeScan(j *Job) {
+func (e *Engine) takeScan(j *taken) {
 	e.lane.Put(e.ctx, j.From.Way, j.From.Client, j.Request.ID, func(ctx context.Context) {
-		e.queue.Started(j)
+		e.queue.Started(j.Job)
 		o, err := e.attemptScan(ctx, j)
 		e.finish(j, o, err)()
 	})
@@ -36,11 +37,11 @@ func (e *Engine) Cancel(ctx context.Context, id string) bool {
 		return true
 	}
 	stage, _, err := e.Lookup(ctx, id)
-	return err == nil && stage == StageWaiting && e.Forget(ctx, id) == nil
+	return err == nil && stage == job.StageWaiting && e.Forget(ctx, id) == nil
 }
 
 // attemptScan works on a scan, as worker.attempt on a slice.
-func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error) {
+func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err error) {
 	if j.Poisoned {
 		return e.failed(j.Request.ID, failure.ErrPoisoned), failure.ErrPoisoned
 	}
@@ -50,7 +51,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *Job) (o Outcome, err error)
 	s, m, kept := j.setup, e.models.Use(), j.Claim
 	s.refs.Add(1)
 	roots := e.deps.Spool.And(s.cfg.Images.Roots)
-	if j.From.Way == WayDICOM { // received series lie in a folder of their own
+	if j.From.Way == job.WayDICOM { // received series lie in a folder of their own
 		roots = []string{s.cfg.DICOM.Folder}
 	}
 	var inMemory scanjob.Kept // instead of written results

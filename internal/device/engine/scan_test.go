@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/model"
@@ -173,7 +174,7 @@ func TestAScanCanBeCalledOffWhetherItWaitsOrIsInWork(t *testing.T) {
 	})
 	answers := make(chan request.Result, 10)
 	submit := func(document string) {
-		b.SubmitDocument(t.Context(), anybody, []byte(document), func(o Outcome) { o.Claim.Release(); answers <- o.Result })
+		b.SubmitDocument(t.Context(), anybody, []byte(document), func(o job.Outcome) { o.Claim.Release(); answers <- o.Result })
 	}
 	for _, id := range []string{"first", "second"} {
 		submit(fmt.Sprintf(`{"id":%q,"image":{"path":"small.nii.gz"},"output":{"kinds":["labels"]}}`, id))
@@ -214,7 +215,7 @@ func TestSlicesAreAnsweredWhileAScanIsInWork(t *testing.T) {
 		}
 	})
 	scanned := make(chan request.Result, 1)
-	b.Submit(t.Context(), anybody, scanOf("scan", "small.nii.gz", request.KindVolumes), func(o Outcome) { scanned <- o.Result })
+	b.Submit(t.Context(), anybody, scanOf("scan", "small.nii.gz", request.KindVolumes), func(o job.Outcome) { scanned <- o.Result })
 	<-inScan
 	for i := range 5 {
 		if r := b.ask(t, request.Request{ID: fmt.Sprint(i), Image: request.Image{Inline: ramp(t, 300, 5)}}); r.Error != nil {
@@ -251,7 +252,7 @@ func TestScansThatWaitLeaveThePlacesOfSlicesAlone(t *testing.T) {
 		if i == 1 {
 			<-inScan
 		}
-		b.Submit(t.Context(), anybody, scanOf(fmt.Sprint("scan", i), "small.nii.gz", request.KindVolumes), func(o Outcome) { answers <- o.Result })
+		b.Submit(t.Context(), anybody, scanOf(fmt.Sprint("scan", i), "small.nii.gz", request.KindVolumes), func(o job.Outcome) { answers <- o.Result })
 	}
 	if r := <-answers; r.Error == nil || r.Error.Code != request.CodeBusy || r.ID != "scan3" {
 		t.Errorf("answer %+v, error %+v", r, r.Error)
@@ -270,7 +271,7 @@ func TestAScanInWorkIsAnsweredAtTheEnd(t *testing.T) {
 	})
 	answers := make(chan request.Result, 2)
 	for _, id := range []string{"a", "b"} {
-		b.Submit(t.Context(), anybody, scanOf(id, "small.nii.gz", request.KindLabels), func(o Outcome) { answers <- o.Result })
+		b.Submit(t.Context(), anybody, scanOf(id, "small.nii.gz", request.KindLabels), func(o job.Outcome) { answers <- o.Result })
 	}
 	<-began
 	ctx, cancel := context.WithCancel(t.Context())

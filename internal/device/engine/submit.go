@@ -10,27 +10,9 @@ import (
 	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
-
-// Outcome is what became of a request.
-type Outcome struct {
-	Result request.Result
-	// Mask is the encoded mask, nil where there is none, or where the answer is one
-	// that was stored before. It is valid until the function that took the outcome
-	// returns.
-	Mask []byte
-	// Overlay is the encoded overlay, likewise; empty where none was asked for.
-	Overlay []byte
-	// Document is Result as it is stored on disk, byte for byte; nil where it is not.
-	Document []byte
-	// Files are those that Result names of a scan whose output is discarded, in the
-	// same order. They are the taker's.
-	Files [][]byte
-	// Claim keeps the files that Result names from other requests. Whoever takes
-	// the outcome must release it when the result is on its way.
-	Claim *claim.Claim
-}
 
 // Submit queues a request. ctx bounds the wait for a place among those that are
 // being stored. done is called exactly once with the answer, before Submit returns
@@ -40,9 +22,9 @@ type Outcome struct {
 //
 // Where the queue is on disk, its requests keep their ids for as long as their
 // answers: the same request again gets the answer of the first, another one of the
-// same id request.CodeConflict. Answers to requests of WayIPC are delivered by the
+// same id request.CodeConflict. Answers to requests of job.WayIPC are delivered by the
 // queue, over restarts, instead of being given to done.
-func (e *Engine) Submit(ctx context.Context, from Requester, r request.Request, done func(Outcome)) {
+func (e *Engine) Submit(ctx context.Context, from job.Requester, r request.Request, done func(job.Outcome)) {
 	e.submit(ctx, e.count.Add(1), from, r, nil, done)
 }
 
@@ -58,12 +40,12 @@ func (e *Engine) Hold(bytes int64) (*budget.Hold, error) {
 }
 
 // SubmitHeld submits a request whose image is what the hold is for.
-func (e *Engine) SubmitHeld(ctx context.Context, from Requester, r request.Request, hold *budget.Hold, done func(Outcome)) {
+func (e *Engine) SubmitHeld(ctx context.Context, from job.Requester, r request.Request, hold *budget.Hold, done func(job.Outcome)) {
 	e.submit(ctx, e.count.Add(1), from, r, hold, done)
 }
 
 // SubmitDocument parses a request document and submits it.
-func (e *Engine) SubmitDocument(ctx context.Context, from Requester, document []byte, done func(Outcome)) {
+func (e *Engine) SubmitDocument(ctx context.Context, from job.Requester, document []byte, done func(job.Outcome)) {
 	number := e.count.Add(1)
 	r, err := request.Parse(document)
 	if err != nil {
@@ -81,22 +63,22 @@ func (e *Engine) SubmitDocument(ctx context.Context, from Requester, document []
 
 // TurnAway answers a request document for which there is no time: as busy, where
 // it can be parsed at all. It never waits.
-func (e *Engine) TurnAway(document []byte, done func(Outcome)) {
+func (e *Engine) TurnAway(document []byte, done func(job.Outcome)) {
 	number := e.count.Add(1)
 	r, err := request.Parse(document)
 	if err == nil {
-		err = acceptError(ErrQueueFull)
+		err = acceptError(job.ErrQueueFull)
 	}
 	e.refuse(number, r.ID, err, done)
 }
 
 // Refuse reports a request that could not even be read, and so has no document,
 // to status and log.
-func (e *Engine) Refuse(err error) { e.refuse(e.count.Add(1), "", err, func(Outcome) {}) }
+func (e *Engine) Refuse(err error) { e.refuse(e.count.Add(1), "", err, func(job.Outcome) {}) }
 
-func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r request.Request, hold *budget.Hold, done func(Outcome)) {
-	j := &Job{Key: r.ID, Number: number, From: from, Request: r, Accepted: time.Now(), Done: answerOnce(done)}
-	if j.received = make(chan struct{}); j.Key == "" {
+func (e *Engine) submit(ctx context.Context, number uint64, from job.Requester, r request.Request, hold *budget.Hold, done func(job.Outcome)) {
+	j := &job.Job{Key: r.ID, Number: number, From: from, Request: r, Accepted: time.Now(), Done: answerOnce(done)}
+	if j.Received = make(chan struct{}); j.Key == "" {
 		j.Key = "\x00" + rand.Text() // as no id is
 	}
 	if n := len(r.Image.Inline); hold == nil && n > 0 {
@@ -107,7 +89,7 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 		}
 	}
 	if e.storing == nil {
-		j.hold = hold
+		j.Hold = hold
 	} else {
 		select {
 		case e.storing <- struct{}{}:
@@ -137,7 +119,7 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 		hold.Release()
 		j.Claim.Release()
 		e.decline(j, receipt, err)
-		close(j.received) // nobody waits for a status of it
+		close(j.Received) // nobody waits for a status of it
 	}
 	if e.storing == nil {
 		accept()
@@ -152,12 +134,12 @@ func (e *Engine) submit(ctx context.Context, number uint64, from Requester, r re
 
 // answerOnce has done called with one answer, whoever comes first at the end of the
 // engine; acknowledgements pass.
-func answerOnce(done func(Outcome)) func(Outcome) {
+func answerOnce(done func(job.Outcome)) func(job.Outcome) {
 	if done == nil {
 		return nil
 	}
 	var once sync.Once
-	return func(o Outcome) {
+	return func(o job.Outcome) {
 		if o.Result.Status == request.StatusAccepted {
 			done(o)
 			return
@@ -168,11 +150,11 @@ func answerOnce(done func(Outcome)) func(Outcome) {
 
 // place has a job claim its outputs and take its place among the others. What it
 // returns waits until the job is stored; then e.wg.Done is to be called.
-func (e *Engine) place(j *Job) (stored func(context.Context) (Receipt, error), err error) {
+func (e *Engine) place(j *job.Job) (stored func(context.Context) (job.Receipt, error), err error) {
 	e.submitting.Lock()
 	defer e.submitting.Unlock()
 	if e.closed {
-		return nil, ErrClosed
+		return nil, job.ErrClosed
 	}
 	if !e.queue.Knows(j.Key) { // a request that comes again has its outputs already
 		if names := claim.Names(e.Config().Output.Root, j.Request); len(names) > 0 {
@@ -188,28 +170,28 @@ func (e *Engine) place(j *Job) (stored func(context.Context) (Receipt, error), e
 }
 
 // accepted tells that a job is accepted: from now on it is not lost.
-func (e *Engine) accepted(j *Job) {
+func (e *Engine) accepted(j *job.Job) {
 	e.deps.Watch.Accepted(j.Number)
 	e.status(request.Status{Message: request.MessageImageReceived, State: request.StateBusy, Request: j.Number})
 	e.acknowledge(j)
-	close(j.received)
+	close(j.Received)
 }
 
-func (e *Engine) acknowledge(j *Job) {
+func (e *Engine) acknowledge(j *job.Job) {
 	if j.Request.Acknowledge && j.Done != nil {
 		r := request.Accepted(j.Request.ID)
 		r.Thing, r.Time, r.Attempt = e.deps.Thing, time.Now().UTC(), 1
-		j.Done(Outcome{Result: r})
+		j.Done(job.Outcome{Result: r})
 	}
 }
 
 // decline tells what became of a job that is not accepted as a new one.
-func (e *Engine) decline(j *Job, receipt Receipt, err error) {
+func (e *Engine) decline(j *job.Job, receipt job.Receipt, err error) {
 	switch {
 	case err != nil:
 		e.refuse(j.Number, j.Request.ID, acceptError(err), j.Done)
 	case receipt.Answer == nil:
-		if !receipt.Joined || j.From.Way != WayIPC {
+		if !receipt.Joined || j.From.Way != job.WayIPC {
 			e.acknowledge(j)
 		}
 	default:
@@ -219,15 +201,15 @@ func (e *Engine) decline(j *Job, receipt Receipt, err error) {
 			e.refuse(j.Number, j.Request.ID, err, j.Done)
 			return
 		}
-		j.Done(Outcome{Result: result, Document: document})
+		j.Done(job.Outcome{Result: result, Document: document})
 	}
 }
 
 func acceptError(err error) error {
 	switch {
-	case errors.Is(err, ErrQueueFull):
+	case errors.Is(err, job.ErrQueueFull):
 		return request.NewError(request.CodeBusy, "the queue is full, try again later", err)
-	case errors.Is(err, ErrClosed), errors.Is(err, context.Canceled):
+	case errors.Is(err, job.ErrClosed), errors.Is(err, context.Canceled):
 		return failure.Stopping(err)
 	}
 	return err

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/model"
@@ -148,10 +149,10 @@ func TestEveryAnswerNamesTheModelThatMadeItHoweverOftenModelsChange(t *testing.T
 				default:
 				}
 				done := make(chan struct{})
-				b.Submit(t.Context(), Requester{Way: WayHTTP, Client: strconv.Itoa(client)}, request.Request{
+				b.Submit(t.Context(), job.Requester{Way: job.WayHTTP, Client: strconv.Itoa(client)}, request.Request{
 					Image:  request.Image{Inline: slice, SpacingMM: [2]float64{1, 1}},
 					Output: request.Output{Discard: true},
-				}, func(o Outcome) {
+				}, func(o job.Outcome) {
 					defer close(done)
 					answered.Add(1)
 					version, err := strconv.Atoi(o.Result.Model.Version)

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -17,7 +18,7 @@ import (
 func (e *Engine) work() {
 	w := worker{e: e}
 	for j := e.intake.next(); j != nil; j = e.intake.next() {
-		e.queue.Started(j)
+		e.queue.Started(j.Job)
 		o, err := w.attempt(j)
 		e.complete(j, o, err)
 		w.trim()
@@ -25,7 +26,7 @@ func (e *Engine) work() {
 }
 
 // complete has a job of a worker answered. The worker waits for no disk.
-func (e *Engine) complete(j *Job, o Outcome, err error) {
+func (e *Engine) complete(j *taken, o job.Outcome, err error) {
 	if e.finishing == nil {
 		e.finish(j, o, err)()
 		return
@@ -38,26 +39,26 @@ func (e *Engine) complete(j *Job, o Outcome, err error) {
 
 // finish gives the answer to a job its place in their order. What it returns waits
 // until the answer is stored, and tells of it.
-func (e *Engine) finish(j *Job, o Outcome, err error) func() {
+func (e *Engine) finish(j *taken, o job.Outcome, err error) func() {
 	if o.Result.Mask == nil && o.Result.Scan == nil {
 		j.Claim.Release() // nothing was written
 	}
 	if j.Request.Scan == nil {
 		e.slices.End()
 	}
-	var stored func(context.Context) ([]byte, []func(Outcome), error)
+	var stored func(context.Context) ([]byte, []func(job.Outcome), error)
 	stopping := err != nil && request.AsError(err).Code == request.CodeStopping
 	if !stopping {
-		stored = e.queue.Finish(j, o.Result)
+		stored = e.queue.Finish(j.Job, o.Result)
 	}
 	return func() {
-		<-j.received
+		<-j.Received
 		if j.Request.Output.Discard && j.Done != nil && !stopping {
 			j.Done(o) // it keeps nothing for later, so it waits for no disk
 		}
-		var tell []func(Outcome)
+		var tell []func(job.Outcome)
 		if stopping {
-			tell = e.queue.Return(j)
+			tell = e.queue.Return(j.Job)
 		} else {
 			var unstored error
 			if o.Document, tell, unstored = stored(e.ctx); unstored != nil {
@@ -71,10 +72,10 @@ func (e *Engine) finish(j *Job, o Outcome, err error) func() {
 		for _, done := range tell {
 			done(o)
 		}
-		if len(tell) == 0 && j.From.Way != WayIPC { // nobody waits for it, and nothing is delivered
+		if len(tell) == 0 && j.From.Way != job.WayIPC { // nobody waits for it, and nothing is delivered
 			j.Claim.Release()
 		}
-		j.hold.Release()
+		j.Hold.Release()
 		j.setup.release()
 		e.busy.Add(-1)
 		if stopping && e.finishing != nil {
@@ -87,7 +88,7 @@ func (e *Engine) finish(j *Job, o Outcome, err error) func() {
 
 // attempt works on one request; neither an error nor a panic gets past it. The
 // outcome is complete in any case; the error is for the report.
-func (w *worker) attempt(j *Job) (o Outcome, err error) {
+func (w *worker) attempt(j *taken) (o job.Outcome, err error) {
 	e := w.e
 	defer func() {
 		if p := recover(); p != nil {
@@ -111,10 +112,10 @@ func (w *worker) attempt(j *Job) (o Outcome, err error) {
 }
 
 // failed is the answer to a request that met err.
-func (e *Engine) failed(id string, err error) Outcome {
+func (e *Engine) failed(id string, err error) job.Outcome {
 	r := request.Failed(id, err)
 	e.sign(&r, e.Model())
-	return Outcome{Result: r}
+	return job.Outcome{Result: r}
 }
 
 // sign puts time, thing and model on a result that is sent for the first time.
@@ -138,7 +139,7 @@ func (e *Engine) report(number uint64, r request.Result, err error) {
 }
 
 // refuse answers and reports a request that is not worked on.
-func (e *Engine) refuse(number uint64, id string, err error, done func(Outcome)) {
+func (e *Engine) refuse(number uint64, id string, err error, done func(job.Outcome)) {
 	o := e.failed(id, err)
 	done(o)
 	e.report(number, o.Result, err)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -58,7 +58,7 @@ func (p *publisher) configured() (topics config.Topics, limit int) {
 }
 
 // result queues a result; it never waits.
-func (p *publisher) result(o engine.Outcome) {
+func (p *publisher) result(o job.Outcome) {
 	topics, limit := p.configured()
 	document, err := o.Document, error(nil)
 	if document == nil || len(document) > limit {

@@ -14,6 +14,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/health"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -115,7 +116,7 @@ func (r *requests) take(ctx context.Context, m ggipc.TopicMessage) {
 		return
 	}
 	c := r.component
-	c.engine.SubmitDocument(ctx, engine.Requester{Way: engine.WayIPC}, m.Bytes(), c.out.result)
+	c.engine.SubmitDocument(ctx, job.Requester{Way: job.WayIPC}, m.Bytes(), c.out.result)
 }
 
 // turnAway answers a request that came faster than requests can be looked at.

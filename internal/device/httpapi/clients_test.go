@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -32,8 +32,8 @@ func TestTheClientsOf2018GetTheMaskThatOtherComponentsGet(t *testing.T) {
 		t.Fatal(err)
 	}
 	masks := make(chan []byte, 1)
-	s.engine.Submit(t.Context(), engine.Requester{Way: engine.WayIPC}, request.Request{ID: "ipc", Image: request.Image{Inline: encode(t, slice)}, Output: request.Output{Discard: true}},
-		func(o engine.Outcome) { masks <- bytes.Clone(o.Mask) })
+	s.engine.Submit(t.Context(), job.Requester{Way: job.WayIPC}, request.Request{ID: "ipc", Image: request.Image{Inline: encode(t, slice)}, Output: request.Output{Discard: true}},
+		func(o job.Outcome) { masks <- bytes.Clone(o.Mask) })
 	want := <-masks
 
 	clients := map[string][]string{"requests": {filepath.Join("..", "..", "..", ".venv", "bin", "python"), "-c", client2018, s.url, from, to}}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/spool"
 )
@@ -117,12 +118,12 @@ func (r *refusal) WriteHeader(status int) { r.status = status }
 func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
 
 // requester tells clients apart by their address.
-func requester(r *http.Request) engine.Requester {
+func requester(r *http.Request) job.Requester {
 	client, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		client = r.RemoteAddr
 	}
-	return engine.Requester{Way: engine.WayHTTP, Client: strings.Trim(client, "[]")}
+	return job.Requester{Way: job.WayHTTP, Client: strings.Trim(client, "[]")}
 }
 
 // working returns the engine, or answers that there is none.

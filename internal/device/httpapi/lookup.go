@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -30,9 +30,9 @@ type state struct {
 	State string `json:"state"`
 }
 
-func writeState(w http.ResponseWriter, id string, stage engine.Stage) {
+func writeState(w http.ResponseWriter, id string, stage job.Stage) {
 	s := state{ID: id, State: "waiting"}
-	if stage == engine.StageInWork {
+	if stage == job.StageInWork {
 		s.State = "working"
 	}
 	w.Header().Set("Content-Type", typeJSON)
@@ -43,21 +43,21 @@ func writeState(w http.ResponseWriter, id string, stage engine.Stage) {
 
 // find looks for the request that the path names, and answers where it is unknown.
 // The result is that of an answered one.
-func (a *API) find(w http.ResponseWriter, r *http.Request) (_ request.Result, stage engine.Stage, known bool) {
+func (a *API) find(w http.ResponseWriter, r *http.Request) (_ request.Result, stage job.Stage, known bool) {
 	e := a.working(w)
 	if e == nil {
 		return request.Result{}, 0, false
 	}
 	stage, document, err := e.Lookup(r.Context(), r.PathValue("id"))
 	var result request.Result
-	if err == nil && stage == engine.StageAnswered {
+	if err == nil && stage == job.StageAnswered {
 		result, err = request.ParseResult(document)
 	}
 	switch {
 	case err != nil:
 		problem.Write(w, request.NewError(request.CodeStorageUnavailable, "the answers that are kept cannot be read now", err))
 		return result, stage, false
-	case stage == engine.StageUnknown, stage == engine.StageAnswered && result.Error == nil && result.Mask == nil && result.Scan == nil: // of POST /
+	case stage == job.StageUnknown, stage == job.StageAnswered && result.Error == nil && result.Mask == nil && result.Scan == nil: // of POST /
 		problem.Write(w, errUnknown)
 		return result, stage, false
 	}
@@ -71,7 +71,7 @@ func (a *API) tellResult(w http.ResponseWriter, r *http.Request) {
 	result, stage, known := a.find(w, r)
 	switch {
 	case !known:
-	case stage == engine.StageAnswered:
+	case stage == job.StageAnswered:
 		writeResult(w, result)
 	default:
 		writeState(w, r.PathValue("id"), stage)
@@ -87,9 +87,9 @@ func (a *API) forget(w http.ResponseWriter, r *http.Request) {
 	switch err := e.Forget(r.Context(), r.PathValue("id")); {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
-	case errors.Is(err, engine.ErrUnknownRequest):
+	case errors.Is(err, job.ErrUnknownRequest):
 		problem.Write(w, errUnknown)
-	case errors.Is(err, engine.ErrInWork):
+	case errors.Is(err, job.ErrInWork):
 		problem.Write(w, problem.New(problem.CodeUnfinished, "the request is in work and cannot be withdrawn; a scan can be called off by a request to cancel it"))
 	default:
 		problem.Write(w, request.NewError(request.CodeStorageUnavailable, "the request cannot be forgotten now", err))

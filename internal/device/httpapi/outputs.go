@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/brainseg/brainseg/internal/boundedfile"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -23,7 +23,7 @@ func (a *API) giveOutput(w http.ResponseWriter, r *http.Request) {
 	if !known {
 		return
 	}
-	if stage != engine.StageAnswered {
+	if stage != job.StageAnswered {
 		problem.Write(w, problem.New(problem.CodeUnfinished, "the request has no answer yet"))
 		return
 	}

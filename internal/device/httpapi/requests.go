@@ -7,6 +7,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/budget"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -37,7 +38,7 @@ func (a *API) carryOut(w http.ResponseWriter, r *http.Request) {
 	}
 	asked.Acknowledge = e.Keeps() && prefers(r.Header, "respond-async")
 	answers := make(chan request.Result, 2) // the acknowledgement, and the answer that may follow it
-	e.SubmitHeld(r.Context(), requester(r), asked, hold, func(o engine.Outcome) {
+	e.SubmitHeld(r.Context(), requester(r), asked, hold, func(o job.Outcome) {
 		o.Claim.Release() // the answer goes on its way
 		answers <- o.Result
 	})
@@ -49,7 +50,7 @@ func (a *API) carryOut(w http.ResponseWriter, r *http.Request) {
 		case result.Status == request.StatusAccepted:
 			w.Header().Set("Location", place(asked.ID))
 			w.Header().Set("Preference-Applied", "respond-async")
-			writeState(w, asked.ID, engine.StageWaiting)
+			writeState(w, asked.ID, job.StageWaiting)
 		default:
 			writeResult(w, result)
 		}

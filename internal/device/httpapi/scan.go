@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -116,12 +117,12 @@ func spoolBody(w http.ResponseWriter, r *http.Request, path string) error {
 
 // submitScan has a scan segmented, unless the client goes away, and returns when
 // nobody reads it any more.
-func (a *API) submitScan(e *engine.Engine, r *http.Request, path string, kinds []request.Kind) engine.Outcome {
-	answers := make(chan engine.Outcome, 1)
+func (a *API) submitScan(e *engine.Engine, r *http.Request, path string, kinds []request.Kind) job.Outcome {
+	answers := make(chan job.Outcome, 1)
 	asked := request.Request{
 		ID: rand.Text(), Image: request.Image{Path: path}, Scan: &request.Scan{Kinds: kinds}, Output: request.Output{Discard: true},
 	}
-	e.Submit(r.Context(), requester(r), asked, func(o engine.Outcome) { answers <- o })
+	e.Submit(r.Context(), requester(r), asked, func(o job.Outcome) { answers <- o })
 	gone := r.Context().Done()
 	var again <-chan time.Time
 	for {
@@ -139,7 +140,7 @@ func (a *API) submitScan(e *engine.Engine, r *http.Request, path string, kinds [
 
 // writeScan answers with the label map, or with the document, which has the last
 // file of each kind in it: others only explain that one.
-func writeScan(w http.ResponseWriter, kind string, o engine.Outcome) {
+func writeScan(w http.ResponseWriter, kind string, o job.Outcome) {
 	result := o.Result
 	if failure := result.Error; failure != nil {
 		problem.WriteFailure(w, *failure)

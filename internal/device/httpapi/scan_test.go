@@ -19,6 +19,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/spool"
@@ -134,8 +135,8 @@ func empty(t *testing.T, sent *spool.Spool) {
 func TestAScanThatIsSentGetsTheLabelsThatOthersGet(t *testing.T) {
 	s, sent, out := startScans(t, nil)
 	answers := make(chan request.Result, 1)
-	s.engine.Submit(t.Context(), engine.Requester{Way: engine.WayIPC},
-		request.Request{ID: "a", Image: request.Image{Path: "small.nii.gz"}, Scan: &request.Scan{Kinds: []request.Kind{request.KindLabels}}}, func(o engine.Outcome) {
+	s.engine.Submit(t.Context(), job.Requester{Way: job.WayIPC},
+		request.Request{ID: "a", Image: request.Image{Path: "small.nii.gz"}, Scan: &request.Scan{Kinds: []request.Kind{request.KindLabels}}}, func(o job.Outcome) {
 			o.Claim.Release()
 			answers <- o.Result
 		})

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -43,7 +43,7 @@ func (a *API) segment(w http.ResponseWriter, r *http.Request) {
 	answers := make(chan answer, 1)
 	e.SubmitHeld(r.Context(), requester(r),
 		request.Request{ID: rand.Text(), Image: request.Image{Inline: image}, Output: request.Output{Discard: true, Overlay: overlay}}, hold,
-		func(o engine.Outcome) { answers <- newAnswer(o) })
+		func(o job.Outcome) { answers <- newAnswer(o) })
 	select {
 	case answered := <-answers:
 		answered.write(w, kind, overlay)
@@ -70,7 +70,7 @@ type answer struct {
 	mask, overlay []byte
 }
 
-func newAnswer(o engine.Outcome) answer {
+func newAnswer(o job.Outcome) answer {
 	return answer{result: o.Result, mask: bytes.Clone(o.Mask), overlay: bytes.Clone(o.Overlay)}
 }
 

@@ -18,7 +18,7 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -59,9 +59,9 @@ func TestTheResultDocumentHoldsTheMaskThatOthersGet(t *testing.T) {
 		slice.Pix[i] = uint8(i % 96)
 	}
 	picture := encode(t, slice)
-	answers := make(chan engine.Outcome, 1)
-	s.engine.Submit(t.Context(), engine.Requester{Way: engine.WayIPC}, request.Request{ID: "ipc", Image: request.Image{Inline: bytes.Clone(picture)}, Output: request.Output{Discard: true}},
-		func(o engine.Outcome) { o.Mask = bytes.Clone(o.Mask); answers <- o })
+	answers := make(chan job.Outcome, 1)
+	s.engine.Submit(t.Context(), job.Requester{Way: job.WayIPC}, request.Request{ID: "ipc", Image: request.Image{Inline: bytes.Clone(picture)}, Output: request.Output{Discard: true}},
+		func(o job.Outcome) { o.Mask = bytes.Clone(o.Mask); answers <- o })
 	want := <-answers
 
 	for query, overlay := range map[string]bool{"": false, "?overlay=0": false, "?overlay=1": true, "?overlay=true": true} {
@@ -178,9 +178,9 @@ func TestUploadsAreBoundedInBytesAndNotOnlyInNumber(t *testing.T) {
 	const size = 1 << 20
 	s := start(t, func(c *config.Config) { c.Images.TotalBytes, c.Images.MaxBytes = 4*size, size })
 	hold, started := make(chan struct{}), make(chan struct{})
-	s.engine.Submit(context.Background(), engine.Requester{Way: engine.WayIPC},
+	s.engine.Submit(context.Background(), job.Requester{Way: job.WayIPC},
 		request.Request{ID: "stuck", Image: request.Image{Inline: small(t)}, Output: request.Output{Discard: true}},
-		func(engine.Outcome) { close(started); <-hold })
+		func(job.Outcome) { close(started); <-hold })
 	<-started
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

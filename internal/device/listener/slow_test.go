@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -143,8 +143,8 @@ func BenchmarkOverhead(b *testing.B) {
 	answers := make(chan error, 1)
 	for b.Loop() {
 		began := time.Now()
-		c.engine.Submit(b.Context(), engine.Requester{Way: engine.WayHTTP}, request.Request{ID: rand.Text(), Image: request.Image{Inline: bytes.Clone(picture)}, Output: request.Output{Discard: true}},
-			func(o engine.Outcome) {
+		c.engine.Submit(b.Context(), job.Requester{Way: job.WayHTTP}, request.Request{ID: rand.Text(), Image: request.Image{Inline: bytes.Clone(picture)}, Output: request.Output{Discard: true}},
+			func(o job.Outcome) {
 				if o.Result.Error != nil {
 					answers <- errors.New(o.Result.Error.Message)
 				} else {

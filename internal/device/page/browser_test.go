@@ -30,6 +30,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/listener"
 	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/request"
@@ -112,9 +113,9 @@ func TestThePageInABrowser(t *testing.T) {
 		opened = make(chan struct{})
 		held.closed <- opened
 		for i := range 2 {
-			e.Submit(context.Background(), engine.Requester{Way: engine.WayHTTP}, request.Request{
+			e.Submit(context.Background(), job.Requester{Way: job.WayHTTP}, request.Request{
 				ID: "held", Image: request.Image{Inline: sample(t)}, Output: request.Output{Discard: true},
-			}, func(engine.Outcome) {})
+			}, func(job.Outcome) {})
 			if i == 0 {
 				<-held.entered
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/output"
 	"github.com/brainseg/brainseg/internal/progress"
@@ -117,10 +118,10 @@ func inOrder(ctx context.Context, e *engine.Engine, list []task, mm [2]float64, 
 				if t := list[0]; t.problem != nil {
 					results <- request.Failed(t.mask, request.NewError(request.CodeImageNotFound, t.problem.Error(), nil))
 				} else {
-					e.Submit(ctx, engine.Requester{Way: engine.WayCommand}, request.Request{
+					e.Submit(ctx, job.Requester{Way: job.WayCommand}, request.Request{
 						ID: t.mask, Image: request.Image{Path: t.image, SpacingMM: mm},
 						Output: request.Output{To: t.mask, Overlay: overlay},
-					}, func(o engine.Outcome) { o.Claim.Release(); results <- o.Result })
+					}, func(o job.Outcome) { o.Claim.Release(); results <- o.Result })
 				}
 				list, waiting = list[1:], append(waiting, results)
 			}

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -223,7 +223,7 @@ func (in *invocation) submit(ctx context.Context, document []byte, done func(req
 		r.ID = in.id()
 	}
 	r.Acknowledge = false // a call has one answer
-	in.engine.Submit(ctx, engine.Requester{Way: wayRecords}, r, func(o engine.Outcome) {
+	in.engine.Submit(ctx, job.Requester{Way: wayRecords}, r, func(o job.Outcome) {
 		o.Claim.Release()
 		done(withMask(o))
 	})

@@ -8,8 +8,8 @@ import (
 	"strconv"
 
 	"github.com/brainseg/brainseg/internal/device/budget"
-	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/problem"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -28,9 +28,9 @@ func (in *invocation) slice() {
 		return
 	}
 	answers := make(chan request.Result, 1)
-	in.engine.SubmitHeld(in.r.Context(), engine.Requester{Way: engine.WayHTTP},
+	in.engine.SubmitHeld(in.r.Context(), job.Requester{Way: job.WayHTTP},
 		request.Request{ID: in.id(), Image: request.Image{Inline: image}, Output: request.Output{Discard: true}}, hold,
-		func(o engine.Outcome) { o.Claim.Release(); answers <- withMask(o) })
+		func(o job.Outcome) { o.Claim.Release(); answers <- withMask(o) })
 	select {
 	case result := <-answers:
 		in.answerSlice(result, kind)
@@ -60,7 +60,7 @@ func (in *invocation) answerSlice(result request.Result, kind string) {
 
 // withMask is the result of a request whose mask and overlay went nowhere else:
 // they are in the result.
-func withMask(o engine.Outcome) request.Result {
+func withMask(o job.Outcome) request.Result {
 	if o.Result.Error == nil && o.Result.Mask == nil {
 		o.Result.Mask = inline(o.Mask)
 		if o.Overlay != nil {

@@ -1,64 +1,12 @@
-package engine
+package job
 
 import (
 	"context"
 	"errors"
-	"strings"
-	"time"
 
-	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
-
-// The ways in by which requests come.
-const (
-	WayIPC     = "ipc"     // other components
-	WayHTTP    = "http"    // the HTTP endpoint
-	WayDICOM   = "dicom"   // the DICOM node
-	WayCommand = "command" // the command line
-)
-
-// Requester says whose request it is: ways in take turns, and so do the clients
-// of one way.
-type Requester struct {
-	Way    string // WayIPC and so on
-	Client string // tells those apart who come the same way; "" where that cannot be told
-}
-
-// Job is a request on its way from Submit to its answer.
-type Job struct {
-	// Key names the job in the queue: the request's id, or one made up for a request
-	// without.
-	Key      string
-	Number   uint64 // counts the requests since the engine was opened
-	From     Requester
-	Request  request.Request
-	Accepted time.Time
-	// Done takes the answer; nil for a job that an earlier process accepted.
-	Done func(Outcome)
-	// Claim is of the job's outputs, nil for none.
-	Claim *claim.Claim
-	// Poisoned is set where the process died of the job, as often as it may: it is
-	// answered without being tried again.
-	Poisoned bool
-
-	state
-}
-
-// Line is what the job waits in: whole scans have a line of their own for each way
-// in, so that scans that wait leave the places of slices alone.
-func (j *Job) Line() string {
-	if j.Request.Scan != nil {
-		return j.From.Way + scanLine
-	}
-	return j.From.Way
-}
-
-// WayOf is the way in of a job that waits in a line.
-func WayOf(line string) string { return strings.TrimSuffix(line, scanLine) }
-
-const scanLine = "-scan"
 
 // Receipt says what became of a job that was accepted.
 type Receipt struct {
@@ -93,7 +41,7 @@ type Queue interface {
 	// the answer's document, where that is kept, and who must be told: all to whom
 	// the queue does not deliver by itself.
 	Finish(j *Job, answer request.Result) (stored func(context.Context) (document []byte, tell []func(Outcome), err error))
-	// Return gives back a job that will not be finished, for the engine ends. Who
+	// Return gives back a job that will not be finished, for the process ends. Who
 	// must be told is returned.
 	Return(j *Job) (tell []func(Outcome))
 	// Lookup tells where a job is, and the document of the answer that it has.
@@ -109,8 +57,21 @@ type Queue interface {
 	Stop() (tell []func(Outcome))
 }
 
+// Stage is how far a job has come.
+type Stage int
+
+// The stages of a job.
+const (
+	StageUnknown  Stage = iota // never accepted, or forgotten
+	StageWaiting               // accepted
+	StageInWork                // has a worker, or is about to
+	StageAnswered              // has an answer
+)
+
 // Errors of a Queue.
 var (
+	// ErrClosed says that the queue is stopped.
+	ErrClosed = errors.New("the queue is stopped")
 	// ErrQueueFull says that no more jobs of that way in can wait now.
 	ErrQueueFull = errors.New("the queue is full")
 	// ErrUnknownRequest says that no request of that id was accepted, or that it is
