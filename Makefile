@@ -204,7 +204,7 @@ restarts: $(RUNTIME) ## restart either nucleus 50 times under load: all is answe
 .PHONY: swap-models
 swap-models: $(RUNTIME) ## swap the model 100 times under load, small ones and the shipped one: every answer names its own, nothing grows
 	nice -n 10 go test -count=1 -v ./internal/device/engine -run HoweverOftenModelsChange -swaps 100
-	nice -n 10 go test -count=1 -v ./internal/device/engine -run HoweverOftenModelsChange -swaps 100 -swap-shipped
+	nice -n 10 go test -count=1 -v ./internal/device/engine -run 'HoweverOftenModelsChange|OnTrial' -swaps 100 -swap-shipped
 
 .PHONY: flood
 flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections that never come to an end

@@ -31,6 +31,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/spool"
+	"github.com/brainseg/brainseg/internal/device/updates"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
 )
 
@@ -178,7 +179,13 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 		return err
 	}
 	c.engine.Announce(request.MessageAppStarting, request.StateStarting)
-	if err := c.watchUpdates(ctx); err != nil {
+	var refusal *ggipc.Error
+	switch err := updates.Watch(ctx, c.client, c.engine.Busy, c.opts.Logger); {
+	case ggipc.Unsupported(err):
+		c.lite = true
+	case errors.As(err, &refusal):
+		c.opts.Logger.Warn("updates are not announced to this component", zap.Error(err))
+	case err != nil:
 		return err
 	}
 	api := httpapi.New(httpapi.Options{Version: c.opts.Version, Spool: &c.spool})

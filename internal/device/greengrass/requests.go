@@ -2,13 +2,10 @@ package greengrass
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
@@ -138,35 +135,4 @@ func (r *requests) seen() seen {
 		all.add(r.taking)
 	}
 	return all
-}
-
-// updateRecheck is how long a deployment waits before it asks again whether the
-// component may be updated while it works.
-const updateRecheck = 15 * time.Second
-
-// watchUpdates answers announced updates: go ahead, or later while requests are
-// in work. Nucleus lite announces none, and is known by that.
-func (c *component) watchUpdates(ctx context.Context) error {
-	_, err := c.client.SubscribeToComponentUpdates(ctx, func(ctx context.Context, u ggipc.ComponentUpdate) {
-		if !u.Pre {
-			return
-		}
-		answer := ggipc.DeferComponentUpdateRequest{DeploymentID: u.DeploymentID}
-		if c.engine.Busy() {
-			answer.Message, answer.RecheckAfter = "requests are in work", updateRecheck
-		}
-		if err := c.client.DeferComponentUpdate(ctx, answer); err != nil {
-			c.opts.Logger.Warn("answer to an announced update failed", zap.Error(err))
-		}
-	})
-	if ggipc.Unsupported(err) {
-		c.lite = true
-		return nil
-	}
-	var refusal *ggipc.Error
-	if errors.As(err, &refusal) {
-		c.opts.Logger.Warn("updates are not announced to this component", zap.Error(err))
-		return nil
-	}
-	return err
 }

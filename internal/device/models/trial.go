@@ -25,6 +25,8 @@ const (
 	// more memory. Slices are brought to the size of pixels of training before, so
 	// that those of heads are far smaller.
 	maxTrialPixels = 512 * 512
+	// rest is how many times as long as it took a slice a trial does nothing after it.
+	rest = 9
 	// trialTimeout bounds the work on one slice.
 	trialTimeout = 30 * time.Second
 )
@@ -156,7 +158,13 @@ func (t *trial) run(after func(context.Context, func() error) error) error {
 			return t.ctx.Err()
 		}
 		mask := make([]uint8, len(s.mask))
-		err := after(t.ctx, func() error { return t.segment(s.slice, mask) })
+		var took time.Duration
+		err := after(t.ctx, func() error {
+			begin := time.Now()
+			defer func() { took = time.Since(begin) }()
+			return t.segment(s.slice, mask)
+		})
+		t.rest(rest * took)
 		<-t.place
 		switch {
 		case t.ctx.Err() != nil:
@@ -176,6 +184,16 @@ func (t *trial) run(after func(context.Context, func() error) error) error {
 		return &trialError{fmt.Sprintf("its agreement with the one in use is %.3f in %d slices, and %.2f is needed", got, t.of, LeastAgreement)}
 	}
 	return nil
+}
+
+// rest lets time pass: the next request has the cores for itself.
+func (t *trial) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.ctx.Done():
+	}
 }
 
 // segment runs the candidate; a panic is an error.
