@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -51,9 +52,9 @@ func TestAnswersAreNotHeldUpByAModelOnTrial(t *testing.T) {
 					load.Go(func() {
 						for asked := 0; more(asked); asked++ {
 							begin, done := time.Now(), make(chan time.Duration, 1)
-							b.Submit(t.Context(), Requester{Way: WayHTTP, Client: strconv.Itoa(client)}, request.Request{
+							b.Submit(t.Context(), job.Requester{Way: job.WayHTTP, Client: strconv.Itoa(client)}, request.Request{
 								Image: request.Image{Inline: slice, SpacingMM: [2]float64{1, 1}}, Output: request.Output{Discard: true},
-							}, func(o Outcome) {
+							}, func(o job.Outcome) {
 								if o.Result.Error != nil {
 									t.Errorf("%+v", o.Result.Error)
 								}
