@@ -20,9 +20,10 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/dicomnode"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/parts"
 )
 
-// PartDICOM is what the service calls itself in an *engine.PartError.
+// PartDICOM is what the service calls itself in a *parts.Error.
 const PartDICOM = "dicom"
 
 // again is the time between tries of what may pass.
@@ -54,21 +55,21 @@ func New(e *engine.Engine, logger *zap.Logger) *Service {
 }
 
 // Prepare checks the settings, and listens on a new address beside the old one.
-func (s *Service) Prepare(_ context.Context, next config.Config) (engine.Change, error) {
+func (s *Service) Prepare(_ context.Context, next config.Config) (parts.Change, error) {
 	s.mu.Lock()
 	old := s.now
 	s.mu.Unlock()
 	switch {
 	case next.DICOM.Listen == "":
-		return engine.Change{Commit: func() { s.replace(nil) }}, nil
+		return parts.Change{Commit: func() { s.replace(nil) }}, nil
 	case old != nil && !config.Diff(old.cfg, next).DICOM:
-		return engine.Change{}, nil
+		return parts.Change{}, nil
 	}
 	n, err := s.prepare(next, old)
 	if err != nil {
-		return engine.Change{}, &engine.PartError{Part: PartDICOM, Summary: "the settings of the DICOM node cannot be used", Err: fmt.Errorf("dicom: %w", err)}
+		return parts.Change{}, &parts.Error{Part: PartDICOM, Summary: "the settings of the DICOM node cannot be used", Err: fmt.Errorf("dicom: %w", err)}
 	}
-	return engine.Change{
+	return parts.Change{
 		Commit: func() { s.replace(n) },
 		Abort: func() {
 			if old == nil || n.port != old.port {

@@ -24,6 +24,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/dicomnet"
 	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -219,7 +220,7 @@ func TestTheNodeGoesAlongWithTheConfiguration(t *testing.T) {
 	}
 	await(t, func() bool { return a.count() == 2 })
 	// What cannot be used changes nothing.
-	var part *engine.PartError
+	var part *parts.Error
 	if err := apply(func(c *config.Config) { c.DICOM.Listen = "0.0.0.0:0" }); !errors.As(err, &part) || part.Part != PartDICOM || !strings.Contains(err.Error(), "beyond this machine") {
 		t.Errorf("an open port without a word: %v", err)
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/job"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/queue"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
@@ -56,7 +56,7 @@ type Options struct {
 }
 
 // Open opens the queue in the configured folder, or makes it. It waits for a process
-// before this one to end. The error is an *engine.PartError.
+// before this one to end. The error is a *parts.Error.
 func Open(ctx context.Context, opts Options) (*Queue, error) {
 	q := &Queue{jobs: make(map[string]*entry), claims: make(map[string]*claim.Claim)}
 	q.setLimit(opts.Config)
@@ -64,11 +64,11 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 	settings.Folder, settings.Damaged = opts.Config.Queue.Folder, opts.Damaged
 	var err error
 	if q.disk, err = queue.Open(ctx, settings); err != nil {
-		return nil, &engine.PartError{Part: PartQueue, Summary: "the folder of the queue cannot be used", Err: fmt.Errorf("%w (queue.folder is %s)", err, opts.Config.Queue.Folder)}
+		return nil, &parts.Error{Part: PartQueue, Summary: "the folder of the queue cannot be used", Err: fmt.Errorf("%w (queue.folder is %s)", err, opts.Config.Queue.Folder)}
 	}
 	waiting, err := q.disk.Waiting()
 	if err != nil {
-		return nil, errors.Join(&engine.PartError{Part: PartQueue, Summary: "the queue cannot be read", Err: err}, q.disk.Close(ctx))
+		return nil, errors.Join(&parts.Error{Part: PartQueue, Summary: "the queue cannot be read", Err: err}, q.disk.Close(ctx))
 	}
 	for _, w := range waiting {
 		j := restore(w)
@@ -78,7 +78,7 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 	return q, nil
 }
 
-// PartQueue is what the queue is called in an *engine.PartError.
+// PartQueue is what the queue is called in a *parts.Error.
 const PartQueue = "queue"
 
 // bounds are the settings of the queue that a configuration can change.

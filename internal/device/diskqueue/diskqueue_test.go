@@ -20,6 +20,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/job"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
@@ -425,7 +426,7 @@ func TestAFolderThatCannotBeUsedIsNamed(t *testing.T) {
 	cfg := config.Default()
 	cfg.Queue.Folder = filepath.Join(file, "queue")
 	_, err := Open(t.Context(), Options{Config: cfg})
-	var part *engine.PartError
+	var part *parts.Error
 	if !errors.As(err, &part) || part.Part != PartQueue || !bytes.Contains([]byte(err.Error()), []byte(cfg.Queue.Folder)) {
 		t.Errorf("error %v", err)
 	}

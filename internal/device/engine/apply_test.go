@@ -13,6 +13,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/job"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/model"
 )
@@ -103,29 +104,29 @@ func TestOnlyWhatChangedIsOpenedAgainAndWhatIsNoLongerUsedIsClosed(t *testing.T)
 	}
 }
 
-// part is a Part that notes what happens to it.
+// part is a parts.Part that notes what happens to it.
 type part struct {
 	fault              error
 	committed, aborted int
 }
 
-func (p *part) Prepare(context.Context, config.Config) (Change, error) {
+func (p *part) Prepare(context.Context, config.Config) (parts.Change, error) {
 	if p.fault != nil {
-		return Change{}, p.fault
+		return parts.Change{}, p.fault
 	}
-	return Change{Commit: func() { p.committed++ }, Abort: func() { p.aborted++ }}, nil
+	return parts.Change{Commit: func() { p.committed++ }, Abort: func() { p.aborted++ }}, nil
 }
 
 func TestAConfigurationThatCannotBeUsedChangesNothing(t *testing.T) {
 	var c counted
 	b := start(t, c.into)
 	good, bad := &part{}, &part{}
-	for _, p := range []Part{good, bad} {
+	for _, p := range []parts.Part{good, bad} {
 		if err := b.Attach(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
 	}
-	bad.fault = &PartError{Part: "bad", Summary: "it is bad", Err: errors.New("it is bad at /some/path")}
+	bad.fault = &parts.Error{Part: "bad", Summary: "it is bad", Err: errors.New("it is bad at /some/path")}
 	before := b.Config()
 	tests := []struct {
 		name   string
@@ -145,7 +146,7 @@ func TestAConfigurationThatCannotBeUsedChangesNothing(t *testing.T) {
 			next := before
 			tt.change(&next)
 			err := b.Apply(t.Context(), next)
-			var refused *PartError
+			var refused *parts.Error
 			if !errors.As(err, &refused) || refused.Part != tt.part || refused.Summary == "" || tt.wraps != nil && !errors.Is(err, tt.wraps) {
 				t.Errorf("error is %#v", err)
 			}

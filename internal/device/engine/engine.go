@@ -34,6 +34,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/memoryqueue"
 	"github.com/brainseg/brainseg/internal/device/models"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
 	"github.com/brainseg/brainseg/internal/device/spool"
@@ -149,15 +150,15 @@ type Engine struct {
 	submitting sync.Mutex // held while a job claims its outputs and its place
 	closed     bool       // guarded by submitting
 
-	applying sync.Mutex // held by Apply, Attach and Close
-	parts    []Part     // guarded by applying
+	applying sync.Mutex   // held by Apply, Attach and Close
+	parts    []parts.Part // guarded by applying
 
 	mu      sync.Mutex
 	current *setup // guarded by mu; nil once the engine is closed
 }
 
 // Open opens model and folders, tests the model and starts the workers. Where
-// the configuration cannot be used the error is a *PartError.
+// the configuration cannot be used the error is a *parts.Error.
 func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	deps = deps.withDefaults()
 	dog := watchdog.New(cfg.Service.Inference, deps.Logger)

@@ -12,6 +12,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/memory"
 	"github.com/brainseg/brainseg/internal/device/models"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/store/objects"
 	"github.com/brainseg/brainseg/internal/device/store/outputs"
@@ -58,7 +59,7 @@ func newSetup(cfg config.Config, before *setup, deps Deps) (*setup, error) {
 	} else {
 		images, err := deps.OpenStore(cfg)
 		if err != nil {
-			return nil, &PartError{Part: PartStore, Summary: "a folder for images or masks cannot be used", Err: err}
+			return nil, &parts.Error{Part: PartStore, Summary: "a folder for images or masks cannot be used", Err: err}
 		}
 		s.store = &opened{it: images}
 	}
@@ -110,27 +111,13 @@ func openStore(cfg config.Config) (Store, error) {
 	return images, nil
 }
 
-// The parts that a PartError may name, beside those of the parts attached.
+// The engine's own parts that a *parts.Error may name.
 const (
 	PartModel = "model"
 	PartStore = "store"
 )
 
-// PartError says which part of a configuration cannot be used.
-type PartError struct {
-	// Part is PartModel, PartStore, or what an attached Part calls itself.
-	Part string
-	// Summary says it in one sentence without paths, for those who watch from afar.
-	Summary string
-	// Err is the whole story, for the log on the device.
-	Err error
-}
-
-func (e *PartError) Error() string { return e.Err.Error() }
-
-func (e *PartError) Unwrap() error { return e.Err }
-
 // modelError says that a model cannot be used.
 func modelError(err error) error {
-	return &PartError{Part: PartModel, Summary: models.Summary(err), Err: err}
+	return &parts.Error{Part: PartModel, Summary: models.Summary(err), Err: err}
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/listener"
 	"github.com/brainseg/brainseg/internal/device/page"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/updates"
@@ -196,11 +197,11 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.listener.OnShutdown(c.activity.Disconnect)
 	c.dicom = dicomservice.New(c.engine, c.opts.Logger)
 	c.requests.component = c
-	parts := []engine.Part{c.listener, c.dicom, &c.requests}
+	following := []parts.Part{c.listener, c.dicom, &c.requests}
 	if c.opts.OwnProcess {
-		parts = append(parts, newProcessors())
+		following = append(following, newProcessors())
 	}
-	for _, part := range parts {
+	for _, part := range following {
 		if err := c.engine.Attach(ctx, part); err != nil {
 			return err
 		}
@@ -341,7 +342,7 @@ func (c *component) close(end time.Time) {
 
 // summary says in one sentence, without paths, why a configuration cannot be used.
 func summary(err error, otherwise string) string {
-	var part *engine.PartError
+	var part *parts.Error
 	if errors.As(err, &part) {
 		return part.Summary
 	}

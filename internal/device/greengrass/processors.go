@@ -5,7 +5,7 @@ import (
 	"runtime"
 
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/parts"
 )
 
 // processors is the part of the engine that gives Go's own code as many
@@ -17,6 +17,6 @@ type processors struct{ most int }
 
 func newProcessors() *processors { return &processors{most: runtime.GOMAXPROCS(0)} }
 
-func (p *processors) Prepare(_ context.Context, next config.Config) (engine.Change, error) {
-	return engine.Change{Commit: func() { runtime.GOMAXPROCS(min(next.Service.Workers, p.most)) }}, nil
+func (p *processors) Prepare(_ context.Context, next config.Config) (parts.Change, error) {
+	return parts.Change{Commit: func() { runtime.GOMAXPROCS(min(next.Service.Workers, p.most)) }}, nil
 }

@@ -9,9 +9,9 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/job"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -56,7 +56,7 @@ const (
 	waitingBytes    = 4 << 20
 )
 
-// PartTopics is what the topics are called in an *engine.PartError.
+// PartTopics is what the topics are called in a *parts.Error.
 const PartTopics = "topics"
 
 func (r *requests) subscription() *ggipc.Subscription {
@@ -66,10 +66,10 @@ func (r *requests) subscription() *ggipc.Subscription {
 }
 
 // Prepare subscribes to the request topic of next, where that is another one.
-func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Change, error) {
+func (r *requests) Prepare(ctx context.Context, next config.Config) (parts.Change, error) {
 	if ggipc.MaxMessage(next.IPC.MaxFrame, next.Topics.Result) < request.MinResult {
 		err := fmt.Errorf("ipc.maxFrameBytes is %d: with so long a name of topics.result no result would fit into a frame; raise it, or shorten the name", next.IPC.MaxFrame)
-		return engine.Change{}, &engine.PartError{Part: PartTopics, Summary: "frames are too small for results", Err: err}
+		return parts.Change{}, &parts.Error{Part: PartTopics, Summary: "frames are too small for results", Err: err}
 	}
 	r.mu.Lock()
 	old, replacement := r.taking, r.taking
@@ -81,10 +81,10 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (engine.Chan
 		replacement, err = r.component.client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: next.Topics.Request, Overflow: r.turnAway}, r.take)
 		if err != nil {
 			err = fmt.Errorf("subscribe to requests on topic %s: %w (see accessControl in the component's recipe)", next.Topics.Request, err)
-			return engine.Change{}, &engine.PartError{Part: PartTopics, Summary: "the request topic cannot be subscribed to", Err: err}
+			return parts.Change{}, &parts.Error{Part: PartTopics, Summary: "the request topic cannot be subscribed to", Err: err}
 		}
 	}
-	return engine.Change{
+	return parts.Change{
 		Commit: func() {
 			r.component.client.SetMaxFrame(next.IPC.MaxFrame)
 			r.component.out.configure(next)

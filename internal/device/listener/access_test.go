@@ -23,7 +23,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/parts"
 )
 
 const token = "correct-horse-battery-staple"
@@ -78,7 +78,7 @@ func TestBeyondLoopbackNobodyGetsInUnguarded(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0"} {
 		next := c.engine.Config()
 		next.HTTP.Address = address
-		var part *engine.PartError
+		var part *parts.Error
 		if err := c.engine.Apply(t.Context(), next); !errors.As(err, &part) || part.Part != PartHTTP || !strings.Contains(err.Error(), "http.tokenFile") {
 			t.Errorf("%s: %v", address, err)
 		}

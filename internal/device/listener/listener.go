@@ -30,10 +30,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/config"
-	"github.com/brainseg/brainseg/internal/device/engine"
+	"github.com/brainseg/brainseg/internal/device/parts"
 )
 
-// PartHTTP is what the listener calls itself in an *engine.PartError.
+// PartHTTP is what the listener calls itself in a *parts.Error.
 const PartHTTP = "http"
 
 // Settings say where to listen and whom to let in. Files that they name are read
@@ -81,7 +81,7 @@ func (l *Listener) OnShutdown(f func()) { l.onShutdown = append(l.onShutdown, f)
 
 // Prepare gets ready for another configuration: it listens on a new address, beside
 // the old one.
-func (l *Listener) Prepare(ctx context.Context, next config.Config) (engine.Change, error) {
+func (l *Listener) Prepare(ctx context.Context, next config.Config) (parts.Change, error) {
 	change, err := l.prepare(ctx, Settings{HTTP: next.HTTP})
 	if err == nil {
 		return change, nil
@@ -90,7 +90,7 @@ func (l *Listener) Prepare(ctx context.Context, next config.Config) (engine.Chan
 	if errors.Is(err, ErrSettings) {
 		summary = "the settings of the HTTP endpoint cannot be used"
 	}
-	return engine.Change{}, &engine.PartError{Part: PartHTTP, Summary: summary, Err: err}
+	return parts.Change{}, &parts.Error{Part: PartHTTP, Summary: summary, Err: err}
 }
 
 // Listen goes over to the settings. It returns when requests are taken, or says why
@@ -104,17 +104,17 @@ func (l *Listener) Listen(ctx context.Context, s Settings) error {
 	return nil
 }
 
-func (l *Listener) prepare(ctx context.Context, s Settings) (engine.Change, error) {
+func (l *Listener) prepare(ctx context.Context, s Settings) (parts.Change, error) {
 	next, err := newRules(s, l.rules.Load())
 	if err != nil {
-		return engine.Change{}, fmt.Errorf("%w: %w", ErrSettings, err)
+		return parts.Change{}, fmt.Errorf("%w: %w", ErrSettings, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	old, replacement := l.server, l.server
 	if old == nil || old.address != s.Address && !old.listensOn(s.Address) {
 		if replacement, err = l.listen(ctx, s.Address); err != nil {
-			return engine.Change{}, fmt.Errorf("start the HTTP endpoint: %w", err)
+			return parts.Change{}, fmt.Errorf("start the HTTP endpoint: %w", err)
 		}
 	}
 	letGo := func() {
@@ -125,10 +125,10 @@ func (l *Listener) prepare(ctx context.Context, s Settings) (engine.Change, erro
 	if replacement != nil {
 		if err := next.guards(replacement.socket.Addr()); err != nil {
 			letGo()
-			return engine.Change{}, fmt.Errorf("%w on %s: %w", ErrSettings, s.Address, err)
+			return parts.Change{}, fmt.Errorf("%w on %s: %w", ErrSettings, s.Address, err)
 		}
 	}
-	return engine.Change{Abort: letGo, Commit: func() {
+	return parts.Change{Abort: letGo, Commit: func() {
 		if old != nil && replacement != old {
 			old.socket.retired.Store(true)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
+	"github.com/brainseg/brainseg/internal/device/parts"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -189,7 +190,7 @@ func TestAnAddressInUseIsRefusedAndTheOldOneStays(t *testing.T) {
 	defer l.Close()
 	next := c.engine.Config()
 	next.HTTP.Address = l.Addr().String()
-	var part *engine.PartError
+	var part *parts.Error
 	if err := c.engine.Apply(t.Context(), next); !errors.As(err, &part) || part.Part != PartHTTP || strings.Contains(part.Summary, "127") {
 		t.Errorf("got %v", err)
 	}
