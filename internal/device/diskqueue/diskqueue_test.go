@@ -150,7 +150,7 @@ func (b *bench) deliveries() []Delivery {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
-	list, err := b.queue.Deliveries(ctx)
+	list, err := b.queue.Deliveries(ctx, ToIPC)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestWhatWaitsIsAnsweredByTheNextProcessImageIncluded(t *testing.T) {
 			}
 			seen[r.ID] = true
 		}
-		if err := b.queue.Delivered(t.Context(), list...); err != nil {
+		if err := b.queue.Delivered(t.Context(), ToIPC, list...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -344,7 +344,7 @@ func TestTheFilesOfAnAnswerAreKeptUntilItIsDelivered(t *testing.T) {
 	if code := other("c"); code != request.CodeOutputExists {
 		t.Errorf("after a try: %q", code)
 	}
-	if err := b.queue.Delivered(t.Context(), list...); err != nil {
+	if err := b.queue.Delivered(t.Context(), ToIPC, list...); err != nil {
 		t.Fatal(err)
 	}
 	if code := other("d"); code != "" {
@@ -390,7 +390,7 @@ func TestARequestOfWhichTheProcessDiedTwiceIsAnsweredAsPoisonedAndTheOthersWell(
 				codes[r.ID] = r.Error.Code
 			}
 		}
-		if err := b.queue.Delivered(t.Context(), list...); err != nil {
+		if err := b.queue.Delivered(t.Context(), ToIPC, list...); err != nil {
 			t.Fatal(err)
 		}
 	}
