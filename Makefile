@@ -189,8 +189,9 @@ powercut: ## open the queue and the DICOM inbox on 12,000 disks each that a powe
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/dicominbox -run LostByAPowerCut -cut-states 12000
 
 .PHONY: offline
-offline: ## 50,000 answers that wait for the network, over two restarts
+offline: $(RUNTIME) ## 50,000 answers that wait for the network, over restarts: the queue alone, then the component on nucleus lite (minutes)
 	$(QUEUE_TEST) -run WaitForDays -undelivered 50000
+	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/cli -run OutwaitDaysOffline -offline 50000 -offline-starts 5
 
 .PHONY: burst
 burst: $(RUNTIME) ## 8,000 requests at full speed, and 1,386 for a process that is stopped for 30 s, all to be answered

@@ -112,7 +112,7 @@ func accessControl(component string, publish, subscribe []string) map[string]any
 			component + ":pubsub:2": policy("SubscribeToTopic", subscribe),
 		},
 		"aws.greengrass.ipc.mqttproxy": map[string]any{
-			component + ":mqttproxy:1": policy("PublishToIoTCore", []string{config.StatusTopic}),
+			component + ":mqttproxy:1": policy("PublishToIoTCore", []string{config.StatusTopic, config.ResultTopic}),
 		},
 	}
 }

@@ -301,7 +301,7 @@ func (r *requesters) checkFiles(work string) {
 		file.Close()
 	}
 	queue, err := os.ReadDir(filepath.Join(work, "queue"))
-	if err != nil || len(queue) != 2 {
+	if err != nil || len(queue) < 2 || len(queue) > 3 { // the third has messages for AWS IoT Core that a process had to leave
 		r.t.Errorf("the folder of the queue holds %v, %v", queue, err)
 	}
 }

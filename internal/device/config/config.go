@@ -35,6 +35,7 @@ type Config struct {
 	HTTP    HTTP
 	DICOM   DICOM
 	IPC     IPC
+	IoTCore IoTCore
 	Health  Health
 	Log     Log
 }
@@ -171,6 +172,13 @@ type IPC struct {
 	Beat     time.Duration // key ipc.beatSeconds; 0 for never; nucleus lite only
 }
 
+// IoTCore says what goes to AWS IoT Core beside status messages.
+type IoTCore struct {
+	// Results, key iotcore.results, is whether answers do, on the topic Topics.Result;
+	// it needs Queue.Folder.
+	Results bool
+}
+
 // Health says how often the component tells how it fares.
 type Health struct {
 	Interval   time.Duration // key health.seconds; on the status topic; 0 for never
@@ -278,6 +286,7 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			MaxFrame: int(r.integer("ipc.maxFrameBytes", 10_000, 2_000, 24<<20)),
 			Beat:     time.Duration(r.integer("ipc.beatSeconds", 2, 0, 3600)) * time.Second,
 		},
+		IoTCore: IoTCore{Results: r.boolean("iotcore.results", false)},
 		Health: Health{
 			Interval:   time.Duration(r.integer("health.seconds", 900, 0, 86_400)) * time.Second,
 			CloudWatch: time.Duration(r.integer("health.cloudwatchSeconds", 0, 0, 86_400)) * time.Second,
@@ -288,6 +297,9 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 	c.HTTP.check(r)
 	if e := c.S3.Endpoint; e != "" && !strings.HasPrefix(e, "http://") && !strings.HasPrefix(e, "https://") {
 		r.fail("s3.endpoint", e, "it must begin with https:// or http://")
+	}
+	if c.IoTCore.Results && c.Queue.Folder == "" {
+		r.fail("iotcore.results", true, "it needs queue.folder, where answers wait for the network")
 	}
 	t := c.Topics
 	if t.Request == t.Result || t.Request == t.Status || t.Result == t.Status {

@@ -5,7 +5,7 @@ import "reflect"
 // Changes says which groups of the configuration differ between two, by the
 // names of Config's members.
 type Changes struct {
-	Topics, Model, Images, Output, S3, Service, Queue, HTTP, DICOM, IPC, Health, Log bool
+	Topics, Model, Images, Output, S3, Service, Queue, HTTP, DICOM, IPC, IoTCore, Health, Log bool
 }
 
 // Diff compares two configurations group by group.

@@ -22,6 +22,7 @@ func TestDiffNamesEveryGroupThatChanged(t *testing.T) {
 		`{"http":{"address":"localhost:5000"}}`: "HTTP",
 		`{"dicom":{"title":"A"}}`:               "DICOM",
 		`{"ipc":{"maxFrameBytes":5000}}`:        "IPC",
+		`{"iotcore":{"results":true}}`:          "IoTCore",
 		`{"health":{"seconds":1}}`:              "Health",
 		`{"log":{"level":"debug"}}`:             "Log",
 	}

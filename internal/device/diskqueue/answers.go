@@ -14,15 +14,23 @@ import (
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
-// destinationIPC is where answers to other components go.
-const destinationIPC = "ipc"
+// The destinations of answers.
+const (
+	ToIPC     = "ipc"     // other components, of answers to their requests
+	ToIoTCore = "iotcore" // AWS IoT Core, of all answers, where the configuration says so
+)
 
 // destinations are those to which the answer of a job is delivered.
-func destinations(way string) []string {
+func (q *Queue) destinations(way string) (to []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if way == job.WayIPC {
-		return []string{destinationIPC}
+		to = append(to, ToIPC)
 	}
-	return nil
+	if q.toIoTCore {
+		to = append(to, ToIoTCore)
+	}
+	return to
 }
 
 // document is an answer as it is stored: for other components within a frame.
@@ -43,8 +51,8 @@ func (q *Queue) Finish(j *job.Job, answer request.Result) func(context.Context) 
 	if err != nil {
 		return func(context.Context) ([]byte, []func(job.Outcome), error) { return nil, q.take(j.Key), err }
 	}
-	to := destinations(j.From.Way)
-	if len(to) > 0 && (answer.Mask != nil || answer.Scan != nil) {
+	to := q.destinations(j.From.Way)
+	if j.From.Way == job.WayIPC && (answer.Mask != nil || answer.Scan != nil) {
 		q.mu.Lock()
 		q.claims[j.Key] = j.Claim
 		q.mu.Unlock()
@@ -103,7 +111,7 @@ func (q *Queue) Forget(ctx context.Context, key string, answer request.Result) (
 	if err != nil {
 		return nil, nil, err
 	}
-	switch err := q.disk.Withdraw(ctx, key, document, destinations(j.From.Way)...); {
+	switch err := q.disk.Withdraw(ctx, key, document, q.destinations(j.From.Way)...); {
 	case errors.Is(err, queue.ErrAnswered), errors.Is(err, queue.ErrUnknown):
 		return nil, nil, job.ErrInWork
 	case err != nil:
@@ -112,14 +120,16 @@ func (q *Queue) Forget(ctx context.Context, key string, answer request.Result) (
 	return j, q.take(key), nil
 }
 
-// Delivery is an answer to another component that has not arrived yet.
+// Delivery is an answer that has not arrived at a destination yet.
 type Delivery struct {
 	// Number is the answer's, in their order.
 	Number uint64
-	// Document is the answer with the number of this attempt to send it.
+	// Document is the answer with Attempt, the number of this attempt to send it.
 	Document []byte
-	// Claim is of the files that the answer names; nil for none. It is released when
-	// the answer goes out, and renewed where it did not.
+	Attempt  int
+	// Claim is of the files that the answer names; nil for none, and on the way to AWS
+	// IoT Core, which may take days. It is released when the answer goes out, and
+	// renewed where it did not.
 	Claim *claim.Claim
 
 	key string
@@ -128,11 +138,11 @@ type Delivery struct {
 // deliveries is how many answers are handed out at once, at most.
 const deliveries = 64
 
-// Deliveries waits for answers to other components that have not been delivered, and
+// Deliveries waits for answers that have not been delivered to a destination, and
 // returns the oldest of them in their order. They are handed out again until
-// Delivered. It has one caller.
-func (q *Queue) Deliveries(ctx context.Context) ([]Delivery, error) {
-	list, err := q.disk.Deliveries(ctx, destinationIPC, deliveries)
+// Delivered. It has one caller for each destination.
+func (q *Queue) Deliveries(ctx context.Context, destination string) ([]Delivery, error) {
+	list, err := q.disk.Deliveries(ctx, destination, deliveries)
 	if err != nil {
 		return nil, err
 	}
@@ -140,19 +150,25 @@ func (q *Queue) Deliveries(ctx context.Context) ([]Delivery, error) {
 	defer q.mu.Unlock()
 	out := make([]Delivery, 0, len(list))
 	for _, d := range list {
-		out = append(out, Delivery{Number: d.Number, Document: request.WithAttempt(d.Answer, d.Attempt), Claim: q.claims[d.ID], key: d.ID})
+		delivery := Delivery{Number: d.Number, Document: request.WithAttempt(d.Answer, d.Attempt), Attempt: d.Attempt, key: d.ID}
+		if destination == ToIPC {
+			delivery.Claim = q.claims[d.ID]
+		}
+		out = append(out, delivery)
 	}
 	return out, nil
 }
 
-// Delivered notes that answers have arrived, or are given up.
-func (q *Queue) Delivered(ctx context.Context, list ...Delivery) error {
+// Delivered notes that answers have arrived at a destination, or are given up.
+func (q *Queue) Delivered(ctx context.Context, destination string, list ...Delivery) error {
 	numbers := make([]uint64, 0, len(list))
 	for _, d := range list {
-		q.release(d.key)
+		if destination == ToIPC {
+			q.release(d.key)
+		}
 		numbers = append(numbers, d.Number)
 	}
-	if err := q.disk.Delivered(ctx, destinationIPC, numbers...); err != nil {
+	if err := q.disk.Delivered(ctx, destination, numbers...); err != nil {
 		return fmt.Errorf("%d answers: %w", len(numbers), err)
 	}
 	return nil
@@ -166,8 +182,8 @@ func (q *Queue) release(key string) {
 	delete(q.claims, key)
 }
 
-// Undelivered is the number of answers to other components that have not arrived.
-func (q *Queue) Undelivered() int { return q.disk.Stats().Pending[destinationIPC] }
+// Undelivered is the number of answers that have not arrived at a destination.
+func (q *Queue) Undelivered(destination string) int { return q.disk.Stats().Pending[destination] }
 
 // Stats tells the state of the queue on disk.
 func (q *Queue) Stats() queue.Stats { return q.disk.Stats() }

@@ -5,9 +5,11 @@
 // It turns requests into the bytes that are stored and back, remembers who in this
 // process waits for which answer, and keeps the outputs that an answer names claimed
 // until that answer goes out; those of answers that an earlier process left are free.
-// Answers to requests of other components are handed out
-// by Deliveries, over restarts, until they have arrived; those of HTTP are given to
-// who waits, or stay to be asked for.
+// Answers to requests of other components, and all answers where they go to AWS IoT
+// Core, are handed out by Deliveries, over restarts, until they have arrived; those of
+// HTTP are given to who waits, or stay to be asked for. While IoT Core is away for
+// longer than there is room, the oldest answers to it are given up; nobody on the device
+// is kept waiting for it.
 //
 // It works on nothing and sends nothing. Package greengrass opens it, gives it to
 // the engine, and sends what Deliveries hands out.
@@ -33,10 +35,11 @@ type Queue struct {
 	disk     *queue.Queue
 	restored []*job.Job
 
-	mu     sync.Mutex
-	limit  int                     // bytes of an answer to another component; guarded by mu
-	jobs   map[string]*entry       // without an answer, by key; guarded by mu
-	claims map[string]*claim.Claim // of answers that are not delivered, by key; guarded by mu
+	mu        sync.Mutex
+	limit     int                     // bytes of an answer to another component; guarded by mu
+	toIoTCore bool                    // answers go there; guarded by mu
+	jobs      map[string]*entry       // without an answer, by key; guarded by mu
+	claims    map[string]*claim.Claim // of answers that are not delivered, by key; guarded by mu
 }
 
 // entry is what this process knows of a job without an answer.
@@ -59,7 +62,7 @@ type Options struct {
 // before this one to end. The error is a *parts.Error.
 func Open(ctx context.Context, opts Options) (*Queue, error) {
 	q := &Queue{jobs: make(map[string]*entry), claims: make(map[string]*claim.Claim)}
-	q.setLimit(opts.Config)
+	q.follow(opts.Config)
 	settings := bounds(opts.Config)
 	settings.Folder, settings.Damaged = opts.Config.Queue.Folder, opts.Damaged
 	var err error
@@ -87,20 +90,21 @@ func bounds(cfg config.Config) queue.Options {
 		MaxRequests: cfg.Service.Queue,
 		// Whatever image is allowed has a place.
 		MaxBytes:       max(cfg.Queue.Bytes, cfg.Images.MaxBytes+64<<10),
-		MaxAnswerBytes: cfg.Queue.AnswerBytes, Retain: cfg.Queue.Retain,
+		MaxAnswerBytes: cfg.Queue.AnswerBytes, Retain: cfg.Queue.Retain, Expendable: []string{ToIoTCore},
 	}
 }
 
-func (q *Queue) setLimit(cfg config.Config) {
+func (q *Queue) follow(cfg config.Config) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.toIoTCore = cfg.IoTCore.Results
 	q.limit = ggipc.MaxMessage(cfg.IPC.MaxFrame, cfg.Topics.Result)
 }
 
 // Configure follows a new configuration, but for the folder: that is opened at the
 // start.
 func (q *Queue) Configure(cfg config.Config) {
-	q.setLimit(cfg)
+	q.follow(cfg)
 	q.disk.Change(bounds(cfg))
 }
 

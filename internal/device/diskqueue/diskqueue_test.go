@@ -152,7 +152,7 @@ func (b *bench) deliveries() []Delivery {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
-	list, err := b.queue.Deliveries(ctx)
+	list, err := b.queue.Deliveries(ctx, ToIPC)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestWhatWaitsIsAnsweredByTheNextProcessImageIncluded(t *testing.T) {
 			}
 			seen[r.ID] = true
 		}
-		if err := b.queue.Delivered(t.Context(), list...); err != nil {
+		if err := b.queue.Delivered(t.Context(), ToIPC, list...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -346,7 +346,7 @@ func TestTheFilesOfAnAnswerAreKeptUntilItIsDelivered(t *testing.T) {
 	if code := other("c"); code != request.CodeOutputExists {
 		t.Errorf("after a try: %q", code)
 	}
-	if err := b.queue.Delivered(t.Context(), list...); err != nil {
+	if err := b.queue.Delivered(t.Context(), ToIPC, list...); err != nil {
 		t.Fatal(err)
 	}
 	if code := other("d"); code != "" {
@@ -392,7 +392,7 @@ func TestARequestOfWhichTheProcessDiedTwiceIsAnsweredAsPoisonedAndTheOthersWell(
 				codes[r.ID] = r.Error.Code
 			}
 		}
-		if err := b.queue.Delivered(t.Context(), list...); err != nil {
+		if err := b.queue.Delivered(t.Context(), ToIPC, list...); err != nil {
 			t.Fatal(err)
 		}
 	}

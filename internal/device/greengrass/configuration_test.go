@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -250,30 +249,6 @@ func TestTheNumberOfARequestGoesOnOverConfigurations(t *testing.T) {
 	}
 }
 
-func TestResultsThatNobodyTakesDoNotKeepTheComponentFromEnding(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		core, logs := observer.New(zap.WarnLevel)
-		o := newOutbox("result", func(ctx context.Context, _ message) error {
-			<-ctx.Done() // as long as the connection is lost
-			return ctx.Err()
-		}, zap.New(core))
-		for range 10 {
-			o.put(message{document: []byte("{}")})
-		}
-		synctest.Wait() // the first is being sent
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		start := time.Now()
-		o.close(ctx)
-		if took := time.Since(start); took != time.Second {
-			t.Errorf("the outbox closed after %v", took)
-		}
-		if lost := lostMessages(logs); lost != 10 {
-			t.Errorf("the log tells of %d lost messages", lost)
-		}
-	})
-}
-
 // lostMessages adds up what the log tells of.
 func lostMessages(logs *observer.ObservedLogs) (n uint64) {
 	for _, entry := range logs.FilterMessage("messages are lost").All() {
@@ -339,32 +314,5 @@ func TestADeviceThatIsOfflineDoesNotWaitForTheCloud(t *testing.T) {
 	d.stop()
 	if err := d.wait(); err != nil {
 		t.Errorf("the component ended with %v", err)
-	}
-}
-
-func TestWhileTheComponentEndsALostConnectionIsWaitedForAndARefusalIsNot(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		fault error
-		want  time.Duration
-	}{
-		{"a lost connection", ggipc.ErrConnectionLost, time.Second},
-		{"a device that is offline", &ggipc.Error{Code: ggipc.CodeServiceError}, 0},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o := newOutbox("message", func(context.Context, message) error { return tt.fault }, zap.NewNop())
-				o.put(message{document: []byte("{}")})
-				o.put(message{document: []byte("{}")})
-				time.Sleep(time.Minute) // of the test's own clock: the first was tried many times
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				start := time.Now()
-				o.close(ctx)
-				if took := time.Since(start); took != tt.want {
-					t.Errorf("the outbox closed after %v, want %v", took, tt.want)
-				}
-			})
-		})
 	}
 }

@@ -57,7 +57,7 @@ func access(component string) map[string]any {
 	}
 	return map[string]any{
 		"aws.greengrass.ipc.pubsub":    map[string]any{component + ":pubsub:1": policy([]any{"*"}, []any{requestTopic, resultTopic, statusTopic, health.CloudWatchTopic})},
-		"aws.greengrass.ipc.mqttproxy": map[string]any{component + ":mqttproxy:1": policy([]any{"*"}, []any{statusTopic})},
+		"aws.greengrass.ipc.mqttproxy": map[string]any{component + ":mqttproxy:1": policy([]any{"*"}, []any{statusTopic, resultTopic})},
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/listener"
+	"github.com/brainseg/brainseg/internal/device/outbox"
 	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
@@ -150,7 +151,7 @@ type component struct {
 	client   *ggipc.Client
 	out      *publisher
 	queue    *diskqueue.Queue      // nil before start, and where it is in memory
-	answers  *answers              // nil likewise
+	answers  []*answers            // on their way out of the queue
 	engine   *engine.Engine        // nil before start
 	listener *listener.Listener    // of the service over HTTP; nil before start
 	activity page.Activity         // what pages are told
@@ -162,7 +163,7 @@ type component struct {
 	updates  *ggipc.Subscription // to changes of the configuration; nil where none are told
 	changes  chan struct{}       // holds one where the configuration may have changed
 
-	cloudWatch *outbox // metrics; nil before the first
+	cloudWatch *outbox.Outbox // metrics; nil before the first
 }
 
 // start opens everything and returns when requests are taken.
@@ -173,7 +174,8 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
 			return err
 		}
-		c.answers = c.out.deliver(c.queue)
+		c.out.keep(cfg.Queue.Folder, c.tellDamageOfOutbox)
+		c.answers = []*answers{c.out.deliverOnDevice(c.queue), c.out.deliverToIoTCore(c.queue)}
 		deps.Queue = c.queue
 	}
 	if c.engine, err = engine.Open(ctx, cfg, deps); err != nil {
@@ -239,13 +241,31 @@ func (c *component) tellDamage(setAside string, cause error) {
 	})
 }
 
+// tellDamageOfOutbox tells of damaged messages for AWS IoT Core.
+func (c *component) tellDamageOfOutbox(setAside string, cause error) {
+	c.opts.Logger.Error("the file of status messages for AWS IoT Core is damaged and set aside", zap.String("kept", setAside), zap.Error(cause))
+	c.out.status(request.Status{
+		Message: request.ErrorMessage("status messages that waited for AWS IoT Core were damaged and are set aside"),
+		State:   request.StateBusy, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
+	})
+}
+
+// tellReturn tells that AWS IoT Core is reachable again, and what did not wait for it.
+func (c *component) tellReturn(away time.Duration) {
+	dropped := c.out.cloud.Told()
+	c.opts.Logger.Info("AWS IoT Core is reachable again", zap.Duration("away", away.Round(time.Second)), zap.Uint64("droppedStatus", dropped))
+	if dropped > 0 {
+		c.engine.Announce(request.ErrorMessage(fmt.Sprintf("%d status messages to AWS IoT Core were dropped while it was away", dropped)), c.engine.State())
+	}
+}
+
 // serve goes along with the configuration until ctx ends or the client gives up.
 func (c *component) serve(ctx context.Context, document json.RawMessage) error {
 	watcher := configurationWatcher{component: c, seen: document, when: time.Now()}
 	teller := healthTeller{component: c, told: time.Now()}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
-	var lost, undelivered, renewed uint64 // that were told, and seen
+	var lost, undelivered, dropped, renewed uint64 // that were told, and seen
 	var settled <-chan time.Time
 	for {
 		subscription := c.requests.subscription()
@@ -266,7 +286,11 @@ func (c *component) serve(ctx context.Context, document json.RawMessage) error {
 				c.configurationMayHaveChanged()
 			}
 			lost = c.tellLoss(lost, c.requests.seen().lost, "requests could not be taken")
-			undelivered = c.tellLoss(undelivered, c.out.results.losses(), "results could not be sent")
+			undelivered = c.tellLoss(undelivered, c.lostResults(diskqueue.ToIPC), "results could not be sent")
+			dropped = c.tellLoss(dropped, c.lostResults(diskqueue.ToIoTCore), "results could not be sent to AWS IoT Core")
+			if away := c.out.wasAway(); away > 0 {
+				c.tellReturn(away)
+			}
 		case <-subscription.Done():
 			if err := c.client.Err(); err != nil {
 				return err
@@ -292,6 +316,10 @@ func (c *component) tellLoss(before, now uint64, what string) uint64 {
 
 // sending is what is kept of the time for the end to send the last answers.
 const sending = time.Second
+
+// storing is how long the disk may take to close what is stored, which is milliseconds
+// unless it does not answer.
+const storing = 500 * time.Millisecond
 
 // stopTimeout is how long the end may take. Where the nucleus refuses the token
 // nothing can be answered any more, and the next process should be there soon.
@@ -325,19 +353,21 @@ func (c *component) close(end time.Time) {
 	if err := c.spool.Close(); err != nil {
 		c.opts.Logger.Warn("a scan that was sent stays on disk", zap.Error(err))
 	}
-	if c.queue != nil {
-		closing.Go(func() {
-			c.answers.close(ctx)
-			if err := c.queue.Close(ctx); err != nil {
-				c.opts.Logger.Error("the queue could not be closed", zap.Error(err))
-			}
-		})
+	for _, a := range c.answers {
+		closing.Go(func() { a.close(ctx) })
 	}
 	if c.cloudWatch != nil {
-		closing.Go(func() { c.cloudWatch.close(ctx) })
+		closing.Go(func() { c.cloudWatch.Close(ctx) })
 	}
 	c.out.close(ctx)
 	closing.Wait()
+	if c.queue != nil { // last, for it holds the folder; and however late it is, or the folder stays held
+		storing, cancel := context.WithTimeout(context.Background(), storing)
+		defer cancel()
+		if err := c.queue.Close(storing); err != nil {
+			c.opts.Logger.Error("the queue could not be closed", zap.Error(err))
+		}
+	}
 }
 
 // summary says in one sentence, without paths, why a configuration cannot be used.

@@ -8,7 +8,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/ggipc"
+	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/health"
+	"github.com/brainseg/brainseg/internal/device/outbox"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -19,29 +21,46 @@ func (c *component) gatherHealth() {
 		d.StuckReads, d.HungInferences, d.Models = c.engine.Stuck(), c.engine.Watchdog().Hung(), c.engine.Models()
 		seen := c.requests.seen()
 		d.Lost["requests"], d.Resubscribed, d.Deaf = seen.lost, seen.renewed, seen.deaf
-		for name, o := range map[string]*outbox{"results": c.out.results, "status": c.out.local, "cloudStatus": c.out.cloud} {
-			d.Lost[name], d.Waiting[name] = o.losses(), o.waiting()
+		for name, o := range map[string]*outbox.Outbox{"results": c.out.results, "status": c.out.local, "cloudStatus": c.out.cloud} {
+			s := o.Stats()
+			d.Lost[name], d.Waiting[name], d.DamagedStores = s.Lost, s.Waiting, d.DamagedStores+s.Damaged
+			if !s.Oldest.IsZero() {
+				d.WaitingSeconds[name] = time.Since(s.Oldest).Round(time.Millisecond).Seconds()
+			}
 		}
 		if c.queue == nil {
 			return
+		}
+		for _, a := range c.answers {
+			kind := map[string]string{diskqueue.ToIPC: "results", diskqueue.ToIoTCore: "cloudResults"}[a.to]
+			n, age := a.waiting()
+			d.Lost[kind] = c.lostResults(a.to)
+			d.Waiting[kind] += n
+			d.WaitingSeconds[kind] = max(d.WaitingSeconds[kind], age.Round(time.Millisecond).Seconds())
 		}
 		disk := c.queue.Stats() // those of processes before this one, too
 		d.Unanswered = max(d.Unanswered, disk.Waiting+disk.Working)
 		if !disk.Oldest.IsZero() {
 			d.OldestSeconds = max(d.OldestSeconds, time.Since(disk.Oldest).Seconds())
 		}
-		for _, n := range disk.Pending {
-			d.Waiting["results"] += n
-		}
-		d.DamagedStores = disk.Damaged
+		d.DamagedStores += disk.Damaged
 	})
 }
 
-// waiting counts the messages that are queued.
-func (o *outbox) waiting() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.queue)
+// lostResults counts the answers that did not arrive at a destination and never will.
+func (c *component) lostResults(to string) (n uint64) {
+	if to == diskqueue.ToIPC {
+		n = c.out.results.Stats().Lost
+	}
+	for _, a := range c.answers {
+		if a.to == to {
+			n += a.refused.Load()
+		}
+	}
+	if to == diskqueue.ToIoTCore && c.queue != nil {
+		n += c.queue.Stats().GivenUp
+	}
+	return n
 }
 
 // healthTeller tells how the component fares, when it is time to and when somebody
@@ -84,19 +103,21 @@ func (t *healthTeller) sendMetrics() {
 		return
 	}
 	if t.cloudWatch == nil {
-		t.cloudWatch = newOutbox("metric", publishMetrics(t.client, t.opts.Logger), t.opts.Logger)
+		t.cloudWatch = outbox.New(outbox.Options{
+			Name: "metric", Link: t.out.link("metric", outbox.LinkOptions{Send: publishMetrics(t.client, t.opts.Logger)}), Logger: t.opts.Logger,
+		})
 	}
 	for _, m := range messages {
-		t.cloudWatch.put(message{topic: health.CloudWatchTopic, document: m})
+		t.cloudWatch.Put(outbox.Message{Topic: health.CloudWatchTopic, Document: m})
 	}
 }
 
 // publishMetrics sends metrics as JSON messages, the only ones that the CloudWatch
 // component reads. A refusal is told once: the next metrics will not fare better.
-func publishMetrics(client *ggipc.Client, logger *zap.Logger) func(context.Context, message) error {
+func publishMetrics(client *ggipc.Client, logger *zap.Logger) func(context.Context, outbox.Message) error {
 	told := false
-	return func(ctx context.Context, m message) error {
-		err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: m.topic, JSON: m.document})
+	return func(ctx context.Context, m outbox.Message) error {
+		err := client.PublishToTopic(ctx, ggipc.PublishToTopicRequest{Topic: m.Topic, JSON: m.Document})
 		var refusal *ggipc.Error
 		if !errors.As(err, &refusal) || refusal.Retryable() {
 			return err

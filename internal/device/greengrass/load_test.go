@@ -16,10 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
-
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/ggipc/frame"
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
@@ -295,55 +291,5 @@ func TestANucleusThatTakesNoResultsHoldsUpNeitherAConfigurationNorTheEnd(t *test
 	}
 	if lost := lostMessages(d.logs); lost < n {
 		t.Errorf("the log tells of %d lost messages, and at least %d results are", lost, n)
-	}
-}
-
-func TestAFullOutboxCountsWhatItLosesAndMakesNobodyWait(t *testing.T) {
-	core, logs := observer.New(zap.WarnLevel)
-	hold := make(chan struct{})
-	var sent atomic.Int64
-	o := newOutbox("result", func(context.Context, message) error {
-		<-hold
-		sent.Add(1)
-		return nil
-	}, zap.New(core))
-	const n = outboxMessages + 1000
-	for range n {
-		o.put(message{document: []byte("{}")})
-	}
-	large := make([]byte, outboxBytes/4)
-	for range 8 { // all small ones go, and then large ones
-		o.put(message{document: large})
-	}
-	close(hold)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	o.close(ctx)
-	if lost := lostMessages(logs); lost != o.losses() || int64(lost)+sent.Load() != n+8 || sent.Load() > 5 {
-		t.Errorf("of %d messages %d were sent, %d lost, %d told", n+8, sent.Load(), o.losses(), lost)
-	}
-}
-
-func TestAnAnswerThatIsSentAgainSaysSo(t *testing.T) {
-	document, err := request.Failed("a", nil).Encode(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var attempts []int
-	faults := []error{ggipc.ErrConnectionLost, ggipc.ErrConnectionLost, nil}
-	o := newOutbox("result", func(_ context.Context, m message) error {
-		var r request.Result
-		if err := json.Unmarshal(m.document, &r); err != nil {
-			t.Error(err)
-		}
-		attempts = append(attempts, r.Attempt)
-		return faults[len(attempts)-1]
-	}, zap.NewNop())
-	o.put(message{document: document, result: true})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	o.close(ctx)
-	if diff := cmp.Diff([]int{1, 2, 3}, attempts); diff != "" {
-		t.Errorf("attempts (-want +got):\n%s", diff)
 	}
 }

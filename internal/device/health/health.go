@@ -133,10 +133,11 @@ func (h *Health) ask(d *request.Health, now time.Time) {
 		case !before:
 			h.waiting[kind], since = now, now
 		}
-		d.WaitingSeconds[kind] = 0
-		if n > 0 {
-			d.WaitingSeconds[kind] = seconds(now.Sub(since))
+		longest := 0.0
+		if n > 0 { // by a part that knows of processes before this one, or by what was seen here
+			longest = max(d.WaitingSeconds[kind], seconds(now.Sub(since)))
 		}
+		d.WaitingSeconds[kind] = longest
 	}
 }
 

@@ -24,13 +24,20 @@ func (q *Queue) forget() (more bool) {
 		return false
 	}
 	if len(sweep.Found) > 0 {
-		if err := q.commits.Update(func(tx *bolt.Tx) error { return records.DeleteAnswers(tx, sweep.Found) }); err != nil {
+		if err := q.commits.Update(func(tx *bolt.Tx) error {
+			for destination, numbers := range sweep.GivenUp {
+				if _, err := records.DeleteDeliveries(tx, destination, numbers); err != nil {
+					return err
+				}
+			}
+			return records.DeleteAnswers(tx, sweep.Found)
+		}); err != nil {
 			return false
 		}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.answers.Swept(&sweep)
+	q.counts.GivenUp += q.answers.Swept(&sweep)
 	q.counts.Forgotten += uint64(len(sweep.Found))
 	return sweep.More
 }

@@ -183,3 +183,38 @@ func TestAClockThatIsSetBackAYearChangesNeitherOrderNorAge(t *testing.T) {
 	q = open(t, at(q, time.Now().Add(2*time.Hour)))
 	awaitAnswers(t, q, 0)
 }
+
+// What must go when there is no room: answers that only a network far away still
+// waits for, the oldest first; none that somebody here waits for.
+func TestAnswersToExpendableDestinationsAreGivenUpForWantOfRoom(t *testing.T) {
+	q := open(t, Options{MaxAnswers: 64, Retain: time.Hour, Expendable: []string{"cloud"}})
+	for i := range 8 {
+		answerTo(t, q, fmt.Sprintf("both%d", i), "ipc", "cloud")
+	}
+	for i := range 24 {
+		answerTo(t, q, fmt.Sprintf("old%d", i), "cloud")
+	}
+	shut(t, q)
+	q = open(t, at(q, time.Now().Add(2*time.Hour))) // they are not given up for being old
+	for i := range 100 {
+		answerTo(t, q, fmt.Sprintf("new%d", i), "cloud")
+	}
+	for deadline := time.Now().Add(patience); q.Stats().Answers > 64; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", q.Stats())
+		}
+	}
+	s := q.Stats()
+	if s.Pending["ipc"] != 8 || s.Pending["cloud"] != s.Answers || s.Answers < 56 || s.GivenUp != uint64(132-s.Answers) {
+		t.Errorf("%+v", s)
+	}
+	list := deliveries(t, q, "cloud", 1000)
+	if len(list) != s.Answers || list[7].ID != "both7" || list[8].ID == "old0" || list[len(list)-1].ID != "new99" {
+		t.Errorf("%d answers are left: %s to %s", len(list), list[8].ID, list[len(list)-1].ID)
+	}
+	shut(t, q)
+	q = again(t, q, false)
+	if got := q.Stats().Pending["cloud"]; got != s.Answers {
+		t.Errorf("%d wait after a restart, want %d", got, s.Answers)
+	}
+}

@@ -52,6 +52,10 @@ type Options struct {
 	// Retain is how long an answer is kept after it was given, unless its room is
 	// needed. Default 24 h.
 	Retain time.Duration
+	// Expendable are destinations whose answers are given up for want of room, the
+	// oldest first, so that a network that is away for days keeps nobody from being
+	// answered here. Default: none.
+	Expendable []string
 	// MaxCrashes is the number of times that the process may die with a request in
 	// work until it is handed out as poisoned. Default 2. Starts of the system in
 	// between do not count.

@@ -51,7 +51,7 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 	if opts.Folder == "" {
 		return nil, fmt.Errorf("open the queue: %w: no folder is given", ErrInvalid)
 	}
-	q := &Queue{opts: opts, changed: make(chan struct{}), backlog: backlog.New(), answers: answers.New(opts.now())}
+	q := &Queue{opts: opts, changed: make(chan struct{}), backlog: backlog.New(), answers: answers.New(opts.now(), opts.Expendable...)}
 	q.file.Path, q.file.Initial = filepath.Join(opts.Folder, fileName), records.Initial
 	q.file.Damaged = func(path string, cause error) {
 		q.mu.Lock()
@@ -144,6 +144,7 @@ type Counts struct {
 	Answered     uint64 // answers stored
 	Delivered    uint64 // deliveries noted as arrived
 	Forgotten    uint64 // answers removed by age or for want of room
+	GivenUp      uint64 // deliveries to expendable destinations, for want of room
 	Transactions uint64 // on the disk
 	Damaged      uint64 // files set aside
 	Interrupted  int    // requests that were in work when the process before this one died

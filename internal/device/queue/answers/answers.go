@@ -26,14 +26,19 @@ type Kept struct {
 	pending map[string]int               // deliveries by destination
 	handed  map[string]map[uint64]uint32 // attempts by this process, by destination and number
 	epoch   uint32                       // starts with deliveries
-	from    uint64                       // no answer below it can be forgotten
-	next    int64                        // on the clock, when to look for old ones
+	from    uint64                       // no answer below it can be forgotten...
+	spare   uint64                       // ...but from this one on where room is needed; 0 for none
+
+	expendable []string // destinations whose deliveries are given up for want of room
+	next       int64    // on the clock, when to look for old ones
 }
 
-// New returns none, and starts the clock at now.
-func New(now time.Time) *Kept {
+// New returns none, and starts the clock at now. Deliveries to expendable destinations
+// are given up for want of room.
+func New(now time.Time, expendable ...string) *Kept {
 	return &Kept{
-		clock: clock{base: now.UnixNano(), started: time.Now()}, handed: map[string]map[uint64]uint32{},
+		expendable: expendable,
+		clock:      clock{base: now.UnixNano(), started: time.Now()}, handed: map[string]map[uint64]uint32{},
 		numbers: map[records.Key]uint64{}, pending: map[string]int{},
 	}
 }
@@ -43,6 +48,7 @@ func New(now time.Time) *Kept {
 func (k *Kept) Adopt(found records.Contents) {
 	k.clock.reach(found.Newest)
 	k.numbers, k.bytes, k.pending, k.from = found.Answered, found.AnswerBytes, found.Pending, 0
+	k.spare = 0
 	if k.numbers == nil {
 		k.numbers = map[records.Key]uint64{}
 	}
@@ -146,8 +152,10 @@ func (k *Kept) NotHanded(destination string, number uint64) { delete(k.handed[de
 // still be delivered.
 func (k *Kept) Full(open, maxAnswers int, maxBytes int64) bool {
 	pending := 0
-	for _, n := range k.pending {
-		pending = max(pending, n)
+	for d, n := range k.pending {
+		if !slices.Contains(k.expendable, d) {
+			pending = max(pending, n)
+		}
 	}
 	most := maxBytes / 16 * 17 // beyond which they go where they can go
 	return pending+open >= maxAnswers || pending > 0 && k.bytes > most
@@ -162,22 +170,31 @@ const (
 )
 
 // Sweep is a search for answers to forget: the oldest first, and none that must still
-// be delivered.
+// be delivered, but to expendable destinations where room is needed.
 type Sweep struct {
-	Found []records.Answer // to be removed from the disk
-	More  bool             // is there to look at
+	Found   []records.Answer    // to be removed from the disk
+	GivenUp map[string][]uint64 // deliveries of these, by destination; likewise
+	More    bool                // is there to look at
 
-	from         uint64
+	from, spare  uint64
 	finished     int64 // what was so then, or earlier, is too old
 	excess       int
 	excessBytes  int64
 	destinations []string
+	expendable   []string
 }
 
 // Sweep begins a search, if one is due.
 func (k *Kept) Sweep(maxAnswers int, maxBytes int64, retain time.Duration) (s Sweep, due bool) {
 	now := k.clock.now()
-	s = Sweep{from: k.from, finished: now - int64(retain), destinations: k.Destinations()}
+	s = Sweep{from: k.from, spare: k.spare, finished: now - int64(retain), GivenUp: map[string][]uint64{}}
+	for d := range k.pending {
+		if slices.Contains(k.expendable, d) {
+			s.expendable = append(s.expendable, d)
+		} else {
+			s.destinations = append(s.destinations, d)
+		}
+	}
 	if len(k.numbers) > maxAnswers || k.bytes > maxBytes {
 		// In one go to a little below the bound, so that each answer does not cost a
 		// transaction of its own.
@@ -188,6 +205,8 @@ func (k *Kept) Sweep(maxAnswers int, maxBytes int64, retain time.Duration) (s Sw
 			return s, false
 		}
 		k.next = now + int64(min(sweepEvery, retain/16))
+	} else if s.spare > 0 {
+		s.from, s.spare = min(s.from, s.spare), 0
 	}
 	return s, true
 }
@@ -204,22 +223,51 @@ func (s *Sweep) Find(tx *bolt.Tx) error {
 			return nil
 		}
 		s.from = a.Number + 1
-		if !records.Pending(tx, a.Number, s.destinations) {
-			s.excess--
-			s.excessBytes -= int64(a.Document)
-			s.Found = append(s.Found, a)
+		if records.Pending(tx, a.Number, s.destinations) {
+			continue
 		}
+		if !s.giveUp(tx, a.Number) {
+			continue
+		}
+		s.excess--
+		s.excessBytes -= int64(a.Document)
+		s.Found = append(s.Found, a)
 	}
 	return nil
 }
 
-// Swept forgets what a sweep has found, and notes that below that there is nothing to
-// forget.
-func (k *Kept) Swept(s *Sweep) {
-	k.from = s.from
+// giveUp gives up the deliveries of an answer to expendable destinations, and reports
+// false where it has some and no room is needed.
+func (s *Sweep) giveUp(tx *bolt.Tx, number uint64) bool {
+	for _, d := range s.expendable {
+		switch {
+		case !records.Pending(tx, number, []string{d}):
+		case s.excess <= 0 && s.excessBytes <= 0: // it is only old
+			if s.spare == 0 {
+				s.spare = number
+			}
+			return false
+		default:
+			s.GivenUp[d] = append(s.GivenUp[d], number)
+		}
+	}
+	return true
+}
+
+// Swept forgets what a sweep has found, notes that below that there is nothing to
+// forget, and returns how many deliveries were given up.
+func (k *Kept) Swept(s *Sweep) (givenUp uint64) {
 	for _, a := range s.Found {
 		k.Drop(records.KeyOf(a.ID), a.Number, int64(a.Document))
 	}
+	for d, numbers := range s.GivenUp {
+		for _, number := range numbers {
+			k.Arrived(d, number)
+			givenUp++
+		}
+	}
+	k.from, k.spare = s.from, s.spare
+	return givenUp
 }
 
 // clock counts the age of answers. It goes on while the process runs whatever

@@ -171,7 +171,7 @@ func Answers(tx *bolt.Tx, from uint64) iter.Seq2[Answer, error] {
 	}
 }
 
-// DeleteAnswers removes answers that are on their way nowhere.
+// DeleteAnswers removes answers, whose deliveries are removed apart.
 func DeleteAnswers(tx *bolt.Tx, list []Answer) error {
 	for _, a := range list {
 		if err := boltfile.DeleteRecord(tx.Bucket(bucketAnswers), a.Number, a.Document); err != nil {

@@ -1,0 +1,175 @@
+package outbox
+
+import (
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// What is beyond these in memory is stored at once.
+	crowdedMessages = 256
+	crowdedBytes    = 256 << 10
+	// aheadMessages and aheadBytes bound what is read from the file at once; so many are
+	// sent again at most by the process after one that was killed.
+	aheadMessages = 128
+	aheadBytes    = 256 << 10
+	// lookEvery is the time between two looks at what has waited long.
+	lookEvery = time.Second
+)
+
+// keep stores what has waited, until the end.
+func (o *Outbox) keep() {
+	tick := time.NewTicker(min(lookEvery, o.opts.Lazy))
+	defer tick.Stop()
+	for {
+		due := true
+		select {
+		case <-tick.C:
+			due = o.waited()
+		case <-o.crowded:
+		case <-o.ended:
+			return
+		}
+		o.writing.Lock()
+		if o.disk.faulty {
+			o.open()
+		}
+		if due {
+			o.storeMemory()
+		}
+		o.writing.Unlock()
+	}
+}
+
+// waited reports whether something has waited as long as it may in memory alone.
+func (o *Outbox) waited() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	oldest := o.flight
+	if oldest == nil || oldest.number > 0 {
+		if len(o.memory) == 0 {
+			return false
+		}
+		oldest = o.memory[0]
+	}
+	return time.Since(oldest.put) >= o.opts.Lazy
+}
+
+// open opens the file, and reports whether it can be used. writing is held, or nobody
+// else is there yet.
+func (o *Outbox) open() bool {
+	d := o.disk
+	if d.open {
+		return true
+	}
+	if time.Now().Before(d.retry) {
+		return false
+	}
+	known := d.has.lost
+	if err := d.openFile(); err != nil {
+		o.complain(err)
+		return false
+	}
+	o.batch, o.finished = nil, 0
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.note()
+	if d.has.lost > known { // by processes before this one
+		o.untold += d.has.lost - known
+	}
+	signal(o.more)
+	return true
+}
+
+// note notes what the file holds, for those who do not hold writing. mu and writing
+// are held.
+func (o *Outbox) note() {
+	o.stored = o.disk.has
+	o.stored.messages -= o.finished
+}
+
+// complain tells that the disk does not take messages, once until it does.
+func (o *Outbox) complain(err error) {
+	if !o.complained {
+		o.complained = true
+		o.opts.Logger.Warn("messages cannot be stored and wait in memory", zap.String("kind", o.opts.Name), zap.Error(err))
+	}
+}
+
+// storeMemory moves what is in memory to the file, the message that is being sent
+// too. writing is held.
+func (o *Outbox) storeMemory() {
+	o.mu.Lock()
+	entries := slices.Clone(o.memory)
+	if o.flight != nil && o.flight.number == 0 {
+		entries = slices.Insert(entries, 0, o.flight)
+	}
+	o.mu.Unlock()
+	if len(entries) > 0 {
+		o.write(entries)
+	}
+}
+
+// storeLast stores what is left, and closes the file. writing is held.
+func (o *Outbox) storeLast() {
+	o.storeMemory()
+	o.mu.Lock()
+	untold := o.untold
+	o.mu.Unlock()
+	if o.disk.open && (o.finished > 0 || untold != o.disk.has.lost) {
+		o.write(nil)
+	}
+	_ = o.disk.file.Close() // what is in it is synced
+}
+
+// write stores entries, and removes from the file what is done with. Where the disk
+// does not take them they stay in memory, and are tried again. writing is held.
+func (o *Outbox) write(entries []*entry) {
+	if !o.open() {
+		return
+	}
+	o.mu.Lock()
+	untold := o.untold
+	o.mu.Unlock()
+	dropped, droppedTo, err := o.disk.write(o.sent, entries, o.opts.MaxMessages, o.opts.MaxBytes, untold)
+	if err != nil {
+		o.complain(err)
+		return
+	}
+	o.complained, o.finished = false, 0
+	if dropped > 0 {
+		o.batch, o.dropped = nil, droppedTo
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.note()
+	o.lose(uint64(dropped))
+	for i, e := range entries {
+		e.number = o.disk.has.last - uint64(len(entries)-1-i)
+		e.Claim.Release()
+	}
+	// What Put has let go of meanwhile is in the file all the same, and counted twice.
+	o.memory = slices.DeleteFunc(o.memory, func(e *entry) bool {
+		if e.number > 0 {
+			o.bytes -= size(e.Message)
+		}
+		return e.number > 0
+	})
+}
+
+// readAhead reads the oldest messages of the file. Where it cannot be read, those in
+// memory go first. writing is held.
+func (o *Outbox) readAhead() {
+	o.mu.Lock()
+	waiting := o.stored.messages
+	o.mu.Unlock()
+	if waiting == 0 || !o.open() {
+		return
+	}
+	var err error
+	if o.batch, err = o.disk.read(o.sent, aheadMessages, aheadBytes); err != nil {
+		o.complain(err)
+	}
+}
