@@ -477,9 +477,9 @@ func TestLargeImagesDoNotKeepTheirBuffers(t *testing.T) {
 	w := worker{e: b.Engine}
 	j := &taken{
 		Job:   &job.Job{Accepted: time.Now(), Request: request.Request{ID: "a", Output: request.Output{Discard: true}}},
-		setup: b.acquire(), data: dark(t, 2000),
+		Setup: b.acquire(), Image: dark(t, 2000),
 	}
-	defer j.setup.release()
+	defer j.Setup.Release()
 	if o, err := w.attempt(j); err != nil || o.Result.Error != nil {
 		t.Fatalf("%+v", o.Result.Error)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
-	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/store/fault"
 	"github.com/brainseg/brainseg/internal/imaging"
 	"github.com/brainseg/brainseg/internal/model"
@@ -40,19 +39,19 @@ func (w *worker) trim() {
 // process does the work on a job whose image was fetched. Its errors are
 // *request.Error wherever the requester can do something about them.
 func (w *worker) process(ctx context.Context, j *taken) (job.Outcome, error) {
-	s, r := j.setup, j.Request
+	s, r := j.Setup, j.Request
 	m := w.e.models.Use() // one for all of the request
 	defer m.Release()
 	lap := time.Now()
-	t := request.Timings{Queue: milliseconds(lap.Sub(j.Accepted) - j.fetch), Read: milliseconds(j.fetch)}
+	t := request.Timings{Queue: milliseconds(lap.Sub(j.Accepted) - j.Fetch), Read: milliseconds(j.Fetch)}
 	measure := func(d *float64) {
 		now := time.Now()
 		*d += milliseconds(now.Sub(lap))
 		lap = now
 	}
 
-	slice, info, err := imaging.Decode(j.data, s.limits)
-	j.data, j.Request.Image.Inline, r.Image.Inline = nil, nil, nil // the garbage collector's
+	slice, info, err := imaging.Decode(j.Image, s.limits)
+	j.Image, j.Request.Image.Inline, r.Image.Inline = nil, nil, nil // the garbage collector's
 	j.Hold.Release()
 	if err != nil {
 		return job.Outcome{}, failure.Decode(err)
@@ -111,15 +110,6 @@ func (w *worker) process(ctx context.Context, j *taken) (job.Outcome, error) {
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
 	}
 	return job.Outcome{Result: result, Mask: w.mask.Bytes(), Overlay: w.overlay.Bytes()}, err
-}
-
-// reference says where the image of r is in the store; it is empty for one that
-// came inline.
-func reference(r request.Request) store.Reference {
-	if r.Image.S3 != "" {
-		return store.Reference{Location: r.Image.S3}
-	}
-	return store.Reference{Location: r.Image.Path}
 }
 
 // tissues counts the classes of a mask.

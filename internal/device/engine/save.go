@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,17 +16,24 @@ import (
 	"github.com/brainseg/brainseg/internal/device/store"
 )
 
-// Bounds of the writing, beside maxLost.
+// Bounds of the writing.
 const (
+	maxLost    = 32                     // writes given up that may hang in the system
 	writeGrace = 500 * time.Millisecond // for which a write may go on once it was called off
 	hungGrace  = 1 * time.Second        // for a write to a file while another one hangs
 )
+
+// writes are those that hang.
+type writes struct {
+	mu   sync.Mutex
+	lost int // given up and not come back; guarded by mu
+}
 
 // saving is the storing of the results of one request: on a goroutine of its own,
 // for a write to a file system that does not answer heeds no context. Once it is
 // given up, setup, claim and data are its own until it comes back.
 type saving struct {
-	in      *intake
+	e       *Engine
 	number  uint64 // of the request
 	setup   *setup
 	options store.WriteOptions
@@ -33,22 +41,22 @@ type saving struct {
 	data    [][]byte
 	ended   chan struct{} // closed when the writes have come back
 
-	written  [2]*request.File // guarded by intake.mu
-	err      error            // guarded by intake.mu
-	returned bool             // guarded by intake.mu
-	lost     bool             // given up; guarded by intake.mu
-	claim    *claim.Claim     // once it is lost; guarded by intake.mu
+	written  [2]*request.File // guarded by writes.mu
+	err      error            // guarded by writes.mu
+	returned bool             // guarded by writes.mu
+	lost     bool             // given up; guarded by writes.mu
+	claim    *claim.Claim     // once it is lost; guarded by writes.mu
 }
 
 // save stores mask and overlay and notes them in the result. Where the storage
 // does not answer in Deps.Timeout, save leaves the writes behind, with the worker's
 // buffers.
 func (w *worker) save(ctx context.Context, j *taken, result *request.Result) error {
-	in, r := w.e.intake, j.Request
+	e, r := w.e, j.Request
 	maskTo, overlayTo := r.Destinations()
 	s := &saving{
-		in: in, number: j.Number, setup: j.setup, ended: make(chan struct{}),
-		options: store.WriteOptions{Source: reference(r), Overwrite: r.Output.Overwrite},
+		e: e, number: j.Number, setup: j.Setup, ended: make(chan struct{}),
+		options: store.WriteOptions{Source: store.Reference{Location: r.Image.Location()}, Overwrite: r.Output.Overwrite},
 		to:      []string{maskTo}, data: [][]byte{w.mask.Bytes()},
 	}
 	if r.Output.Overlay {
@@ -58,19 +66,19 @@ func (w *worker) save(ctx context.Context, j *taken, result *request.Result) err
 		result.Bucket, result.Prefix, _ = strings.Cut(strings.TrimPrefix(maskTo, "s3://"), "/")
 	}
 
-	in.mu.Lock()
-	lost := in.lostWrites
-	in.mu.Unlock()
+	e.writes.mu.Lock()
+	lost := e.writes.lost
+	e.writes.mu.Unlock()
 	if lost >= maxLost {
 		return failure.ErrNotWritten
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.e.deps.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, e.deps.Timeout)
 	defer cancel()
 	if lost > 0 && !strings.HasPrefix(maskTo, "s3://") { // one long wait at a time is enough
 		ctx, cancel = context.WithTimeout(ctx, hungGrace)
 		defer cancel()
 	}
-	s.setup.refs.Add(1)
+	s.setup.Retain()
 	go s.run(ctx)
 	select {
 	case <-s.ended:
@@ -81,13 +89,13 @@ func (w *worker) save(ctx context.Context, j *taken, result *request.Result) err
 		}
 	}
 
-	in.mu.Lock()
-	defer in.mu.Unlock()
+	e.writes.mu.Lock()
+	defer e.writes.mu.Unlock()
 	result.Mask, result.Overlay = s.written[0], s.written[1]
 	if s.returned {
 		return s.err
 	}
-	in.lostWrites++
+	e.writes.lost++
 	s.lost, s.claim, j.Claim, w.lent = true, j.Claim, nil, true
 	return failure.ErrNotWritten
 }
@@ -101,19 +109,19 @@ func (s *saving) run(ctx context.Context) {
 		if file, err = s.write(ctx, s.to[i], s.data[i]); err != nil {
 			break
 		}
-		s.in.mu.Lock()
+		s.e.writes.mu.Lock()
 		s.written[i] = file
-		s.in.mu.Unlock()
+		s.e.writes.mu.Unlock()
 	}
-	s.setup.release() // before anybody hears of the end
-	s.in.mu.Lock()
-	defer s.in.mu.Unlock()
+	s.setup.Release() // before anybody hears of the end
+	s.e.writes.mu.Lock()
+	defer s.e.writes.mu.Unlock()
 	s.err, s.returned = err, true
 	close(s.ended)
 	if s.lost {
-		s.in.lostWrites--
+		s.e.writes.lost--
 		s.claim.Release()
-		s.in.e.deps.Logger.Info("a write that was given up has come back", zap.Uint64("request", s.number))
+		s.e.deps.Logger.Info("a write that was given up has come back", zap.Uint64("request", s.number))
 	}
 }
 
@@ -122,7 +130,7 @@ func (s *saving) write(ctx context.Context, to string, data []byte) (file *reque
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
-			s.in.e.deps.Logger.Error("a write failed by a fault of the component", zap.ByteString("stack", debug.Stack()))
+			s.e.deps.Logger.Error("a write failed by a fault of the component", zap.ByteString("stack", debug.Stack()))
 		}
 	}()
 	written, err := s.setup.store.it.Write(ctx, to, data, s.options)

@@ -106,9 +106,9 @@ func TestAMaskIsToldThoughItsOverlayHangs(t *testing.T) {
 }
 
 func setLostWrites(b *bench, n int) {
-	b.intake.mu.Lock()
-	defer b.intake.mu.Unlock()
-	b.intake.lostWrites = n
+	b.writes.mu.Lock()
+	defer b.writes.mu.Unlock()
+	b.writes.lost = n
 }
 
 func TestAStorageThatStaysDeadIsNotWrittenToWithoutEnd(t *testing.T) {

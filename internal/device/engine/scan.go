@@ -48,8 +48,8 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
 	began := time.Now()
-	s, m, kept := j.setup, e.models.Use(), j.Claim
-	s.refs.Add(1)
+	s, m, kept := j.Setup, e.models.Use(), j.Claim
+	s.Retain()
 	roots := e.deps.Spool.And(s.cfg.Images.Roots)
 	if j.From.Way == job.WayDICOM { // received series lie in a folder of their own
 		roots = []string{s.cfg.DICOM.Folder}
@@ -66,7 +66,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 			if j.Request.Output.Discard {
 				return inMemory.Write(data), nil
 			}
-			written, err := s.store.it.Write(ctx, to, data, store.WriteOptions{Source: reference(j.Request), Overwrite: j.Request.Output.Overwrite})
+			written, err := s.store.it.Write(ctx, to, data, store.WriteOptions{Source: store.Reference{Location: j.Request.Image.Location()}, Overwrite: j.Request.Output.Overwrite})
 			if err != nil {
 				return nil, failure.Write(err)
 			}
@@ -79,7 +79,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 			if left {
 				kept.Release()
 			}
-			s.release()
+			s.Release()
 			m.Release()
 		},
 	}.Run(ctx)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -67,7 +68,16 @@ func newSetup(cfg config.Config, before *setup, deps Deps) (*setup, error) {
 	return s, nil
 }
 
-func (s *setup) release() {
+// Read and the methods below make it an intake.Setup.
+func (s *setup) Read(ctx context.Context, ref store.Reference) ([]byte, error) {
+	return s.store.it.Read(ctx, ref)
+}
+
+func (s *setup) ObjectTimeout() time.Duration { return s.cfg.S3.Timeout }
+
+func (s *setup) Retain() { s.refs.Add(1) }
+
+func (s *setup) Release() {
 	if s.refs.Add(-1) == 0 {
 		s.store.release()
 	}

@@ -10,14 +10,39 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/intake"
 	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
+// taken is a job on its way from the queue to its answer.
+type taken = intake.Taken[*setup]
+
+// admit readies a job that the queue has handed out: one of an earlier process has
+// no number yet, and an image that was on disk no room. Scans go to their lane.
+func (e *Engine) admit(j *job.Job) (*setup, bool) {
+	if j.Received == nil {
+		e.busy.Add(1)
+		j.Number, j.Received = e.count.Add(1), make(chan struct{})
+		close(j.Received)
+		e.deps.Watch.Accepted(j.Number)
+	}
+	if n := len(j.Request.Image.Inline); n > 0 && j.Hold == nil {
+		j.Hold, _ = e.budget.Wait(e.ctx, int64(n)) // without room only where the engine ends
+	}
+	s := e.acquire()
+	if j.Request.Scan != nil {
+		e.takeScan(&taken{Job: j, Setup: s})
+		return nil, false
+	}
+	e.slices.Begin()
+	return s, true
+}
+
 // work is the life of a worker.
 func (e *Engine) work() {
 	w := worker{e: e}
-	for j := e.intake.next(); j != nil; j = e.intake.next() {
+	for j := e.intake.Next(); j != nil; j = e.intake.Next() {
 		e.queue.Started(j.Job)
 		o, err := w.attempt(j)
 		e.complete(j, o, err)
@@ -76,7 +101,7 @@ func (e *Engine) finish(j *taken, o job.Outcome, err error) func() {
 			j.Claim.Release()
 		}
 		j.Hold.Release()
-		j.setup.release()
+		j.Setup.Release()
 		e.busy.Add(-1)
 		if stopping && e.finishing != nil {
 			e.deps.Logger.Info("request stays in the queue", zap.Uint64("request", j.Number))
@@ -102,8 +127,8 @@ func (w *worker) attempt(j *taken) (o job.Outcome, err error) {
 	if e.ctx.Err() != nil {
 		return o, failure.Stopping(nil)
 	}
-	if j.err != nil {
-		return o, j.err
+	if j.Err != nil {
+		return o, j.Err
 	}
 	if o, err = w.process(e.ctx, j); err != nil && e.ctx.Err() != nil {
 		err = failure.Stopping(err)
@@ -121,6 +146,13 @@ func (e *Engine) failed(id string, err error) job.Outcome {
 // sign puts time, thing and model on a result that is sent for the first time.
 func (e *Engine) sign(r *request.Result, model request.Model) {
 	r.Model, r.Thing, r.Time, r.Attempt = &model, e.deps.Thing, time.Now().UTC(), 1
+}
+
+// Stuck counts the reads and writes that were given up and have not come back.
+func (e *Engine) Stuck() int {
+	e.writes.mu.Lock()
+	defer e.writes.mu.Unlock()
+	return e.intake.Stuck() + e.writes.lost
 }
 
 // report tells status and log what became of a request.
