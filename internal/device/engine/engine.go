@@ -3,8 +3,10 @@
 // decoded, segmented, encoded, written, answered) and goes over to another
 // configuration while it works.
 //
-// Whole scans are taken as well; package scanjob works on them, one after the
-// other, and its slices let other requests go first.
+// What it leads a request through are packages of their own: a queue keeps it as a
+// job, package intake fetches its image, and slicejob works on it. Whole scans are
+// taken as well; package scanjob works on them, one after the other, and its slices
+// let other requests go first.
 //
 // Everything that takes requests stands on it: package greengrass (messages from
 // other components), package httpapi (the endpoint of the 2018 system), the
@@ -38,6 +40,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
+	"github.com/brainseg/brainseg/internal/device/slicejob"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
@@ -118,9 +121,6 @@ func (d Deps) withDefaults() Deps {
 	if d.OpenStore == nil {
 		d.OpenStore = openStore
 	}
-	if d.Timeout <= 0 {
-		d.Timeout = 60 * time.Second
-	}
 	return d
 }
 
@@ -133,7 +133,7 @@ type Engine struct {
 	claims claim.Outputs
 	dog    *watchdog.Watchdog // over every model
 	intake *intake.Intake[*setup]
-	writes writes
+	writes slicejob.Writes
 	lane   *scanjob.Lane      // of whole scans
 	slices scanjob.Precedence // over whole scans
 	ctx    context.Context    // ends the work in progress
