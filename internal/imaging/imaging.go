@@ -5,7 +5,7 @@
 // Limits on bytes and on pixels are checked from the header, before a pixel is
 // decoded or memory for one is taken. The package opens no files, knows
 // nothing of requests, models or volumes, and never changes the size or the
-// contrast of an 8-bit slice. It is called by package engine and by the
+// contrast of an 8-bit slice. It is called by package slicejob and by the
 // segment command.
 package imaging
 

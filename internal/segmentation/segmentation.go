@@ -5,7 +5,8 @@
 // The package decodes and encodes no pictures, fetches and writes no images and
 // knows nothing of requests or of Greengrass. Nothing here is particular to
 // brains: the manifest, not the code, says what the classes are. It is called
-// by package engine, and by the programs that open a model for it.
+// by packages models and slicejob, by those of whole scans, and by the programs that
+// open a model.
 package segmentation
 
 import "errors"

@@ -22,7 +22,7 @@ func (e *Engine) Attach(ctx context.Context, p parts.Part) error {
 	if current == nil {
 		return ErrClosed
 	}
-	defer current.release()
+	defer current.Release()
 	change, err := parts.Prepare(ctx, current.cfg, p)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 	if old == nil {
 		return ErrClosed
 	}
-	defer old.release()
+	defer old.Release()
 	changes := config.Diff(old.cfg, next)
 	if !changes.Any() {
 		return nil
@@ -60,14 +60,14 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 	change, err := parts.Prepare(ctx, next, e.parts...)
 	if err != nil {
 		abort()
-		replacement.release()
+		replacement.Release()
 		return err
 	}
 
 	e.mu.Lock()
 	e.current = replacement
 	e.mu.Unlock()
-	old.release() // the engine's hold; that of this function stays
+	old.Release() // the engine's hold; that of this function stays
 	e.queue.Configure(next)
 	e.budget.SetLimit(next.Images.TotalBytes)
 	e.dog.SetLimit(next.Service.Inference)

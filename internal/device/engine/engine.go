@@ -3,8 +3,10 @@
 // decoded, segmented, encoded, written, answered) and goes over to another
 // configuration while it works.
 //
-// Whole scans are taken as well; package scanjob works on them, one after the
-// other, and its slices let other requests go first.
+// What it leads a request through are packages of their own: a queue keeps it as a
+// job, package intake fetches its image, and slicejob works on it. Whole scans are
+// taken as well; package scanjob works on them, one after the other, and its slices
+// let other requests go first.
 //
 // Everything that takes requests stands on it: package greengrass (messages from
 // other components), package httpapi (the endpoint of the 2018 system), the
@@ -31,12 +33,14 @@ import (
 	"github.com/brainseg/brainseg/internal/device/claim"
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/intake"
 	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/memoryqueue"
 	"github.com/brainseg/brainseg/internal/device/models"
 	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
+	"github.com/brainseg/brainseg/internal/device/slicejob"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
@@ -117,12 +121,6 @@ func (d Deps) withDefaults() Deps {
 	if d.OpenStore == nil {
 		d.OpenStore = openStore
 	}
-	if d.Timeout <= 0 {
-		d.Timeout = 60 * time.Second
-	}
-	if d.ReadTimeout <= 0 {
-		d.ReadTimeout = 30 * time.Second
-	}
 	return d
 }
 
@@ -134,7 +132,8 @@ type Engine struct {
 	budget *budget.Budget
 	claims claim.Outputs
 	dog    *watchdog.Watchdog // over every model
-	intake *intake
+	intake *intake.Intake[*setup]
+	writes slicejob.Writes
 	lane   *scanjob.Lane      // of whole scans
 	slices scanjob.Precedence // over whole scans
 	ctx    context.Context    // ends the work in progress
@@ -183,8 +182,11 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 		j.Claim, _ = e.claims.Take(claim.Names(cfg.Output.Root, j.Request), true)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.intake, e.lane = newIntake(e), scanjob.NewLane()
-	e.wg.Go(e.intake.run)
+	e.lane = scanjob.NewLane()
+	e.intake = intake.New(e.ctx, intake.Options[*setup]{
+		Queue: e.queue, Budget: e.budget, Admit: e.admit, ReadTimeout: deps.ReadTimeout, Logger: deps.Logger,
+	})
+	e.wg.Go(func() { e.intake.Run(); e.lane.End() })
 	e.wg.Go(e.lane.Run)
 	e.startWorkers(cfg.Service.Workers)
 	e.Announce(request.MessageModelLoaded, request.StateStarting)
@@ -203,7 +205,7 @@ const (
 // startWorkers has n workers, no more and no fewer, once those that are too many
 // have finished what they are at.
 func (e *Engine) startWorkers(n int) {
-	for range e.intake.employ(n) {
+	for range e.intake.Employ(n) {
 		e.wg.Go(e.work)
 	}
 }
@@ -231,7 +233,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 		e.cancel()
-		e.intake.abort()
+		e.intake.Abort()
 		<-finished
 	}
 	e.cancel()
@@ -240,7 +242,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.current = nil
 	e.mu.Unlock()
 	if last != nil {
-		last.release()
+		last.Release()
 	}
 	e.models.Close()
 	return err

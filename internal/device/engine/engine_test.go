@@ -472,23 +472,6 @@ func TestAPanicIsAnAnswerAndTheWorkerGoesOn(t *testing.T) {
 	}
 }
 
-func TestLargeImagesDoNotKeepTheirBuffers(t *testing.T) {
-	b := start(t)
-	w := worker{e: b.Engine}
-	j := &taken{
-		Job:   &job.Job{Accepted: time.Now(), Request: request.Request{ID: "a", Output: request.Output{Discard: true}}},
-		setup: b.acquire(), data: dark(t, 2000),
-	}
-	defer j.setup.release()
-	if o, err := w.attempt(j); err != nil || o.Result.Error != nil {
-		t.Fatalf("%+v", o.Result.Error)
-	}
-	w.trim()
-	if cap(w.classes) > 0 {
-		t.Errorf("a buffer of %d pixels is kept", cap(w.classes))
-	}
-}
-
 func dark(t testing.TB, side int) []byte {
 	var b bytes.Buffer
 	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, side, side))); err != nil {

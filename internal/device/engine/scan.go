@@ -9,7 +9,6 @@ import (
 	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scanjob"
-	"github.com/brainseg/brainseg/internal/device/store"
 )
 
 // scanTimeout bounds the work on one scan: the largest one takes some minutes on a
@@ -40,7 +39,7 @@ func (e *Engine) Cancel(ctx context.Context, id string) bool {
 	return err == nil && stage == job.StageWaiting && e.Forget(ctx, id) == nil
 }
 
-// attemptScan works on a scan, as worker.attempt on a slice.
+// attemptScan works on a scan, as attempt on a slice.
 func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err error) {
 	if j.Poisoned {
 		return e.failed(j.Request.ID, failure.ErrPoisoned), failure.ErrPoisoned
@@ -48,13 +47,19 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
 	began := time.Now()
-	s, m, kept := j.setup, e.models.Use(), j.Claim
-	s.refs.Add(1)
+	s, m, kept := j.Setup, e.models.Use(), j.Claim
+	s.Retain()
 	roots := e.deps.Spool.And(s.cfg.Images.Roots)
 	if j.From.Way == job.WayDICOM { // received series lie in a folder of their own
 		roots = []string{s.cfg.DICOM.Folder}
 	}
+	write := s.writer(j.Request)
 	var inMemory scanjob.Kept // instead of written results
+	if j.Request.Output.Discard {
+		write = func(_ context.Context, _ string, data []byte) (*request.File, error) {
+			return inMemory.Write(data), nil
+		}
+	}
 	o.Result, err = scanjob.Job{
 		Request: j.Request, Roots: roots, Network: m.Network, Workers: s.cfg.Service.Workers,
 		Slices: &e.slices, Version: e.deps.Version, Logger: e.deps.Logger,
@@ -62,16 +67,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 			path, err := s.store.it.Fetch(ctx, location, folder)
 			return path, failure.Read(err)
 		},
-		Write: func(ctx context.Context, to string, data []byte) (*request.File, error) {
-			if j.Request.Output.Discard {
-				return inMemory.Write(data), nil
-			}
-			written, err := s.store.it.Write(ctx, to, data, store.WriteOptions{Source: reference(j.Request), Overwrite: j.Request.Output.Overwrite})
-			if err != nil {
-				return nil, failure.Write(err)
-			}
-			return fileOf(written), nil
-		},
+		Write: write,
 		Progress: func(share float64) {
 			e.status(request.Status{Message: request.MessageScanInWork, State: request.StateBusy, Request: j.Number, Progress: share})
 		},
@@ -79,7 +75,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 			if left {
 				kept.Release()
 			}
-			s.release()
+			s.Release()
 			m.Release()
 		},
 	}.Run(ctx)
@@ -90,7 +86,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 	switch {
 	case err == nil:
 		o.Files = inMemory.Files
-		o.Result.Timings.Queue, o.Result.Timings.Total = milliseconds(began.Sub(j.Accepted)), milliseconds(time.Since(j.Accepted))
+		o.Result.Timings.Queue, o.Result.Timings.Total = request.Milliseconds(began.Sub(j.Accepted)), request.Milliseconds(time.Since(j.Accepted))
 		e.sign(&o.Result, m.Identity)
 		return o, nil
 	case e.ctx.Err() != nil:

@@ -5,14 +5,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/failure"
 	"github.com/brainseg/brainseg/internal/device/memory"
 	"github.com/brainseg/brainseg/internal/device/models"
 	"github.com/brainseg/brainseg/internal/device/parts"
+	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/store"
 	"github.com/brainseg/brainseg/internal/device/store/objects"
 	"github.com/brainseg/brainseg/internal/device/store/outputs"
@@ -67,10 +71,42 @@ func newSetup(cfg config.Config, before *setup, deps Deps) (*setup, error) {
 	return s, nil
 }
 
-func (s *setup) release() {
+// Read and the methods below make it an intake.Setup.
+func (s *setup) Read(ctx context.Context, ref store.Reference) ([]byte, error) {
+	return s.store.it.Read(ctx, ref)
+}
+
+func (s *setup) ObjectTimeout() time.Duration { return s.cfg.S3.Timeout }
+
+func (s *setup) Retain() { s.refs.Add(1) }
+
+func (s *setup) Release() {
 	if s.refs.Add(-1) == 0 {
 		s.store.release()
 	}
+}
+
+// writer writes results of a request.
+func (s *setup) writer(r request.Request) func(ctx context.Context, to string, data []byte) (*request.File, error) {
+	options := store.WriteOptions{Source: store.Reference{Location: r.Image.Location()}, Overwrite: r.Output.Overwrite}
+	return func(ctx context.Context, to string, data []byte) (*request.File, error) {
+		written, err := s.store.it.Write(ctx, to, data, options)
+		if err != nil {
+			return nil, failure.Write(err)
+		}
+		return fileOf(written), nil
+	}
+}
+
+// fileOf is what an answer says of a file.
+func fileOf(written store.Written) *request.File {
+	file := &request.File{SHA256: written.SHA256, Bytes: int(written.Bytes)}
+	if strings.HasPrefix(written.Location, "s3://") {
+		file.URI = written.Location
+	} else {
+		file.Path = written.Location
+	}
+	return file
 }
 
 func sameStore(a, b config.Config) bool {

@@ -3,25 +3,51 @@ package engine
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"runtime/debug"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/failure"
+	"github.com/brainseg/brainseg/internal/device/intake"
 	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/request"
+	"github.com/brainseg/brainseg/internal/device/slicejob"
+	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
+
+// taken is a job on its way from the queue to its answer.
+type taken = intake.Taken[*setup]
+
+// admit readies a job that the queue has handed out: one of an earlier process has
+// no number yet, and an image that was on disk no room. Scans go to their lane.
+func (e *Engine) admit(j *job.Job) (*setup, bool) {
+	if j.Received == nil {
+		e.busy.Add(1)
+		j.Number, j.Received = e.count.Add(1), make(chan struct{})
+		close(j.Received)
+		e.deps.Watch.Accepted(j.Number)
+	}
+	if n := len(j.Request.Image.Inline); n > 0 && j.Hold == nil {
+		j.Hold, _ = e.budget.Wait(e.ctx, int64(n)) // without room only where the engine ends
+	}
+	s := e.acquire()
+	if j.Request.Scan != nil {
+		e.takeScan(&taken{Job: j, Setup: s})
+		return nil, false
+	}
+	e.slices.Begin()
+	return s, true
+}
 
 // work is the life of a worker.
 func (e *Engine) work() {
-	w := worker{e: e}
-	for j := e.intake.next(); j != nil; j = e.intake.next() {
+	w := slicejob.NewWorker(&e.writes)
+	for j := e.intake.Next(); j != nil; j = e.intake.Next() {
 		e.queue.Started(j.Job)
-		o, err := w.attempt(j)
+		o, err := e.attempt(w, j)
 		e.complete(j, o, err)
-		w.trim()
+		w.Trim()
 	}
 }
 
@@ -76,7 +102,7 @@ func (e *Engine) finish(j *taken, o job.Outcome, err error) func() {
 			j.Claim.Release()
 		}
 		j.Hold.Release()
-		j.setup.release()
+		j.Setup.Release()
 		e.busy.Add(-1)
 		if stopping && e.finishing != nil {
 			e.deps.Logger.Info("request stays in the queue", zap.Uint64("request", j.Number))
@@ -86,28 +112,50 @@ func (e *Engine) finish(j *taken, o job.Outcome, err error) func() {
 	}
 }
 
-// attempt works on one request; neither an error nor a panic gets past it. The
-// outcome is complete in any case; the error is for the report.
-func (w *worker) attempt(j *taken) (o job.Outcome, err error) {
-	e := w.e
-	defer func() {
-		if p := recover(); p != nil {
-			e.deps.Logger.Error("request failed by a fault of the component", zap.Uint64("request", j.Number), zap.ByteString("stack", debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
+// attempt works on one request of a slice. The outcome is complete in any case; the
+// error is for the report.
+func (e *Engine) attempt(w *slicejob.Worker, j *taken) (o job.Outcome, err error) {
+	switch {
+	case e.ctx.Err() != nil:
+		err = failure.Stopping(nil)
+	case j.Err != nil:
+		err = j.Err
+	default:
+		if o, err = e.segment(w, j); err != nil && e.ctx.Err() != nil {
+			err = failure.Stopping(err)
 		}
-		if err != nil && o.Result.Mask == nil {
-			o = e.failed(j.Request.ID, err)
-		}
-	}()
-	if e.ctx.Err() != nil {
-		return o, failure.Stopping(nil)
 	}
-	if j.err != nil {
-		return o, j.err
+	if err != nil && o.Result.Mask == nil {
+		o = e.failed(j.Request.ID, err)
 	}
-	if o, err = w.process(e.ctx, j); err != nil && e.ctx.Err() != nil {
-		err = failure.Stopping(err)
+	return o, err
+}
+
+// segment has a worker segment the slice of a job.
+func (e *Engine) segment(w *slicejob.Worker, j *taken) (job.Outcome, error) {
+	s, m, kept := j.Setup, e.models.Use(), j.Claim
+	defer m.Release()
+	s.Retain()
+	o, err := w.Run(e.ctx, slicejob.Job{
+		Number: j.Number, Request: j.Request, Image: j.Image, Accepted: j.Accepted, Fetch: j.Fetch,
+		Limits: s.limits, Network: m.Network, Palette: m.Palette,
+		Decoded: func() {
+			j.Image, j.Request.Image.Inline = nil, nil // the garbage collector's
+			j.Hold.Release()
+		},
+		Write: s.writer(j.Request), Timeout: e.deps.Timeout,
+		Done: func(left bool) {
+			if left {
+				kept.Release()
+			}
+			s.Release()
+		},
+		Logger: e.deps.Logger,
+	})
+	if errors.Is(err, slicejob.ErrLeft) {
+		j.Claim = nil // until what was left behind comes back
 	}
+	e.sign(&o.Result, m.Identity)
 	return o, err
 }
 
@@ -122,6 +170,9 @@ func (e *Engine) failed(id string, err error) job.Outcome {
 func (e *Engine) sign(r *request.Result, model request.Model) {
 	r.Model, r.Thing, r.Time, r.Attempt = &model, e.deps.Thing, time.Now().UTC(), 1
 }
+
+// Stuck counts the reads and writes that were given up and have not come back.
+func (e *Engine) Stuck() int { return e.intake.Stuck() + e.writes.Stuck() }
 
 // report tells status and log what became of a request.
 func (e *Engine) report(number uint64, r request.Result, err error) {
@@ -143,4 +194,13 @@ func (e *Engine) refuse(number uint64, id string, err error, done func(job.Outco
 	o := e.failed(id, err)
 	done(o)
 	e.report(number, o.Result, err)
+}
+
+// detail tells everything of an error, for the log at debug level.
+func detail(err error) string {
+	var stored *fault.Error
+	if errors.As(err, &stored) {
+		return stored.Detail()
+	}
+	return err.Error()
 }

@@ -1,7 +1,7 @@
 // Package failure gives the errors of store, imaging and segmentation the codes and
 // sentences that a requester sees, and has those that the engine itself meets. Of an
 // image, its name and its content nothing is in them but what the requester may know.
-// Package engine calls it.
+// Packages engine, intake and slicejob call it.
 package failure
 
 import (

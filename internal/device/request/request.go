@@ -51,6 +51,14 @@ type Image struct {
 	SpacingMM [2]float64 `json:",omitzero"`
 }
 
+// Location is the path or the URL of the image; "" for one that came inline.
+func (i Image) Location() string {
+	if i.S3 != "" {
+		return i.S3
+	}
+	return i.Path
+}
+
 // Output says what to write, and where. The zero value writes the mask to a file
 // named after the request's id below the configured output folder.
 type Output struct {

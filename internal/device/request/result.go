@@ -95,6 +95,9 @@ type Timings struct {
 	Total     float64 `json:"totalMs"`
 }
 
+// Milliseconds is a duration as Timings have it.
+func Milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // Failed returns the result of a request that met err.
 func Failed(id string, err error) Result {
 	e := AsError(err)

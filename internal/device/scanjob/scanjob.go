@@ -148,7 +148,7 @@ func (j Job) run(ctx context.Context) (request.Result, error) {
 	segmentedAt := time.Now()
 	r := request.Result{
 		ID: j.Request.ID, Status: request.StatusSucceeded, Complete: true, Scan: describe(segmented.Report),
-		Timings: &request.Timings{Inference: milliseconds(segmentedAt.Sub(start))},
+		Timings: &request.Timings{Inference: request.Milliseconds(segmentedAt.Sub(start))},
 	}
 	destination := j.Request.ScanDestination()
 	var content bytes.Buffer
@@ -163,7 +163,7 @@ func (j Job) run(ctx context.Context) (request.Result, error) {
 		}
 		r.Scan.Files = append(r.Scan.Files, request.ScanFile{Kind: file.Kind, File: *written})
 	}
-	r.Timings.Write = milliseconds(time.Since(segmentedAt))
+	r.Timings.Write = request.Milliseconds(time.Since(segmentedAt))
 	return r, nil
 }
 
@@ -237,8 +237,6 @@ func (g givingWay) Segment(ctx context.Context, slice *image.Gray, mask []uint8)
 	}()
 	return g.slices.After(ctx, func() error { return g.Network.Segment(ctx, slice, mask) })
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // Kept holds results in memory, for those who asked that nothing be written. It has
 // one user at a time.

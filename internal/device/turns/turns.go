@@ -1,6 +1,6 @@
 // Package turns says whose turn it is among those who wait. Ways in take turns, and
 // within a way its clients do, so that nobody who asks much keeps others waiting.
-// It is not safe for concurrent use. Packages engine and queue/backlog call it.
+// It is not safe for concurrent use. Packages memoryqueue, scanjob and queue/backlog call it.
 package turns
 
 import "slices"

@@ -4,7 +4,7 @@
 // Inverted slices (MONOCHROME1, exported without a thought) package imaging
 // suspects; a white page around a slice looks alike. So the network is asked: it
 // sees a brain in the one of the two pictures that is upright. Pixel sizes are
-// package pixelsize's. Package engine calls this one; whole scans, which know
+// package pixelsize's. Package slicejob calls this one; whole scans, which know
 // their voxels and values, do not need it.
 package view
 

@@ -92,34 +92,6 @@ func TestAWriteThatDoesNotComeBackIsGivenUpAndTheWorkerGoesOn(t *testing.T) {
 	}
 }
 
-func TestAMaskIsToldThoughItsOverlayHangs(t *testing.T) {
-	b, h := startHanging(t, ".overlay.png")
-	setLostWrites(b, 1) // so this one is not waited for long
-	r := b.ask(t, request.Request{ID: "a", Image: request.Image{Inline: ramp(t, 12, 5)}, Output: request.Output{Overlay: true, Inline: true}})
-	if r.Error == nil || r.Error.Code != request.CodeStorageUnavailable || r.Mask == nil || r.Overlay != nil {
-		t.Fatalf("result %+v, error %+v", r, r.Error)
-	}
-	if content, err := os.ReadFile(r.Mask.Path); err != nil || !bytes.Equal(content, r.Mask.Base64) {
-		t.Errorf("the mask: %v", err)
-	}
-	close(h.back)
-}
-
-func setLostWrites(b *bench, n int) {
-	b.intake.mu.Lock()
-	defer b.intake.mu.Unlock()
-	b.intake.lostWrites = n
-}
-
-func TestAStorageThatStaysDeadIsNotWrittenToWithoutEnd(t *testing.T) {
-	b, _ := startHanging(t, "hung")
-	setLostWrites(b, maxLost)
-	r := b.ask(t, request.Request{ID: "a", Image: request.Image{Inline: ramp(t, 12, 5)}})
-	if r.Error == nil || r.Error.Code != request.CodeStorageUnavailable {
-		t.Errorf("result %+v, error %+v", r, r.Error)
-	}
-}
-
 func TestTheEndDoesNotWaitForAWriteThatHangs(t *testing.T) {
 	b, h := startHanging(t, "hung")
 	const requests = 40 // for one worker: more than it is handed ahead
