@@ -46,10 +46,11 @@ const maxModels = 3
 // roomTimeout bounds the wait for a model of before to be let go of.
 const roomTimeout = 30 * time.Second
 
-// Bounds of the opening of a model with its self-test.
+// Bounds of the opening of a model with its self-test, and of the end.
 const (
 	openTimeout = 2 * time.Minute
-	openGrace   = time.Second // once it was called off
+	openGrace   = time.Second     // once it was called off
+	endGrace    = 2 * time.Second // for whoever watches
 )
 
 // ErrNoRoom says that requests still use the models of before.
@@ -257,10 +258,12 @@ func (m *Models) Prepare(ctx context.Context, next config.Config) (commit, abort
 	}
 	seen := look(next.Model.Path)
 	o, err := m.open(ctx, next)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.refused++
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	commit = func() {
@@ -339,10 +342,19 @@ func (m *Models) refuse(which request.Model, err error) {
 // Stop ends watching and trials, without waiting for them.
 func (m *Models) Stop() { m.cancel() }
 
-// Close waits for what Stop ends, and lets go of the model once it is lent to nobody.
+// Close waits for what Stop ends, though not for a file system that does not answer,
+// and lets go of the model once it is lent to nobody.
 func (m *Models) Close() {
 	m.cancel()
-	m.wg.Wait()
+	ended := make(chan struct{})
+	go func() { m.wg.Wait(); close(ended) }()
+	timer := time.NewTimer(endGrace)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		m.opts.Logger.Warn("the folder of the model does not answer, and is left alone")
+	}
 	m.mu.Lock()
 	last := m.current
 	m.current = nil
