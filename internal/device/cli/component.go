@@ -1,12 +1,17 @@
 package cli
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/device/cli/command"
 	"github.com/brainseg/brainseg/internal/device/greengrass"
 )
+
+// awaitModel leaves the other half of the start's time, by the recipe, to the rest.
+const awaitModel = time.Minute
 
 func componentCommand() *cobra.Command {
 	return &cobra.Command{
@@ -20,7 +25,9 @@ func componentCommand() *cobra.Command {
 			level := zap.NewAtomicLevel()
 			logger := newLogger(cmd.OutOrStdout(), level)
 			defer logger.Sync()
-			err := greengrass.Run(cmd.Context(), greengrass.Options{Version: Version, Logger: logger, Level: &level, OwnProcess: true})
+			err := greengrass.Run(cmd.Context(), greengrass.Options{
+				Version: Version, Logger: logger, Level: &level, OwnProcess: true, KeepModel: "model", AwaitModel: awaitModel,
+			})
 			if err != nil {
 				logger.Error("component ended", zap.Error(err))
 			}

@@ -83,6 +83,9 @@ type Deps struct {
 	// WatchModel is how often it is looked whether the folder that the configuration
 	// names, or its link, has another model. Default: never.
 	WatchModel time.Duration
+	// KeepModel and AwaitModel are Keep and Await of models.Options.
+	KeepModel  string
+	AwaitModel time.Duration
 	// OpenStore opens the folders and buckets that a configuration names.
 	// Default: the real ones.
 	OpenStore func(config.Config) (Store, error)
@@ -164,7 +167,7 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	e := &Engine{deps: deps, queue: deps.Queue, budget: budget.New(cfg.Images.TotalBytes), dog: dog}
 	var err error
 	if e.models, err = models.New(ctx, cfg, models.Options{
-		Open: watched(dog, deps.OpenModel), After: e.slices.After, Logger: deps.Logger,
+		Open: watched(dog, deps.OpenModel), After: e.slices.After, Keep: deps.KeepModel, Await: deps.AwaitModel, Logger: deps.Logger,
 		Tell: func(message string) { e.Announce(message, e.State()) },
 	}); err != nil {
 		return nil, modelError(err)

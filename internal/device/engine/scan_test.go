@@ -31,7 +31,8 @@ const scanInputs = "../../volume/testdata/scans/inputs"
 // levels is a model that takes the brightness of a pixel for its tissue. enter, if
 // not nil, is called with the width of each slice.
 type levels struct {
-	enter func(context.Context, int) error
+	enter   func(context.Context, int) error
+	version string
 }
 
 func (l levels) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
@@ -46,8 +47,8 @@ func (l levels) Segment(ctx context.Context, slice *image.Gray, mask []uint8) er
 	return ctx.Err()
 }
 
-func (levels) Manifest() *model.Manifest {
-	return &model.Manifest{Name: "levels", Version: "1.0.0", SHA256: strings.Repeat("0", 64), Classes: model.Tissues}
+func (l levels) Manifest() *model.Manifest {
+	return &model.Manifest{Name: "levels", Version: l.version, SHA256: strings.Repeat("0", 64), Classes: model.Tissues}
 }
 
 func (levels) Close() error { return nil }
@@ -83,7 +84,9 @@ func startScans(t *testing.T, enter func(context.Context, int) error, change ...
 			t.Fatal(err)
 		}
 		cfg.Images.Roots = []string{root}
-		d.OpenModel = func(context.Context, config.Config, *zap.Logger) (Model, error) { return levels{enter}, nil }
+		d.OpenModel = func(_ context.Context, cfg config.Config, _ *zap.Logger) (Model, error) {
+			return levels{enter, filepath.Base(cfg.Model.Path)}, nil
+		}
 	})...)
 }
 

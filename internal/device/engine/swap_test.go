@@ -217,6 +217,42 @@ func TestEveryAnswerNamesTheModelThatMadeItHoweverOftenModelsChange(t *testing.T
 	}
 }
 
+func TestAScanIsFinishedByTheModelThatItBeganWithAndOneThatWaitsHoldsNone(t *testing.T) {
+	inScan, goOn := make(chan struct{}, 1000), make(chan struct{})
+	b := startScans(t, func(ctx context.Context, _ int) error {
+		inScan <- struct{}{}
+		select {
+		case <-goOn:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	answers := make(chan request.Result, 2)
+	for _, id := range []string{"first", "second"} {
+		b.Submit(t.Context(), anybody, scanOf(id, "small.nii.gz", request.KindVolumes), func(o job.Outcome) { answers <- o.Result })
+	}
+	<-inScan
+	for i := range 5 { // more than there may be in memory
+		next := b.Config()
+		next.Model.Path = strconv.Itoa(i)
+		if err := b.Apply(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(goOn)
+	for _, want := range [][2]string{{"first", "values"}, {"second", "4"}} {
+		select {
+		case r := <-answers:
+			if r.Error != nil || r.ID != want[0] || r.Model.Version != want[1] {
+				t.Errorf("answer %s by model %+v, error %+v, want %q", r.ID, r.Model, r.Error, want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("no answer")
+		}
+	}
+}
+
 func differing(a, b []uint8) (n int) {
 	for i, v := range a {
 		if v != b[i] {

@@ -42,6 +42,8 @@ type device struct {
 	socket   string        // of the component; default the nucleus'
 	look     time.Duration // Options.LookInterval
 	watch    time.Duration // Options.WatchInterval
+	keep     string        // Options.KeepModel
+	await    time.Duration // Options.AwaitModel
 	results  chan request.Result
 	statuses chan request.Status
 	cloud    <-chan nucleus.Message
@@ -162,7 +164,7 @@ func (d *device) launch() {
 				SocketPath: socket, AuthToken: d.nucleus.Token(ComponentName),
 				RefusalGrace: 50 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
 			},
-			LookInterval: d.look, WatchInterval: d.watch, Logger: zap.New(core), Ready: func() { close(ready) },
+			LookInterval: d.look, WatchInterval: d.watch, KeepModel: d.keep, AwaitModel: d.await, Logger: zap.New(core), Ready: func() { close(ready) },
 		})
 	}()
 	d.t.Cleanup(func() { cancel(); d.wait() })

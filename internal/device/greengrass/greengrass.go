@@ -59,6 +59,12 @@ type Options struct {
 	// WatchInterval is how often it is looked whether there is another model where the
 	// configuration says. Default a second.
 	WatchInterval time.Duration
+	// KeepModel is a folder for a copy of the model in use, for a start at which the
+	// configured one cannot be used. Default: none is kept.
+	KeepModel string
+	// AwaitModel is how long the start waits for a model that is not there yet: nothing
+	// says which of two components is started first. Default: not at all.
+	AwaitModel time.Duration
 	// Version of the program, for the DICOM objects that it makes and for GET
 	// /version. Default "".
 	Version string
@@ -169,7 +175,7 @@ type component struct {
 // start opens everything and returns when requests are taken.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.health = health.New(health.Options{Version: c.opts.Version})
-	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, WatchModel: c.opts.WatchInterval, Logger: c.opts.Logger}
+	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, WatchModel: c.opts.WatchInterval, KeepModel: c.opts.KeepModel, AwaitModel: c.opts.AwaitModel, Logger: c.opts.Logger}
 	if cfg.Queue.Folder != "" {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
 			return err

@@ -36,17 +36,53 @@ func layModel(t *testing.T, root, version string, change func(*model.Manifest)) 
 	}
 }
 
+// lead has a link lead to a folder beside it, at once.
+func lead(t *testing.T, link, version string) {
+	t.Helper()
+	if err := errors.Join(os.Symlink(version, link+".new"), os.Rename(link+".new", link)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheStartWaitsForTheFirstModelAndLaterOnesMayBeBad(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	link := filepath.Join(root, "current")
+	layModel(t, root, "1", func(*model.Manifest) {})
+	layModel(t, root, "damaged", func(m *model.Manifest) { m.SHA256 = strings.Repeat("0", 64) })
+	d := newDevice(t, nucleus.Lite, map[string]any{"model": map[string]any{"path": link, "library": library(t)}})
+	d.watch, d.keep, d.await = 20*time.Millisecond, filepath.Join(t.TempDir(), "model"), patience
+	d.slice("a.png")
+	linked := make(chan error, 1)
+	go func() { linked <- os.Symlink("1", link) }()
+	d.launch()
+	if err := <-linked; err != nil {
+		t.Fatal(err)
+	}
+	if r := d.ask(`{"id":"1","image":{"path":"a.png"}}`); r.Error != nil || r.Model.Version != "1" {
+		t.Fatalf("model %+v, error %+v", r.Model, r.Error)
+	}
+	d.stop() // a copy that is being made is finished before the end
+	if err := d.wait(); err != nil {
+		t.Fatal(err)
+	}
+	lead(t, link, "damaged")
+	if err := os.RemoveAll(filepath.Join(root, "1")); err != nil {
+		t.Fatal(err)
+	}
+	d.launch()
+	d.awaitStatus("Error: the new model is refused and the one before stays in use: the model file does not have the checksum")
+	if r := d.ask(`{"id":"2","image":{"path":"a.png"}}`); r.Error != nil || r.Model.Version != "1" {
+		t.Errorf("after the restart: model %+v, error %+v", r.Model, r.Error)
+	}
+}
+
 func TestANewModelIsRefusedTakenOrTriedWhileTheComponentRuns(t *testing.T) {
 	t.Parallel()
 	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
 		root := t.TempDir()
 		link := filepath.Join(root, "current")
-		lead := func(version string) {
-			t.Helper()
-			if err := errors.Join(os.Symlink(version, link+".new"), os.Rename(link+".new", link)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		lead := func(version string) { t.Helper(); lead(t, link, version) }
 		nothing := func(*model.Manifest) {}
 		layModel(t, root, "1", nothing)
 		layModel(t, root, "damaged", func(m *model.Manifest) { m.SHA256 = strings.Repeat("0", 64) })

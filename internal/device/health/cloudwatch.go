@@ -52,6 +52,7 @@ func (c *CloudWatch) Messages() ([]json.RawMessage, error) {
 		{MetricName: "Succeeded", Value: float64(done - doneBefore), Unit: "Count"},
 		{MetricName: "Failed", Value: float64(failed - failedBefore), Unit: "Count"},
 		{MetricName: "Lost", Value: float64(sum(d.Lost) - sum(before.Lost)), Unit: "Count"},
+		{MetricName: "ModelsRefused", Value: float64(d.Models.Refused - before.Models.Refused), Unit: "Count"},
 		{MetricName: "StuckReads", Value: float64(d.StuckReads), Unit: "Count"},
 		{MetricName: "MemoryResident", Value: float64(d.Memory.Resident), Unit: "Bytes"},
 	}

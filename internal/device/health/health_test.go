@@ -148,7 +148,7 @@ func TestCloudWatchGetsWhatHappenedSinceTheLastTime(t *testing.T) {
 		delete(got, "MemoryResident")
 		return got
 	}
-	quiet := map[string]float64{"UnansweredRequests": 0, "OldestUnanswered": 0, "Succeeded": 0, "Failed": 0, "Lost": 0, "StuckReads": 0}
+	quiet := map[string]float64{"UnansweredRequests": 0, "OldestUnanswered": 0, "Succeeded": 0, "Failed": 0, "Lost": 0, "ModelsRefused": 0, "StuckReads": 0}
 	if diff := cmp.Diff(quiet, values()); diff != "" {
 		t.Errorf("before anything (-want +got):\n%s", diff)
 	}
@@ -158,7 +158,7 @@ func TestCloudWatchGetsWhatHappenedSinceTheLastTime(t *testing.T) {
 	h.Answered(4, request.Failed("", nil))
 	c.pass(time.Second)
 	want := map[string]float64{
-		"UnansweredRequests": 1, "OldestUnanswered": 1, "Succeeded": 1, "Failed": 1, "Lost": 0, "StuckReads": 0, "LatencyP50": 5, "LatencyP95": 9,
+		"UnansweredRequests": 1, "OldestUnanswered": 1, "Succeeded": 1, "Failed": 1, "Lost": 0, "ModelsRefused": 0, "StuckReads": 0, "LatencyP50": 5, "LatencyP95": 9,
 	}
 	if diff := cmp.Diff(want, values()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -46,10 +46,11 @@ const maxModels = 3
 // roomTimeout bounds the wait for a model of before to be let go of.
 const roomTimeout = 30 * time.Second
 
-// Bounds of the opening of a model with its self-test.
+// Bounds of the opening of a model with its self-test, and of the end.
 const (
 	openTimeout = 2 * time.Minute
-	openGrace   = time.Second // once it was called off
+	openGrace   = time.Second     // once it was called off
+	endGrace    = 2 * time.Second // for whoever watches
 )
 
 // ErrNoRoom says that requests still use the models of before.
@@ -64,6 +65,11 @@ type Options struct {
 	// After does the work of a model on trial when answers are not held up by it; see
 	// scanjob.Precedence. Default: at once.
 	After func(ctx context.Context, work func() error) error
+	// Keep is a folder for a copy of the model in use, and nothing else: where the one
+	// that the configuration names cannot be used, New begins with it. Default: none.
+	Keep string
+	// Await is how long New waits for a model that is not there yet. Default: not at all.
+	Await time.Duration
 	// Logger is the log. Default: none.
 	Logger *zap.Logger
 }
@@ -76,6 +82,9 @@ type Models struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the watcher and trials
 	room   chan struct{}  // holds one for each model in memory
+
+	unusable error      // why New began with another model than the configured one; set by New
+	keeping  sync.Mutex // held while a copy is made
 
 	mu      sync.Mutex
 	cfg     config.Config // in effect; guarded by mu
@@ -91,6 +100,7 @@ type Models struct {
 // opened is a model in memory.
 type opened struct {
 	Model
+	folder   string // that it came from
 	identity request.Model
 	palette  []color.RGBA
 	room     <-chan struct{}
@@ -104,7 +114,7 @@ func (o *opened) release() {
 	}
 }
 
-// New opens and tests the model that cfg names.
+// New opens and tests the model that cfg names, or the one that is kept.
 func New(ctx context.Context, cfg config.Config, opts Options) (*Models, error) {
 	if opts.Open == nil {
 		opts.Open = Open
@@ -118,11 +128,16 @@ func New(ctx context.Context, cfg config.Config, opts Options) (*Models, error) 
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
 	}
-	m := &Models{opts: opts, cfg: cfg, room: make(chan struct{}, maxModels), seen: look(cfg.Model.Path)}
+	m := &Models{opts: opts, cfg: cfg, room: make(chan struct{}, maxModels)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	var err error
-	m.current, err = m.open(ctx, cfg)
-	return m, err
+	first, err := m.first(ctx, cfg)
+	if err != nil {
+		m.cancel()
+		return nil, err
+	}
+	m.current = first
+	m.wg.Go(func() { m.keep(first) })
+	return m, nil
 }
 
 // open opens a model once there is room for it.
@@ -143,7 +158,7 @@ func (m *Models) open(ctx context.Context, cfg config.Config) (*opened, error) {
 	}
 	manifest := it.Manifest()
 	o := &opened{
-		Model: it, palette: manifest.Palette(), room: m.room,
+		Model: it, folder: cfg.Model.Path, palette: manifest.Palette(), room: m.room,
 		identity: request.Model{Name: manifest.Name, Version: manifest.Version, SHA256: manifest.SHA256},
 	}
 	o.refs.Store(1)
@@ -243,10 +258,12 @@ func (m *Models) Prepare(ctx context.Context, next config.Config) (commit, abort
 	}
 	seen := look(next.Model.Path)
 	o, err := m.open(ctx, next)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.refused++
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	commit = func() {
@@ -308,6 +325,7 @@ func (m *Models) takeOver(o *opened) (tell func()) {
 		m.opts.Logger.Info("model took over", zap.String("model", o.identity.Name), zap.String("version", o.identity.Version),
 			zap.String("before", before.identity.Version))
 		m.opts.Tell(request.MessageModelLoaded)
+		m.wg.Go(func() { m.keep(o) })
 	}
 }
 
@@ -324,10 +342,19 @@ func (m *Models) refuse(which request.Model, err error) {
 // Stop ends watching and trials, without waiting for them.
 func (m *Models) Stop() { m.cancel() }
 
-// Close waits for what Stop ends, and lets go of the model once it is lent to nobody.
+// Close waits for what Stop ends, though not for a file system that does not answer,
+// and lets go of the model once it is lent to nobody.
 func (m *Models) Close() {
 	m.cancel()
-	m.wg.Wait()
+	ended := make(chan struct{})
+	go func() { m.wg.Wait(); close(ended) }()
+	timer := time.NewTimer(endGrace)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		m.opts.Logger.Warn("the folder of the model does not answer, and is left alone")
+	}
 	m.mu.Lock()
 	last := m.current
 	m.current = nil

@@ -19,11 +19,16 @@ import (
 // Watch looks every interval whether the folder that the configuration names holds
 // another model, or its link leads to one, until Stop. It is to be called once.
 //
+// It tells first where New could not use the configured one.
+//
 // A model that is being copied is opened once its files stay the same from one look
 // to the next. One that is refused, for half of it was there or for another reason,
 // is tried again when any of its files has changed.
 func (m *Models) Watch(interval time.Duration) {
 	m.wg.Go(func() {
+		if m.unusable != nil {
+			m.refuse(request.Model{}, m.unusable)
+		}
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		var before fingerprint
