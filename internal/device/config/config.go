@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -90,6 +91,9 @@ type S3 struct {
 	Endpoint  string        // key s3.endpoint; "" takes AWS' own
 	PathStyle bool          // key s3.pathStyle
 	Timeout   time.Duration // key s3.timeoutSeconds
+	// Encryption, key s3.encryption, is how S3 encrypts what is written; "" as the
+	// bucket says.
+	Encryption string
 }
 
 // Service bounds the work in progress.
@@ -190,6 +194,9 @@ type Log struct {
 	Level zapcore.Level // key log.level
 }
 
+// encryptions are those that s3.encryption may name.
+var encryptions = regexp.MustCompile(`^(AES256|aws:kms|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]+:(key|alias)/[A-Za-z0-9/_-]+)?$`)
+
 // ErrInvalid is wrapped by every error of Parse.
 var ErrInvalid = errors.New("configuration is invalid")
 
@@ -233,6 +240,8 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Endpoint:  r.text("s3.endpoint", ""),
 			PathStyle: r.boolean("s3.pathStyle", false),
 			Timeout:   time.Duration(r.integer("s3.timeoutSeconds", 30, 1, 600)) * time.Second,
+
+			Encryption: r.text("s3.encryption", ""),
 		},
 		Service: Service{
 			Workers: r.workers("service.workers", memory.Workers()),
@@ -297,6 +306,9 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 	c.HTTP.check(r)
 	if e := c.S3.Endpoint; e != "" && !strings.HasPrefix(e, "http://") && !strings.HasPrefix(e, "https://") {
 		r.fail("s3.endpoint", e, "it must begin with https:// or http://")
+	}
+	if e := c.S3.Encryption; !encryptions.MatchString(e) {
+		r.fail("s3.encryption", e, "it must be AES256, aws:kms or the ARN of a key in KMS")
 	}
 	if c.IoTCore.Results && c.Queue.Folder == "" {
 		r.fail("iotcore.results", true, "it needs queue.folder, where answers wait for the network")

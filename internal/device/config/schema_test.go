@@ -114,7 +114,7 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 	}
 	documents = append(documents,
 		set("log", "level", "trace"), set("log", "level", "warn"),
-		set("s3", "pathStyle", "true"), set("s3", "pathStyle", "yes"), set("s3", "endpoint", "ftp://x"), set("s3", "buckets", "one"), set("s3", "buckets", []any{1}),
+		set("s3", "pathStyle", "true"), set("s3", "pathStyle", "yes"), set("s3", "endpoint", "ftp://x"), set("s3", "buckets", "one"), set("s3", "encryption", "AES256"), set("s3", "encryption", "aws:kms:eu"), set("s3", "encryption", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab"), set("s3", "buckets", []any{1}),
 		set("topics", "result", "with/+/wildcard"), set("topics", "result", ""),
 		[]byte(`{"images": ["scans"]}`), []byte(`{"service": 2}`), []byte(`{"service": null}`), []byte(`{"service": {"queue": null}}`), []byte(`{"log": {"level": null}}`), []byte(`{"unknown": {"key": 1}}`), []byte(`{"accessControl": {}}`), []byte(`[]`),
 	)

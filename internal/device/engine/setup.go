@@ -138,7 +138,7 @@ func openStore(cfg config.Config) (Store, error) {
 		Retention: outputs.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes},
 		S3: objects.Options{
 			AllowedBuckets: cfg.S3.Buckets, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
-			PathStyle: cfg.S3.PathStyle, Timeout: cfg.S3.Timeout,
+			PathStyle: cfg.S3.PathStyle, Timeout: cfg.S3.Timeout, Encryption: cfg.S3.Encryption,
 		},
 	})
 	if err != nil {

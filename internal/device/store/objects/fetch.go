@@ -67,14 +67,14 @@ func (o *Store) Fetch(ctx context.Context, location, folder string) (string, err
 func (o *Store) page(ctx context.Context, list **s3.ListObjectsV2Paginator, bucket, prefix string) (keys []string, err error) {
 	limited, cancel := context.WithTimeout(ctx, o.options.Timeout)
 	defer cancel()
-	client, err := o.connect(limited)
-	if err != nil {
-		return nil, objectFailure(ctx, limited, err)
-	}
-	if *list == nil {
-		*list = s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
-	}
-	page, err := (*list).NextPage(limited)
+	var page *s3.ListObjectsV2Output
+	err = o.call(limited, func(client *s3.Client) (err error) {
+		if *list == nil {
+			*list = s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+		}
+		page, err = (*list).NextPage(limited)
+		return err
+	})
 	if err != nil {
 		return nil, objectFailure(ctx, limited, err)
 	}
@@ -107,11 +107,7 @@ func (o *Store) copyTo(ctx context.Context, bucket, key, to string, left *int64)
 	// The timeout is of the start and of each part: a scan is large.
 	watch := newWatchdog(o.options.Timeout, cancel)
 	defer watch.stop()
-	client, err := o.connect(limited)
-	if err != nil {
-		return objectFailure(ctx, limited, err)
-	}
-	object, err := client.GetObject(limited, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	object, err := o.object(limited, bucket, key)
 	if err != nil {
 		return objectFailure(ctx, limited, err)
 	}

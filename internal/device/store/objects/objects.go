@@ -55,6 +55,10 @@ type Options struct {
 	PathStyle bool
 	// Timeout bounds one read or write with its retries; default 30 seconds.
 	Timeout time.Duration
+	// Encryption is how S3 encrypts what is written: "AES256" by keys of its own,
+	// "aws:kms" by the account's key in KMS, the ARN of a key in KMS by that one.
+	// Default: as the bucket says.
+	Encryption string
 }
 
 // Store reads and writes whole objects of S3. It is safe for use by several goroutines.
@@ -93,11 +97,7 @@ func (o *Store) Get(ctx context.Context, location string, read func(ctx context.
 	}
 	limited, cancel := context.WithTimeout(ctx, o.options.Timeout)
 	defer cancel()
-	client, err := o.connect(limited)
-	if err != nil {
-		return nil, objectFailure(ctx, limited, err)
-	}
-	object, err := client.GetObject(limited, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	object, err := o.object(limited, bucket, key)
 	if err != nil {
 		return nil, objectFailure(ctx, limited, err)
 	}
@@ -123,30 +123,47 @@ func (o *Store) Put(ctx context.Context, location string, data []byte, sum [sha2
 	}
 	limited, cancel := context.WithTimeout(ctx, o.options.Timeout)
 	defer cancel()
-	client, err := o.connect(limited)
-	if err != nil {
-		return objectFailure(ctx, limited, err)
-	}
-	if len(data) > partBytes {
-		err = putParts(limited, client, bucket, key, data)
-	} else {
-		err = putWhole(limited, client, bucket, key, data, sum)
-	}
+	err = o.call(limited, func(client *s3.Client) error {
+		if len(data) > partBytes {
+			return o.putParts(limited, client, bucket, key, data)
+		}
+		return o.putWhole(limited, client, bucket, key, data, sum)
+	})
 	if err != nil {
 		return objectFailure(ctx, limited, err)
 	}
 	return nil
 }
 
-func putWhole(ctx context.Context, client *s3.Client, bucket, key string, data []byte, sum [sha256.Size]byte) error {
+// object asks for an object.
+func (o *Store) object(ctx context.Context, bucket, key string) (object *s3.GetObjectOutput, err error) {
+	err = o.call(ctx, func(client *s3.Client) (err error) {
+		object, err = client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+		return err
+	})
+	return object, err
+}
+
+// encryption is what S3 is asked for with a write; "" and nil where the bucket says.
+func (o *Store) encryption() (algorithm string, key *string) {
+	if strings.HasPrefix(o.options.Encryption, "arn:") {
+		return string(types.ServerSideEncryptionAwsKms), &o.options.Encryption
+	}
+	return o.options.Encryption, nil
+}
+
+func (o *Store) putWhole(ctx context.Context, client *s3.Client, bucket, key string, data []byte, sum [sha256.Size]byte) error {
+	algorithm, kmsKey := o.encryption()
 	_, err := client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket:            &bucket,
-		Key:               &key,
-		Body:              bytes.NewReader(data),
-		ContentLength:     aws.Int64(int64(len(data))),
-		ContentType:       aws.String(http.DetectContentType(data)),
-		ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
-		ChecksumSHA256:    aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+		Bucket:               &bucket,
+		Key:                  &key,
+		Body:                 bytes.NewReader(data),
+		ContentLength:        aws.Int64(int64(len(data))),
+		ContentType:          aws.String(http.DetectContentType(data)),
+		ChecksumAlgorithm:    types.ChecksumAlgorithmSha256,
+		ChecksumSHA256:       aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+		ServerSideEncryption: types.ServerSideEncryption(algorithm),
+		SSEKMSKeyId:          kmsKey,
 	})
 	return err
 }
@@ -157,7 +174,8 @@ const partBytes = 8 << 20
 
 // putParts writes an object in parts, of which the server checks each against a
 // SHA-256. What was written of one that fails is removed.
-func putParts(ctx context.Context, client *s3.Client, bucket, key string, data []byte) error {
+func (o *Store) putParts(ctx context.Context, client *s3.Client, bucket, key string, data []byte) error {
+	algorithm, kmsKey := o.encryption()
 	uploader := transfermanager.New(client, func(o *transfermanager.Options) {
 		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = partBytes, partBytes, 2
 	})
@@ -167,6 +185,9 @@ func putParts(ctx context.Context, client *s3.Client, bucket, key string, data [
 		Body:              bytes.NewReader(data),
 		ContentType:       aws.String(http.DetectContentType(data)),
 		ChecksumAlgorithm: transfer.ChecksumAlgorithmSha256,
+
+		ServerSideEncryption: transfer.ServerSideEncryption(algorithm),
+		SSEKMSKeyID:          kmsKey,
 	})
 	return err
 }
@@ -202,6 +223,27 @@ func validBucket(name string) bool {
 		}
 	}
 	return true
+}
+
+// call does what do asks of S3, and once more with new credentials where those that
+// were kept have expired by S3's clock, or were withdrawn.
+func (o *Store) call(ctx context.Context, do func(*s3.Client) error) error {
+	for again := false; ; again = true {
+		client, err := o.connect(ctx)
+		if err == nil {
+			err = do(client)
+		}
+		if err == nil || again || awserror.KindOf(err) != awserror.Expired {
+			return err
+		}
+		o.mu.Lock()
+		kept, ok := o.creds.(*aws.CredentialsCache)
+		o.mu.Unlock()
+		if !ok {
+			return err
+		}
+		kept.Invalidate()
+	}
 }
 
 // connect builds the client on first use, and again after a failure to do so,
