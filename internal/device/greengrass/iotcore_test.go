@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,9 +156,11 @@ func TestDamagedMessagesForIoTCoreAreSetAsideAndTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.launch()
-	d.awaitStatus("Error: status messages that waited for AWS IoT Core were damaged and are set aside.")
+	before := d.awaitStatus("Error: status messages that waited for AWS IoT Core were damaged and are set aside.")
 	if kept, err := filepath.Glob(file + ".damaged-*"); err != nil || len(kept) != 1 {
 		t.Errorf("kept: %v, %v", kept, err)
 	}
-	d.awaitStatus("Ready.")
+	if !slices.Contains(before, "Ready.") { // nobody waits for that file
+		d.awaitStatus("Ready.")
+	}
 }
