@@ -184,8 +184,9 @@ crash-device: $(RUNTIME) ## kill the component at 1,000 random moments, under re
 	nice -n 10 go test -count=1 -v -timeout 120m ./internal/device/cli -run ThoughItIsKilled -kills 1000
 
 .PHONY: powercut
-powercut: ## open the queue and the DICOM inbox on 12,000 disks each that a power cut can leave (needs strace)
+powercut: $(RUNTIME) ## open the queue, the component with its masks and the DICOM inbox on 12,000, 6,000 and 12,000 disks that a power cut can leave (needs strace)
 	$(QUEUE_TEST) -run LostByAPowerCut -cut-requests 300 -cut-states 12000
+	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/diskqueue -run AfterAPowerCut -cut-requests 300 -cut-states 6000
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/dicominbox -run LostByAPowerCut -cut-states 12000
 
 .PHONY: offline

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const sector = 512
@@ -22,8 +24,9 @@ type disk struct {
 
 // file is a file; nil stands for a folder.
 type file struct {
-	durable []byte
-	pending []operation // writes and truncations
+	durable    []byte
+	attributes map[string][]byte
+	pending    []operation // writes, truncations and attributes
 }
 
 // naming is a change of names that is not on the disk yet.
@@ -39,11 +42,11 @@ func (d *disk) apply(o operation) error {
 	f, exists := d.names[o.path]
 	switch o.kind {
 	case opCreate:
-		f = &file{}
+		f = &file{attributes: map[string][]byte{}}
 		d.names[o.path] = f
 	case opFolder:
 		d.names[o.path] = nil
-	case opWrite, opTruncate, opSync:
+	case opWrite, opTruncate, opAttribute, opSync:
 		if f == nil {
 			return fmt.Errorf("%s does not exist", o.path)
 		}
@@ -52,7 +55,7 @@ func (d *disk) apply(o operation) error {
 			return nil
 		}
 		for _, p := range f.pending {
-			f.durable = change(f.durable, p)
+			f.durable = change(f.durable, f.attributes, p)
 		}
 		f.pending = nil
 		return nil
@@ -96,8 +99,12 @@ func (n naming) apply(names map[string]*file) {
 	}
 }
 
-// change makes a write or a truncation.
-func change(content []byte, o operation) []byte {
+// change makes a write or a truncation, or sets an attribute.
+func change(content []byte, attributes map[string][]byte, o operation) []byte {
+	if o.kind == opAttribute {
+		attributes[o.to] = o.data
+		return content
+	}
 	end := o.offset + int64(len(o.data))
 	if o.kind == opTruncate && end < int64(len(content)) {
 		return content[:end:end]
@@ -138,8 +145,14 @@ func (d *disk) write(folder string, c choice, random *rand.Rand) error {
 			}
 			continue
 		}
-		if err := os.WriteFile(target, f.content(c, random), 0o600); err != nil {
+		content, attributes := f.content(c, random)
+		if err := os.WriteFile(target, content, 0o600); err != nil {
 			return err
+		}
+		for name, value := range attributes {
+			if err := unix.Setxattr(target, name, value, 0); err != nil {
+				return fmt.Errorf("set an attribute of %s: %w", path, err)
+			}
 		}
 	}
 	return nil
@@ -155,27 +168,27 @@ func reachable(names map[string]*file, path string) bool {
 	return !strings.HasPrefix(path, "..")
 }
 
-func (f *file) content(c choice, random *rand.Rand) []byte {
+func (f *file) content(c choice, random *rand.Rand) (content []byte, attributes map[string][]byte) {
 	if c == nothing || len(f.pending) == 0 {
-		return f.durable
+		return f.durable, f.attributes
 	}
-	content := bytes.Clone(f.durable)
+	content, attributes = bytes.Clone(f.durable), maps.Clone(f.attributes)
 	likely := 1 + random.IntN(8) // of 9: disks that have nearly all, and nearly none
 	for _, o := range f.pending {
 		switch {
 		case c == everything || random.IntN(9) < likely && random.IntN(3) > 0:
-			content = change(content, o)
+			content = change(content, attributes, o)
 		case o.kind == opWrite && random.IntN(9) < likely: // some sectors of it
 			for at := 0; at < len(o.data); {
 				n := min(sector-int((o.offset+int64(at))%sector), len(o.data)-at)
 				if random.IntN(2) == 0 {
-					content = change(content, operation{kind: opWrite, offset: o.offset + int64(at), data: o.data[at : at+n]})
+					content = change(content, attributes, operation{kind: opWrite, offset: o.offset + int64(at), data: o.data[at : at+n]})
 				}
 				at += n
 			}
 		}
 	}
-	return content
+	return content, attributes
 }
 
 // StateOptions are the settings of States.

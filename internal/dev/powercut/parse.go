@@ -83,7 +83,7 @@ func (p *parser) line(line string) error {
 
 // arguments are how many a call has, of those that need more than one.
 var arguments = map[string]int{
-	"openat": 3, "write": 3, "pwrite64": 4, "lseek": 3, "ftruncate": 2, "rename": 2, "renameat": 4, "renameat2": 5, "unlinkat": 3, "mkdirat": 3,
+	"openat": 3, "write": 3, "pwrite64": 4, "lseek": 3, "ftruncate": 2, "rename": 2, "renameat": 4, "renameat2": 5, "unlinkat": 3, "mkdirat": 3, "fsetxattr": 3,
 }
 
 func (p *parser) call(name string, args []string, result string) error {
@@ -113,6 +113,13 @@ func (p *parser) call(name string, args []string, result string) error {
 			p.sizes[path] = size
 			p.add(operation{kind: opTruncate, path: path, offset: size})
 			return err
+		}
+	case "fsetxattr":
+		if path, ok := p.inside(args[0]); ok {
+			name, err := decode(args[1])
+			value, wrong := decode(args[2])
+			p.add(operation{kind: opAttribute, path: path, to: string(name), data: value})
+			return errors.Join(err, wrong)
 		}
 	case "fsync", "fdatasync":
 		p.sync(args[0])

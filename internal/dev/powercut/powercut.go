@@ -4,7 +4,8 @@
 // each of them Trace.States builds disks as a power cut could have left them:
 //
 //   - what was synced is there, and of what was not any part may be missing,
-//     whatever came later: whole writes, and their sectors of 512 bytes;
+//     whatever came later: whole writes, their sectors of 512 bytes, and extended
+//     attributes;
 //   - a name that was made, changed or removed may be old or new until its folder
 //     was synced, whatever came later.
 //
@@ -39,14 +40,15 @@ const (
 	opSyncFolder // the names in a folder
 	opRename
 	opRemove
-	opSay // a write to standard output
+	opSay       // a write to standard output
+	opAttribute // an extended one of a file
 )
 
 // operation is a change. Paths are relative to the folder.
 type operation struct {
 	kind   kind
 	path   string
-	to     string // of a rename
+	to     string // of a rename; the name of an attribute
 	offset int64  // of a write; the size of a truncation
 	data   []byte
 }
@@ -64,7 +66,7 @@ func (t *Trace) Len() int { return len(t.operations) }
 var traced = strings.Join([]string{
 	"openat", "?open", "?creat", "close", "write", "writev", "pwrite64", "pwritev", "?pwritev2", "lseek", "ftruncate", "truncate", "fallocate",
 	"fsync", "fdatasync", "sync_file_range", "?rename", "?renameat", "renameat2", "?unlink", "unlinkat", "?rmdir", "?mkdir", "mkdirat",
-	"?link", "linkat", "?symlink", "symlinkat", "copy_file_range", "sendfile", "splice",
+	"?link", "linkat", "?symlink", "symlinkat", "copy_file_range", "sendfile", "splice", "fsetxattr", "setxattr", "lsetxattr",
 }, ",")
 
 // Record runs a program that changes files below folder, which must be empty, and

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -51,6 +53,9 @@ func save(root, fault string) error {
 		if err := os.WriteFile(path, value(i), 0o600); err != nil {
 			return err
 		}
+		if err := setNumber(path, i); err != nil {
+			return err
+		}
 		if fault != "no sync of the file" {
 			if err := sync(path); err != nil {
 				return err
@@ -84,6 +89,18 @@ func save(root, fault string) error {
 	return nil
 }
 
+// attribute of a value is its number.
+const attribute = "user.number"
+
+func setNumber(path string, i int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Fsetxattr(int(f.Fd()), attribute, []byte{byte('0' + i)}, 0)
+}
+
 func value(i int) []byte { return []byte(strings.Repeat(fmt.Sprintf("value %d.", i), 1000)) }
 
 // intact tells what is wrong with a disk.
@@ -101,6 +118,11 @@ func intact(root string, said []string) error {
 	}
 	if string(got) != string(value(last)) && string(got) != string(value(last+1)) {
 		return errors.New("the value is not the one that was saved")
+	}
+	of := make([]byte, 8)
+	n, err := unix.Getxattr(filepath.Join(root, "values", "value"), attribute, of)
+	if err != nil || string(of[:n]) != string(got[6:7]) {
+		return fmt.Errorf("the value is not the one that was saved: its attribute is %q, %w", of[:max(0, n)], err)
 	}
 	return nil
 }
@@ -162,6 +184,7 @@ func TestCallsAreReadWhateverThreadTheyInterrupt(t *testing.T) {
 		`2 <... fdatasync resumed>) = 0`,
 		`1 <... write resumed>) = 5`,
 		`1 write(` + file + `, "` + hex("two") + `", 3) = 3`,
+		`1 fsetxattr(` + file + `, "` + hex("user.a") + `", "` + hex("v") + `", 1, 0) = 0`,
 		`1 renameat(` + cwd + `, "` + hex("/f/a") + `", ` + cwd + `, "` + hex("b") + `") = 0`,
 		`1 unlinkat(` + cwd + `, "` + hex("c") + `", 0) = -1 ENOENT (No such file or directory)`,
 		`1 fsync(4<` + hex("/f") + `>)      = 0`,
@@ -178,7 +201,7 @@ func TestCallsAreReadWhateverThreadTheyInterrupt(t *testing.T) {
 	for _, o := range trace.operations {
 		got = append(got, fmt.Sprint(o.kind, " ", o.path, " ", o.to, " ", o.offset, " ", string(o.data)))
 	}
-	want := []string{"0 a  0 ", "2 a  5 one", "8   0 said\n", "4 a  0 ", "2 a  0 two", "6 a b 0 ", "5 .  0 "}
+	want := []string{"0 a  0 ", "2 a  5 one", "8   0 said\n", "4 a  0 ", "2 a  0 two", "9 a user.a 0 v", "6 a b 0 ", "5 .  0 "}
 	if strings.Join(got, "|") != strings.Join(want, "|") {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
