@@ -24,22 +24,77 @@ func padded(m *model.Manifest, width, height int) size {
 	return size{height: up(height), width: up(width)}
 }
 
-// tensors are the inputs and the output of one run, of one size. Only one run
+// form is what tensors are made for.
+type form struct {
+	size   size
+	scored bool // the graph is asked for its scores
+}
+
+// tensors are the inputs and the outputs of one run, of one form. Only one run
 // at a time may use them.
 type tensors struct {
-	size    size
+	form
 	bytes   int64
 	options *ort.RunOptions
-	inputs  []ort.Value // the image, then the window where there is one
-	outputs []ort.Value
+	inputs  []ort.Value // in the order of inputNames
+	outputs []ort.Value // in the order of outputNames
 
-	image  elements
-	window []float32 // low and high; nil without a window
-	output elements
+	image     elements
+	window    []float32 // low and high; nil without a window
+	output    elements
+	scores    []uint8   // classes x height x width; nil unless they are asked for
+	judgement []float32 // confidence and known; nil where the graph gives none
 
 	// The elements' memory. ONNX Runtime keeps its addresses between runs, so it
 	// is not the garbage collector's.
 	memory [][]byte
+}
+
+// inputNames are the graph's inputs in the order in which runs feed them.
+func inputNames(m *model.Manifest) []string {
+	names := []string{m.Input.Name}
+	if m.Normalisation.Kind == model.NormalisationPercentileWindow {
+		names = append(names, m.Normalisation.Input)
+	}
+	if m.Scores != nil {
+		names = append(names, m.Scores.Switch)
+	}
+	return names
+}
+
+// output is one output of the graph, as the manifest describes it.
+type output struct {
+	name, kind string
+	shape      ort.Shape
+}
+
+// outputsOf are the graph's outputs in the order in which runs take them.
+func outputsOf(m *model.Manifest, f form) []output {
+	height, width := int64(f.size.height), int64(f.size.width)
+	planes := ort.NewShape(1, int64(len(m.Classes)), height, width)
+	first := output{m.Output.Name, m.Output.Type, planes}
+	if m.Output.Layout == model.LayoutNHW {
+		first.shape = ort.NewShape(1, height, width)
+	}
+	list := []output{first}
+	if m.Scores != nil {
+		if !f.scored {
+			planes = ort.NewShape(1, 1, 1, 1)
+		}
+		list = append(list, output{m.Scores.Name, m.Scores.Type, planes})
+	}
+	if m.Judgement != nil {
+		list = append(list, output{m.Judgement.Name, model.TypeFloat32, ort.NewShape(2)})
+	}
+	return list
+}
+
+func outputNames(m *model.Manifest) []string {
+	var names []string
+	for _, o := range outputsOf(m, form{}) {
+		names = append(names, o.name)
+	}
+	return names
 }
 
 // elements is the memory of a tensor: one of the two is set.
@@ -48,11 +103,11 @@ type elements struct {
 	float32 []float32
 }
 
-func newTensors(m *model.Manifest, s size) (*tensors, error) {
-	t := &tensors{size: s}
+func newTensors(m *model.Manifest, f form) (*tensors, error) {
+	t := &tensors{form: f}
 	if err := t.allocate(m); err != nil {
 		t.destroy()
-		return nil, fmt.Errorf("%w: allocate tensors of %d x %d pixels: %w", ErrRuntime, s.width, s.height, err)
+		return nil, fmt.Errorf("%w: allocate tensors of %d x %d pixels: %w", ErrRuntime, f.size.width, f.size.height, err)
 	}
 	return t, nil
 }
@@ -62,8 +117,7 @@ func (t *tensors) allocate(m *model.Manifest) error {
 	if t.options, err = ort.NewRunOptions(); err != nil {
 		return err
 	}
-	height, width := int64(t.size.height), int64(t.size.width)
-	in, image, err := t.tensor(m.Input.Type, ort.NewShape(1, 1, height, width))
+	in, image, err := t.tensor(m.Input.Type, ort.NewShape(1, 1, int64(t.size.height), int64(t.size.width)))
 	if err != nil {
 		return err
 	}
@@ -75,19 +129,29 @@ func (t *tensors) allocate(m *model.Manifest) error {
 		}
 		t.inputs, t.window = append(t.inputs, in), window.float32
 	}
-	out, output, err := t.tensor(m.Output.Type, outputShape(m, t.size))
-	if err != nil {
-		return err
+	if m.Scores != nil {
+		in, err := ort.NewTensor(ort.NewShape(1), []bool{t.scored})
+		if err != nil {
+			return err
+		}
+		t.inputs = append(t.inputs, in)
 	}
-	t.outputs, t.output = append(t.outputs, out), output
+	for i, o := range outputsOf(m, t.form) {
+		out, values, err := t.tensor(o.kind, o.shape)
+		if err != nil {
+			return err
+		}
+		t.outputs = append(t.outputs, out)
+		switch {
+		case i == 0:
+			t.output = values
+		case o.kind == model.TypeFloat32:
+			t.judgement = values.float32
+		case t.scored:
+			t.scores = values.uint8
+		}
+	}
 	return nil
-}
-
-func outputShape(m *model.Manifest, s size) ort.Shape {
-	if m.Output.Layout == model.LayoutNHW {
-		return ort.NewShape(1, int64(s.height), int64(s.width))
-	}
-	return ort.NewShape(1, int64(len(m.Classes)), int64(s.height), int64(s.width))
 }
 
 // tensor makes a tensor in memory of its own.
@@ -121,7 +185,7 @@ func (t *tensors) destroy() {
 	for _, memory := range t.memory {
 		syscall.Munmap(memory)
 	}
-	*t = tensors{size: t.size}
+	*t = tensors{form: t.form}
 }
 
 // setImage copies slice to the input's upper left corner and zeros to the rest.
@@ -169,6 +233,17 @@ func (t *tensors) mask(mask []uint8, stride int, r image.Rectangle) uint8 {
 	return largest
 }
 
+// copyScores copies the scores of the pixels in r to scores, class by class, whose
+// rows begin stride elements apart and whose classes begin plane elements apart.
+func (t *tensors) copyScores(scores []uint8, stride, plane int, r image.Rectangle) {
+	for class := range len(t.scores) / t.size.pixels() {
+		from := t.scores[class*t.size.pixels()+r.Min.Y*t.size.width+r.Min.X:]
+		for y := range r.Dy() {
+			copy(scores[class*plane+y*stride:][:r.Dx()], from[y*t.size.width:])
+		}
+	}
+}
+
 // argmax sets each pixel of mask to the class with the largest score, of equal
 // ones to the first.
 func (t *tensors) argmax(mask []uint8, stride int, r image.Rectangle) {
@@ -202,12 +277,12 @@ type cache struct {
 	bytes int64      // guarded by mu
 }
 
-// take returns unused tensors of size s, nil where there are none.
-func (c *cache) take(s size) *tensors {
+// take returns unused tensors of a form, nil where there are none.
+func (c *cache) take(f form) *tensors {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := len(c.free) - 1; i >= 0; i-- {
-		if t := c.free[i]; t.size == s {
+		if t := c.free[i]; t.form == f {
 			c.free = append(c.free[:i], c.free[i+1:]...)
 			c.bytes -= t.bytes
 			return t
