@@ -109,7 +109,7 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 	manifest := network.Manifest()
 	most := fitting(volume.MaxVoxels, opts.Memory(), bytesPerNetworkVoxel)
 	segmented, err := threeplane.Segment(ctx, &s.Volume, network, threeplane.Options{
-		Classes: len(manifest.Classes), Planes: opts.Planes, Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
+		Classes: len(manifest.Classes), Scored: manifest.Scores != nil, Planes: opts.Planes, Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
 	})
 	switch {
 	case errors.Is(err, threeplane.ErrEmpty):
