@@ -45,8 +45,8 @@ type Manifest struct {
 	Requires []string `json:"requires,omitempty"`
 	// Scores is nil where the graph gives none beside its mask, Judgement where
 	// it does not judge itself.
-	Scores    *Scores    `json:"scores,omitempty"`
-	Judgement *Judgement `json:"judgement,omitempty"`
+	Scores    *ScoresOutput    `json:"scores,omitempty"`
+	Judgement *JudgementOutput `json:"judgement,omitempty"`
 	// Classes in order of value: 0, 1, 2...; class 0 is the background.
 	Classes []Class `json:"classes"`
 	// Parameters is the number of trained weights.
@@ -95,10 +95,10 @@ type Output struct {
 	Layout string `json:"layout"`
 }
 
-// Scores is the graph output that tells how sure each class is of each pixel:
+// ScoresOutput is the graph output that tells how sure each class is of each pixel:
 // uint8, 255 times the softmax, 1 x classes x height x width. The graph works
 // them out in runs that ask for them only.
-type Scores struct {
+type ScoresOutput struct {
 	Name string `json:"name"`
 	// Type is uint8, Layout NCHW.
 	Type   string `json:"type"`
@@ -108,15 +108,21 @@ type Scores struct {
 	Switch string `json:"switch"`
 }
 
-// Judgement is the graph output in which a network judges its own mask: float32,
-// two elements from 0 to 1. The first is the confidence, how likely the mask is
-// good; the second, how likely the slice is of the kind that the network was
-// trained for.
-type Judgement struct {
+// JudgementOutput is the graph output in which a network judges its own mask: float32,
+// two elements, those of Judgement in their order.
+type JudgementOutput struct {
 	Name string `json:"name"`
-	// LeastKnown is the second element below which the slice is taken for
-	// something else.
+	// LeastKnown is the Known below which the slice is taken for something else.
 	LeastKnown float64 `json:"leastKnown"`
+}
+
+// Judgement is what a network says of its own mask. Each is 0 to 1.
+type Judgement struct {
+	// Confidence is how likely the mask is good.
+	Confidence float64
+	// Known is how likely the slice is of the kind that the network was trained
+	// for.
+	Known float64
 }
 
 // The values of Input.Type, Output.Type, the layouts and Normalisation.Kind.

@@ -84,10 +84,10 @@ func TestTheSecondFormatHasScoresAndPassesOverWhatItDoesNotKnow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(&Scores{Name: "scores", Type: "uint8", Layout: "NCHW", Switch: "scores_wanted"}, m.Scores); diff != "" {
+	if diff := cmp.Diff(&ScoresOutput{Name: "scores", Type: "uint8", Layout: "NCHW", Switch: "scores_wanted"}, m.Scores); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(&Judgement{Name: "judgement", LeastKnown: 0.25}, m.Judgement); diff != "" {
+	if diff := cmp.Diff(&JudgementOutput{Name: "judgement", LeastKnown: 0.25}, m.Judgement); diff != "" {
 		t.Error(diff)
 	}
 	if _, err := ParseManifest(validManifest(t, func(m map[string]any) { m["schemaVersion"] = 2 })); err != nil {

@@ -1,14 +1,44 @@
 package segmentation
 
-import "image"
+import (
+	"context"
+	"fmt"
+	"image"
 
-// Judgement is what a network says of its own mask. Each is 0 to 1.
-type Judgement struct {
-	// Confidence is how likely the mask is good.
-	Confidence float64
-	// Known is how likely the slice is of the kind that the network was trained
-	// for.
-	Known float64
+	"github.com/brainseg/brainseg/internal/model"
+)
+
+// Segmenter gives each pixel of a slice its class; see Model.Segment.
+type Segmenter interface {
+	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
+}
+
+// Detailed is a Segmenter that gives more than classes; see Model.SegmentDetailed.
+type Detailed interface {
+	Segmenter
+	SegmentDetailed(ctx context.Context, slice *image.Gray, mask, scores []uint8) (*model.Judgement, error)
+}
+
+// Detail has a network give all that it can: of one that is not Detailed that is
+// the mask, and where scores are asked for it is an error.
+func Detail(ctx context.Context, network Segmenter, slice *image.Gray, mask, scores []uint8) (*model.Judgement, error) {
+	if detailed, ok := network.(Detailed); ok {
+		return detailed.SegmentDetailed(ctx, slice, mask, scores)
+	}
+	if scores != nil {
+		return nil, fmt.Errorf("segment: %w", ErrNoScores)
+	}
+	return nil, network.Segment(ctx, slice, mask)
+}
+
+// Scorer shows of a network its classes and scores alone, as package threeplane asks
+// for them.
+type Scorer struct{ Segmenter }
+
+// Scores is Detail without what the network says of its mask.
+func (s Scorer) Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) error {
+	_, err := Detail(ctx, s.Segmenter, slice, mask, scores)
+	return err
 }
 
 // run is a slice and what comes of it.
@@ -35,10 +65,10 @@ func (r *run) judge(says []float32, pixels int) {
 	r.pixelsOfJudging += n
 }
 
-func (r *run) judgement() *Judgement {
+func (r *run) judgement() *model.Judgement {
 	if r.pixelsOfJudging == 0 {
 		return nil
 	}
 	share := func(sum float64) float64 { return min(max(sum/r.pixelsOfJudging, 0), 1) }
-	return &Judgement{Confidence: share(r.confidence), Known: share(r.known)}
+	return &model.Judgement{Confidence: share(r.confidence), Known: share(r.known)}
 }

@@ -17,7 +17,7 @@ func TestScoresAndMaskComeTogetherAtEverySize(t *testing.T) {
 		slice := randomSlice(random, size[0], size[1])
 		n := len(slice.Pix)
 		mask, scores, alone := make([]uint8, n), make([]uint8, 2*n), make([]uint8, n)
-		if err := m.Scores(t.Context(), slice, mask, scores); err != nil {
+		if _, err := m.SegmentDetailed(t.Context(), slice, mask, scores); err != nil {
 			t.Fatalf("%v: %v", size, err)
 		}
 		if err := m.Segment(t.Context(), slice, alone); err != nil {
@@ -41,7 +41,7 @@ func TestANetworkJudgesItsMask(t *testing.T) {
 	m := open(t, "judged", Options{})
 	slice := image.NewGray(image.Rect(0, 0, 20, 10))
 	slice.Pix[7] = 204
-	j, err := m.Judge(t.Context(), slice, make([]uint8, 200))
+	j, err := m.SegmentDetailed(t.Context(), slice, make([]uint8, 200), nil)
 	if err != nil || j == nil || math.Abs(j.Confidence-0.004) > 1e-6 || math.Abs(j.Known-0.8) > 1e-6 {
 		t.Errorf("judgement %+v, error %v", j, err)
 	}
@@ -53,7 +53,7 @@ func TestAJudgementOfTilesIsTheirMeanByPixels(t *testing.T) {
 	for i := range slice.Pix {
 		slice.Pix[i] = 102
 	}
-	j, err := m.Judge(t.Context(), slice, make([]uint8, len(slice.Pix)))
+	j, err := m.SegmentDetailed(t.Context(), slice, make([]uint8, len(slice.Pix)), nil)
 	if err != nil || j == nil || math.Abs(j.Confidence-0.4) > 1e-3 || math.Abs(j.Known-0.4) > 1e-3 {
 		t.Errorf("judgement %+v, error %v", j, err)
 	}
@@ -62,14 +62,14 @@ func TestAJudgementOfTilesIsTheirMeanByPixels(t *testing.T) {
 func TestAModelWithoutScoresSaysSo(t *testing.T) {
 	m := open(t, "threshold", Options{})
 	slice := image.NewGray(image.Rect(0, 0, 8, 8))
-	if err := m.Scores(t.Context(), slice, make([]uint8, 64), make([]uint8, 3*64)); !errors.Is(err, ErrNoScores) {
+	if _, err := m.SegmentDetailed(t.Context(), slice, make([]uint8, 64), make([]uint8, 3*64)); !errors.Is(err, ErrNoScores) {
 		t.Errorf("error %v", err)
 	}
-	if j, err := m.Judge(t.Context(), slice, make([]uint8, 64)); j != nil || err != nil {
+	if j, err := m.SegmentDetailed(t.Context(), slice, make([]uint8, 64), nil); j != nil || err != nil {
 		t.Errorf("judgement %v, error %v", j, err)
 	}
 	other := open(t, "judged", Options{})
-	if err := other.Scores(t.Context(), slice, make([]uint8, 64), make([]uint8, 64)); !errors.Is(err, ErrSize) {
+	if _, err := other.SegmentDetailed(t.Context(), slice, make([]uint8, 64), make([]uint8, 64)); !errors.Is(err, ErrSize) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -83,7 +83,7 @@ func TestScoresAndMasksOfManyCallersDoNotMix(t *testing.T) {
 			for range 20 {
 				slice := randomSlice(random, 40, 30)
 				mask, scores := make([]uint8, 1200), make([]uint8, 2400)
-				err := m.Scores(t.Context(), slice, mask, scores)
+				_, err := m.SegmentDetailed(t.Context(), slice, mask, scores)
 				if seed%2 == 0 {
 					err = m.Segment(t.Context(), slice, mask)
 				}

@@ -81,7 +81,11 @@ func (m *Model) open() (*ort.DynamicAdvancedSession, error) {
 		return nil, fmt.Errorf("%w: %w", ErrRuntime, err)
 	}
 	defer options.Destroy()
-	session, err := ort.NewDynamicAdvancedSessionWithONNXData(content, inputNames(&m.manifest), outputNames(&m.manifest), options)
+	var outputs []string
+	for _, o := range m.manifest.Outputs(0, 0, false) {
+		outputs = append(outputs, o.Name)
+	}
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(content, m.manifest.InputNames(), outputs, options)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, reason(err))
 	}
@@ -117,7 +121,7 @@ func (m *Model) probeForm(f form) error {
 	if t.window != nil {
 		t.window[0], t.window[1] = 0, 255
 	}
-	want := outputsOf(&m.manifest, f)
+	want := f.outputsOf(&m.manifest)
 	outputs := make([]ort.Value, len(want))
 	if err := m.session.RunWithOptions(t.inputs, outputs, t.options); err != nil {
 		return fmt.Errorf("run it on an image of %d x %d pixels: %w", f.size.width, f.size.height, err)
@@ -128,11 +132,11 @@ func (m *Model) probeForm(f form) error {
 		}
 	}()
 	for i, o := range want {
-		if got := outputs[i].GetShape(); !slices.Equal(got, o.shape) {
-			return fmt.Errorf("output %s has shape %v for an image of %d x %d pixels, and the manifest means %v", o.name, got, f.size.width, f.size.height, o.shape)
+		if got := outputs[i].GetShape(); !slices.Equal(got, o.Shape) {
+			return fmt.Errorf("output %s has shape %v for an image of %d x %d pixels, and the manifest means %v", o.Name, got, f.size.width, f.size.height, o.Shape)
 		}
 		if got := outputs[i].DataType(); got != t.outputs[i].DataType() {
-			return fmt.Errorf("output %s has elements of type %v, and the manifest says %s", o.name, ort.TensorElementDataType(got), o.kind)
+			return fmt.Errorf("output %s has elements of type %v, and the manifest says %s", o.Name, ort.TensorElementDataType(got), o.Type)
 		}
 	}
 	return nil
@@ -152,30 +156,25 @@ func (m *Model) Manifest() *model.Manifest { return &m.manifest }
 // An error wraps ErrSize, ErrTooLarge, ErrTooMuchMemory, model.ErrNetwork, ErrRuntime, ErrClosed or
 // the context's; mask is undefined then. When ctx ends the run ends soon after.
 func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
-	_, err := m.Judge(ctx, slice, mask)
-	return err
+	return m.work(ctx, &run{slice: slice, mask: mask})
 }
 
-// Judge is Segment that also returns what the network says of the mask; nil where
-// its manifest has no judgement.
-func (m *Model) Judge(ctx context.Context, slice *image.Gray, mask []uint8) (*Judgement, error) {
-	r := &run{slice: slice, mask: mask}
-	err := m.work(ctx, r)
-	return r.judgement(), err
-}
-
-// Scores is Segment that also writes how sure each class is of each pixel, 255
-// times the softmax, to scores: classes x height x width, as the manifest's are.
-// Only a model whose manifest has scores can be asked; the others' error wraps
-// ErrNoScores.
-func (m *Model) Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) error {
-	if m.manifest.Scores == nil {
-		return fmt.Errorf("segment: %w", ErrNoScores)
+// SegmentDetailed is Segment that also returns what the network says of its mask,
+// nil where its manifest has no judgement. Unless scores is nil it writes to it how
+// sure each class is of each pixel, 255 times the softmax, classes x height x width;
+// of a model whose manifest has no scores the error wraps ErrNoScores then.
+func (m *Model) SegmentDetailed(ctx context.Context, slice *image.Gray, mask, scores []uint8) (*model.Judgement, error) {
+	if scores != nil && m.manifest.Scores == nil {
+		return nil, fmt.Errorf("segment: %w", ErrNoScores)
 	}
-	if len(scores) != len(mask)*len(m.manifest.Classes) {
-		return fmt.Errorf("segment: %w: a mask of %d pixels and %d scores", ErrSize, len(mask), len(scores))
+	if scores != nil && len(scores) != len(mask)*len(m.manifest.Classes) {
+		return nil, fmt.Errorf("segment: %w: a mask of %d pixels and %d scores", ErrSize, len(mask), len(scores))
 	}
-	return m.work(ctx, &run{slice: slice, mask: mask, scores: scores})
+	r := &run{slice: slice, mask: mask, scores: scores}
+	if err := m.work(ctx, r); err != nil {
+		return nil, err
+	}
+	return r.judgement(), nil
 }
 
 // work checks a slice and has the network run over it.

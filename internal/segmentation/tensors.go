@@ -30,14 +30,18 @@ type form struct {
 	scored bool // the graph is asked for its scores
 }
 
+func (f form) outputsOf(m *model.Manifest) []model.Tensor {
+	return m.Outputs(f.size.height, f.size.width, f.scored)
+}
+
 // tensors are the inputs and the outputs of one run, of one form. Only one run
 // at a time may use them.
 type tensors struct {
 	form
 	bytes   int64
 	options *ort.RunOptions
-	inputs  []ort.Value // in the order of inputNames
-	outputs []ort.Value // in the order of outputNames
+	inputs  []ort.Value // in the order of Manifest.InputNames
+	outputs []ort.Value // in the order of Manifest.Outputs
 
 	image     elements
 	window    []float32 // low and high; nil without a window
@@ -48,53 +52,6 @@ type tensors struct {
 	// The elements' memory. ONNX Runtime keeps its addresses between runs, so it
 	// is not the garbage collector's.
 	memory [][]byte
-}
-
-// inputNames are the graph's inputs in the order in which runs feed them.
-func inputNames(m *model.Manifest) []string {
-	names := []string{m.Input.Name}
-	if m.Normalisation.Kind == model.NormalisationPercentileWindow {
-		names = append(names, m.Normalisation.Input)
-	}
-	if m.Scores != nil {
-		names = append(names, m.Scores.Switch)
-	}
-	return names
-}
-
-// output is one output of the graph, as the manifest describes it.
-type output struct {
-	name, kind string
-	shape      ort.Shape
-}
-
-// outputsOf are the graph's outputs in the order in which runs take them.
-func outputsOf(m *model.Manifest, f form) []output {
-	height, width := int64(f.size.height), int64(f.size.width)
-	planes := ort.NewShape(1, int64(len(m.Classes)), height, width)
-	first := output{m.Output.Name, m.Output.Type, planes}
-	if m.Output.Layout == model.LayoutNHW {
-		first.shape = ort.NewShape(1, height, width)
-	}
-	list := []output{first}
-	if m.Scores != nil {
-		if !f.scored {
-			planes = ort.NewShape(1, 1, 1, 1)
-		}
-		list = append(list, output{m.Scores.Name, m.Scores.Type, planes})
-	}
-	if m.Judgement != nil {
-		list = append(list, output{m.Judgement.Name, model.TypeFloat32, ort.NewShape(2)})
-	}
-	return list
-}
-
-func outputNames(m *model.Manifest) []string {
-	var names []string
-	for _, o := range outputsOf(m, form{}) {
-		names = append(names, o.name)
-	}
-	return names
 }
 
 // elements is the memory of a tensor: one of the two is set.
@@ -136,8 +93,8 @@ func (t *tensors) allocate(m *model.Manifest) error {
 		}
 		t.inputs = append(t.inputs, in)
 	}
-	for i, o := range outputsOf(m, t.form) {
-		out, values, err := t.tensor(o.kind, o.shape)
+	for i, o := range t.outputsOf(m) {
+		out, values, err := t.tensor(o.Type, ort.NewShape(o.Shape...))
 		if err != nil {
 			return err
 		}
@@ -145,7 +102,7 @@ func (t *tensors) allocate(m *model.Manifest) error {
 		switch {
 		case i == 0:
 			t.output = values
-		case o.kind == model.TypeFloat32:
+		case o.Type == model.TypeFloat32:
 			t.judgement = values.float32
 		case t.scored:
 			t.scores = values.uint8

@@ -20,7 +20,7 @@ func (c *checker) scoresAgree(ctx context.Context, slice *image.Gray, mask []uin
 		return nil
 	}
 	again, scores := make([]uint8, len(mask)), make([]uint8, len(c.classes())*len(mask))
-	if err := c.opened.Scores(ctx, slice, again, scores); err != nil {
+	if _, err := c.opened.SegmentDetailed(ctx, slice, again, scores); err != nil {
 		return err
 	}
 	if !bytes.Equal(mask, again) {

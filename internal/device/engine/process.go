@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/brainseg/brainseg/internal/device/failure"
@@ -92,6 +93,7 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 	for _, flag := range seen.Flags {
 		result.Image.Flags = append(result.Image.Flags, string(flag))
 	}
+	judge(result.Image, seen.Judgement, m.Network.Manifest())
 	if !r.Output.Discard {
 		err = w.save(ctx, j, &result)
 		if err != nil && result.Mask == nil {
@@ -110,6 +112,18 @@ func (w *worker) process(ctx context.Context, j *Job) (Outcome, error) {
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
 	}
 	return Outcome{Result: result, Mask: w.mask.Bytes(), Overlay: w.overlay.Bytes()}, err
+}
+
+// judge adds to an answer what the model says of its mask.
+func judge(image *request.Dimensions, said *model.Judgement, manifest *model.Manifest) {
+	if said == nil || manifest.Judgement == nil {
+		return
+	}
+	confidence := math.Round(said.Confidence*1e4) / 1e4
+	image.Confidence = &confidence
+	if said.Known < manifest.Judgement.LeastKnown {
+		image.Flags = append(image.Flags, string(imaging.FlagUnfamiliar))
+	}
 }
 
 // reference says where the image of r is in the store; it is empty for one that

@@ -28,7 +28,7 @@ type Segmenter interface {
 }
 
 // Scorer is a Segmenter that can also tell how sure it is of each class: scores
-// has classes x width x height elements, of which those of a pixel sum up to 255.
+// has classes x height x width elements, of which those of a pixel sum up to 255.
 type Scorer interface {
 	Segmenter
 	Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) error
