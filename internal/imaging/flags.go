@@ -31,6 +31,9 @@ const (
 	FlagAlphaIgnored Flag = "alpha-ignored"
 	// FlagNoContrast: all pixels have the same grey value. The mask is empty.
 	FlagNoContrast Flag = "no-contrast"
+	// FlagUnfamiliar: a model takes the image for something else than it was trained
+	// for. Decode never sets it.
+	FlagUnfamiliar Flag = "unfamiliar"
 )
 
 func flagIf(condition bool, f Flag) []Flag {

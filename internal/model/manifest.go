@@ -9,11 +9,24 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 )
 
-// SchemaVersion is the version of the manifest format that this package reads.
-// schemas/model-manifest.schema.json describes the format.
-const SchemaVersion = 1
+// The versions of the manifest format that this package reads. What it writes
+// has the oldest that says it all. schemas/model-manifest.schema.json describes
+// both.
+const (
+	// SchemaVersion is the format in which every member counts: what a reader
+	// does not know, it refuses.
+	SchemaVersion = 1
+	// SchemaVersionRequires is the format in which a reader passes over what it
+	// does not know, and refuses what Requires names and it does not understand.
+	SchemaVersionRequires = 2
+)
+
+// understood are the names that may stand in Requires. No model needs a reader
+// that takes its scores or its judgement: a mask is what all of them give.
+var understood = []string{"scores", "judgement"}
 
 // Manifest says what a model is, what it takes and gives, and what its classes
 // mean.
@@ -28,6 +41,12 @@ type Manifest struct {
 	Input         Input         `json:"input"`
 	Normalisation Normalisation `json:"normalisation"`
 	Output        Output        `json:"output"`
+	// Requires names what a reader must understand to run the model at all.
+	Requires []string `json:"requires,omitempty"`
+	// Scores is nil where the graph gives none beside its mask, Judgement where
+	// it does not judge itself.
+	Scores    *ScoresOutput    `json:"scores,omitempty"`
+	Judgement *JudgementOutput `json:"judgement,omitempty"`
 	// Classes in order of value: 0, 1, 2...; class 0 is the background.
 	Classes []Class `json:"classes"`
 	// Parameters is the number of trained weights.
@@ -76,6 +95,36 @@ type Output struct {
 	Layout string `json:"layout"`
 }
 
+// ScoresOutput is the graph output that tells how sure each class is of each pixel:
+// uint8, 255 times the softmax, 1 x classes x height x width. The graph works
+// them out in runs that ask for them only.
+type ScoresOutput struct {
+	Name string `json:"name"`
+	// Type is uint8, Layout NCHW.
+	Type   string `json:"type"`
+	Layout string `json:"layout"`
+	// Switch names the graph input that asks for them: bool, one element, false
+	// where it is not fed. While it is false the output has the shape 1 x 1 x 1 x 1.
+	Switch string `json:"switch"`
+}
+
+// JudgementOutput is the graph output in which a network judges its own mask: float32,
+// two elements, those of Judgement in their order.
+type JudgementOutput struct {
+	Name string `json:"name"`
+	// LeastKnown is the Known below which the slice is taken for something else.
+	LeastKnown float64 `json:"leastKnown"`
+}
+
+// Judgement is what a network says of its own mask. Each is 0 to 1.
+type Judgement struct {
+	// Confidence is how likely the mask is good.
+	Confidence float64
+	// Known is how likely the slice is of the kind that the network was trained
+	// for.
+	Known float64
+}
+
 // The values of Input.Type, Output.Type, the layouts and Normalisation.Kind.
 const (
 	TypeUint8                     = "uint8"
@@ -91,20 +140,22 @@ const maxSizeMultiple = 256
 
 var versionPattern = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$`)
 
-// ParseManifest reads and checks a manifest. Fields that this version does not
-// know are refused: they might change what the mask means. An error wraps
-// ErrManifest.
+// ParseManifest reads and checks a manifest. What of a manifest of version 1 is not
+// known here is refused, for it might change what the mask means; of version 2
+// what Requires names and is not understood. An error wraps ErrManifest.
 func ParseManifest(document []byte) (*Manifest, error) {
 	// The version first, so that a later format is named as such and not by the
 	// fields that it adds.
 	var version struct {
 		SchemaVersion int `json:"schemaVersion"`
 	}
-	if err := json.Unmarshal(document, &version); err == nil && version.SchemaVersion != SchemaVersion {
-		return nil, fmt.Errorf("%w: schemaVersion is %d, and this version of the program reads %d", ErrManifest, version.SchemaVersion, SchemaVersion)
+	if err := json.Unmarshal(document, &version); err == nil && version.SchemaVersion != SchemaVersion && version.SchemaVersion != SchemaVersionRequires {
+		return nil, fmt.Errorf("%w: schemaVersion is %d, and this version of the program reads %d and %d", ErrManifest, version.SchemaVersion, SchemaVersion, SchemaVersionRequires)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.DisallowUnknownFields()
+	if version.SchemaVersion == SchemaVersion {
+		decoder.DisallowUnknownFields()
+	}
 	m := new(Manifest)
 	if err := decoder.Decode(m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
@@ -119,6 +170,9 @@ func ParseManifest(document []byte) (*Manifest, error) {
 }
 
 func (m *Manifest) check() error {
+	if err := m.checkFormat(); err != nil {
+		return err
+	}
 	switch {
 	case m.Name == "" || len(m.Name) > 128:
 		return errors.New("name must have 1 to 128 bytes")
@@ -142,10 +196,60 @@ func (m *Manifest) check() error {
 	if m.Normalisation.Input == m.Input.Name {
 		return fmt.Errorf("input.name and normalisation.input are both %q", m.Input.Name)
 	}
+	if err := m.checkMore(); err != nil {
+		return err
+	}
 	if m.Parameters < 0 {
 		return errors.New("parameters must not be negative")
 	}
 	return checkClasses(m.Classes)
+}
+
+// checkFormat tells whether this version of the program understands the manifest.
+func (m *Manifest) checkFormat() error {
+	if m.SchemaVersion == SchemaVersion && (m.Requires != nil || m.Scores != nil || m.Judgement != nil) {
+		return fmt.Errorf("requires, scores and judgement are of schemaVersion %d, and this is %d", SchemaVersionRequires, m.SchemaVersion)
+	}
+	for _, name := range m.Requires {
+		if !slices.Contains(understood, name) {
+			return fmt.Errorf("the model requires %q, which this version of the program does not understand; take a later version of the component, or an earlier one of the model", name)
+		}
+	}
+	return nil
+}
+
+// checkMore checks what a graph may give beside its mask.
+func (m *Manifest) checkMore() error {
+	names := []string{m.Output.Name}
+	if s := m.Scores; s != nil {
+		switch {
+		case s.Name == "":
+			return errors.New("scores.name is missing")
+		case s.Type != TypeUint8 || s.Layout != LayoutNCHW:
+			return fmt.Errorf("scores are %q in layout %q and must be uint8 in NCHW", s.Type, s.Layout)
+		case s.Switch == "":
+			return errors.New("scores.switch is missing")
+		case s.Switch == m.Input.Name || s.Switch == m.Normalisation.Input:
+			return fmt.Errorf("scores.switch and another input are both %q", s.Switch)
+		case m.Output.Layout != LayoutNHW:
+			return errors.New("scores stand beside a mask only, and output gives scores itself")
+		}
+		names = append(names, s.Name)
+	}
+	if j := m.Judgement; j != nil {
+		switch {
+		case j.Name == "":
+			return errors.New("judgement.name is missing")
+		case !(0 <= j.LeastKnown && j.LeastKnown <= 1):
+			return fmt.Errorf("judgement.leastKnown is %v and must be 0 to 1", j.LeastKnown)
+		}
+		names = append(names, j.Name)
+	}
+	slices.Sort(names)
+	if unique := slices.Compact(slices.Clone(names)); len(unique) < len(names) {
+		return fmt.Errorf("output, scores and judgement must be outputs of different names, and are %q", names)
+	}
+	return nil
 }
 
 func (i Input) check() error {

@@ -65,12 +65,42 @@ func TestParseManifestReadsEveryField(t *testing.T) {
 	}
 }
 
+// second makes of a manifest one of the second format, with all that it may have.
+func second(m map[string]any) {
+	m["schemaVersion"] = 2
+	m["requires"] = []any{"scores", "judgement"}
+	m["scores"] = map[string]any{"name": "scores", "type": "uint8", "layout": "NCHW", "switch": "scores_wanted"}
+	m["judgement"] = map[string]any{"name": "judgement", "leastKnown": 0.25}
+}
+
+func TestTheSecondFormatHasScoresAndPassesOverWhatItDoesNotKnow(t *testing.T) {
+	m, err := ParseManifest(validManifest(t, func(m map[string]any) {
+		second(m)
+		m["zoom"] = 1
+		object(m, "normalisation")["mean"] = 3
+		object(m, "scores")["since"] = "2.1.0"
+		class(m, 1)["snomed"] = "1"
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&ScoresOutput{Name: "scores", Type: "uint8", Layout: "NCHW", Switch: "scores_wanted"}, m.Scores); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(&JudgementOutput{Name: "judgement", LeastKnown: 0.25}, m.Judgement); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := ParseManifest(validManifest(t, func(m map[string]any) { m["schemaVersion"] = 2 })); err != nil {
+		t.Errorf("one without anything new: %v", err)
+	}
+}
+
 // refusals are manifests that must be refused, by an error that says so.
 var refusals = []struct {
 	name, says string
 	edit       func(m map[string]any)
 }{
-	{"a later format", "schemaVersion is 2", func(m map[string]any) { m["schemaVersion"] = 2; m["novelty"] = 1 }},
+	{"a later format", "schemaVersion is 3", func(m map[string]any) { m["schemaVersion"] = 3; m["novelty"] = 1 }},
 	{"no format", "schemaVersion is 0", func(m map[string]any) { delete(m, "schemaVersion") }},
 	{"an unknown field", `unknown field "zoom"`, func(m map[string]any) { m["zoom"] = 1 }},
 	{"an unknown field below", `unknown field "mean"`, func(m map[string]any) { object(m, "normalisation")["mean"] = 3 }},
@@ -101,6 +131,22 @@ var refusals = []struct {
 	{"a value that is no byte", "value", func(m map[string]any) { class(m, 1)["value"] = 300 }},
 	{"two classes of one name", "name of its own", func(m map[string]any) { class(m, 1)["name"] = "below" }},
 	{"a colour by name", "#rrggbb", func(m map[string]any) { class(m, 1)["colour"] = "red" }},
+	{"scores in the first format", "schemaVersion 2", func(m map[string]any) { second(m); m["schemaVersion"] = 1 }},
+	{"something that it must understand", `requires "input-pyramid", which this version of the program does not understand`, func(m map[string]any) {
+		second(m)
+		m["requires"] = []any{"scores", "input-pyramid"}
+	}},
+	{"scores of floats", "scores are", func(m map[string]any) { second(m); object(m, "scores")["type"] = "float32" }},
+	{"scores without a name", "scores.name", func(m map[string]any) { second(m); delete(object(m, "scores"), "name") }},
+	{"scores without a switch", "scores.switch", func(m map[string]any) { second(m); object(m, "scores")["switch"] = "" }},
+	{"a switch that is the window", "are both", func(m map[string]any) { second(m); object(m, "scores")["switch"] = "window" }},
+	{"scores called as the mask is", "different names", func(m map[string]any) { second(m); object(m, "scores")["name"] = "mask" }},
+	{"scores beside scores", "beside a mask only", func(m map[string]any) {
+		second(m)
+		m["output"] = map[string]any{"name": "logits", "type": "float32", "layout": "NCHW"}
+	}},
+	{"a judgement without a name", "judgement.name", func(m map[string]any) { second(m); m["judgement"] = map[string]any{} }},
+	{"a judgement that is never known", "leastKnown", func(m map[string]any) { second(m); object(m, "judgement")["leastKnown"] = 1.5 }},
 	{"negative parameters", "parameters", func(m map[string]any) { m["parameters"] = -1 }},
 }
 
@@ -136,7 +182,7 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 		}
 		return schema.Validate(value)
 	}
-	for _, name := range []string{"threshold", "scores", "values"} {
+	for _, name := range []string{"threshold", "scores", "values", "judged"} {
 		document, err := os.ReadFile(filepath.Join(models, name, ManifestName))
 		if err != nil {
 			t.Fatal(err)
@@ -146,7 +192,10 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 		}
 	}
 	// What a schema cannot say.
-	beyond := map[string]bool{"one name for two inputs": true, "a gap in the classes": true, "two classes of one name": true}
+	beyond := map[string]bool{
+		"one name for two inputs": true, "a gap in the classes": true, "two classes of one name": true,
+		"a switch that is the window": true, "scores called as the mask is": true,
+	}
 	for _, test := range refusals {
 		if err := validate(validManifest(t, test.edit)); (err == nil) != beyond[test.name] {
 			t.Errorf("%s: error %v", test.name, err)
@@ -155,14 +204,14 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 }
 
 func FuzzParseManifest(f *testing.F) {
-	for _, name := range []string{"threshold", "scores", "values"} {
+	for _, name := range []string{"threshold", "scores", "values", "judged"} {
 		document, err := os.ReadFile(filepath.Join(models, name, ManifestName))
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(document)
 	}
-	f.Add([]byte(`{"schemaVersion":2}`))
+	f.Add([]byte(`{"schemaVersion":3}`))
 	f.Fuzz(func(t *testing.T, document []byte) {
 		m, err := ParseManifest(document)
 		if (m == nil) == (err == nil) || err != nil && !errors.Is(err, ErrManifest) {

@@ -81,11 +81,11 @@ func (m *Model) open() (*ort.DynamicAdvancedSession, error) {
 		return nil, fmt.Errorf("%w: %w", ErrRuntime, err)
 	}
 	defer options.Destroy()
-	inputs := []string{m.manifest.Input.Name}
-	if m.manifest.Normalisation.Kind == model.NormalisationPercentileWindow {
-		inputs = append(inputs, m.manifest.Normalisation.Input)
+	var outputs []string
+	for _, o := range m.manifest.Outputs(0, 0, false) {
+		outputs = append(outputs, o.Name)
 	}
-	session, err := ort.NewDynamicAdvancedSessionWithONNXData(content, inputs, []string{m.manifest.Output.Name}, options)
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(content, m.manifest.InputNames(), outputs, options)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", model.ErrNetwork, reason(err))
 	}
@@ -93,21 +93,27 @@ func (m *Model) open() (*ort.DynamicAdvancedSession, error) {
 }
 
 // probe runs the network on black images of the two smallest oblong sizes, with
-// an output that ONNX Runtime allocates, so that its type and shape can be
+// outputs that ONNX Runtime allocates, so that their types and shapes can be
 // compared. Asking ONNX Runtime what a network takes would build a second
 // session.
 func (m *Model) probe() error {
 	multiple := m.manifest.Input.SizeMultiple
 	for _, s := range []size{{multiple, 2 * multiple}, {2 * multiple, multiple}} {
-		if err := m.probeSize(s); err != nil {
+		if err := m.probeForm(form{size: s}); err != nil {
 			return err
 		}
+	}
+	if m.manifest.Scores == nil {
+		return nil
+	}
+	if err := m.probeForm(form{size{multiple, 2 * multiple}, true}); err != nil {
+		return fmt.Errorf("with scores: %w", err)
 	}
 	return nil
 }
 
-func (m *Model) probeSize(s size) error {
-	t, err := newTensors(&m.manifest, s)
+func (m *Model) probeForm(f form) error {
+	t, err := newTensors(&m.manifest, f)
 	if err != nil {
 		return err
 	}
@@ -115,17 +121,23 @@ func (m *Model) probeSize(s size) error {
 	if t.window != nil {
 		t.window[0], t.window[1] = 0, 255
 	}
-	outputs := []ort.Value{nil}
+	want := f.outputsOf(&m.manifest)
+	outputs := make([]ort.Value, len(want))
 	if err := m.session.RunWithOptions(t.inputs, outputs, t.options); err != nil {
-		return fmt.Errorf("run it on an image of %d x %d pixels: %w", s.width, s.height, err)
+		return fmt.Errorf("run it on an image of %d x %d pixels: %w", f.size.width, f.size.height, err)
 	}
-	defer outputs[0].Destroy()
-	got, want := outputs[0].GetShape(), outputShape(&m.manifest, s)
-	if !slices.Equal(got, want) {
-		return fmt.Errorf("output %s has shape %v for an image of %d x %d pixels, and the manifest means %v", m.manifest.Output.Name, got, s.width, s.height, want)
-	}
-	if got, want := outputs[0].DataType(), t.outputs[0].DataType(); got != want {
-		return fmt.Errorf("output %s has elements of type %v, and the manifest says %s", m.manifest.Output.Name, ort.TensorElementDataType(got), m.manifest.Output.Type)
+	defer func() {
+		for _, o := range outputs {
+			o.Destroy()
+		}
+	}()
+	for i, o := range want {
+		if got := outputs[i].GetShape(); !slices.Equal(got, o.Shape) {
+			return fmt.Errorf("output %s has shape %v for an image of %d x %d pixels, and the manifest means %v", o.Name, got, f.size.width, f.size.height, o.Shape)
+		}
+		if got := outputs[i].DataType(); got != t.outputs[i].DataType() {
+			return fmt.Errorf("output %s has elements of type %v, and the manifest says %s", o.Name, ort.TensorElementDataType(got), o.Type)
+		}
 	}
 	return nil
 }
@@ -144,39 +156,61 @@ func (m *Model) Manifest() *model.Manifest { return &m.manifest }
 // An error wraps ErrSize, ErrTooLarge, ErrTooMuchMemory, model.ErrNetwork, ErrRuntime, ErrClosed or
 // the context's; mask is undefined then. When ctx ends the run ends soon after.
 func (m *Model) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	return m.work(ctx, &run{slice: slice, mask: mask})
+}
+
+// SegmentDetailed is Segment that also returns what the network says of its mask,
+// nil where its manifest has no judgement. Unless scores is nil it writes to it how
+// sure each class is of each pixel, 255 times the softmax, classes x height x width;
+// of a model whose manifest has no scores the error wraps ErrNoScores then.
+func (m *Model) SegmentDetailed(ctx context.Context, slice *image.Gray, mask, scores []uint8) (*model.Judgement, error) {
+	if scores != nil && m.manifest.Scores == nil {
+		return nil, fmt.Errorf("segment: %w", ErrNoScores)
+	}
+	if scores != nil && len(scores) != len(mask)*len(m.manifest.Classes) {
+		return nil, fmt.Errorf("segment: %w: a mask of %d pixels and %d scores", ErrSize, len(mask), len(scores))
+	}
+	r := &run{slice: slice, mask: mask, scores: scores}
+	if err := m.work(ctx, r); err != nil {
+		return nil, err
+	}
+	return r.judgement(), nil
+}
+
+// work checks a slice and has the network run over it.
+func (m *Model) work(ctx context.Context, r *run) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("segment: %w", context.Cause(ctx))
 	}
-	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+	width, height := r.slice.Rect.Dx(), r.slice.Rect.Dy()
 	if int64(width)*int64(height) > m.opts.MaxPixels {
 		return fmt.Errorf("segment: %w: %d x %d, and at most %d are allowed", ErrTooLarge, width, height, m.opts.MaxPixels)
 	}
-	if width <= 0 || height <= 0 || len(mask) != width*height || len(slice.Pix) < (height-1)*slice.Stride+width {
-		return fmt.Errorf("segment: %w: an image of %d x %d pixels and a mask of %d", ErrSize, width, height, len(mask))
+	if width <= 0 || height <= 0 || len(r.mask) != width*height || len(r.slice.Pix) < (height-1)*r.slice.Stride+width {
+		return fmt.Errorf("segment: %w: an image of %d x %d pixels and a mask of %d", ErrSize, width, height, len(r.mask))
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.closed {
 		return fmt.Errorf("segment: %w", ErrClosed)
 	}
-	var window Window
 	if n := m.manifest.Normalisation; n.Kind == model.NormalisationPercentileWindow {
-		counts := histogram(slice)
-		window = PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
+		counts := histogram(r.slice)
+		r.window = PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
 	}
-	if err := m.segment(ctx, slice, mask, window); err != nil {
+	if err := m.segment(ctx, r); err != nil {
 		return fmt.Errorf("segment: %w", err)
 	}
 	return nil
 }
 
 // segment runs the network over the slice, in one piece or in tiles.
-func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, window Window) error {
-	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+func (m *Model) segment(ctx context.Context, r *run) error {
+	width, height := r.slice.Rect.Dx(), r.slice.Rect.Dy()
 	whole := tile{outer: image.Rect(0, 0, width, height), inner: image.Rect(0, 0, width, height)}
 	pixels := padded(&m.manifest, width, height).pixels()
 	if pixels <= commonPixels {
-		return m.segmentTile(ctx, m.session, slice, mask, window, whole)
+		return m.segmentTile(ctx, m.session, r, whole)
 	}
 	if pixels <= largePixels {
 		if err := m.fits(pixels); err != nil {
@@ -187,7 +221,7 @@ func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, wi
 			return err
 		}
 		defer m.medium.release()
-		return m.segmentTile(ctx, session, slice, mask, window, whole)
+		return m.segmentTile(ctx, session, r, whole)
 	}
 	select {
 	case m.turn <- struct{}{}:
@@ -208,46 +242,50 @@ func (m *Model) segment(ctx context.Context, slice *image.Gray, mask []uint8, wi
 		m.medium.tidy()
 	}()
 	if pixels <= tilePixels {
-		return m.segmentTile(ctx, session, slice, mask, window, whole)
+		return m.segmentTile(ctx, session, r, whole)
 	}
 	for part := range tiles(width, height, m.manifest.Input.SizeMultiple) {
-		if err := m.segmentTile(ctx, session, slice, mask, window, part); err != nil {
+		if err := m.segmentTile(ctx, session, r, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// segmentTile runs the network over the outer rectangle of a tile, and sets the
-// mask in the inner one.
-func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSession, slice *image.Gray, mask []uint8, window Window, part tile) error {
-	s := padded(&m.manifest, part.outer.Dx(), part.outer.Dy())
-	t := m.cache.take(s)
+// segmentTile runs the network over the outer rectangle of a tile, and sets what
+// comes of the inner one.
+func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSession, r *run, part tile) error {
+	f := form{padded(&m.manifest, part.outer.Dx(), part.outer.Dy()), r.scores != nil}
+	t := m.cache.take(f)
 	if t == nil {
 		var err error
-		if t, err = newTensors(&m.manifest, s); err != nil {
+		if t, err = newTensors(&m.manifest, f); err != nil {
 			return err
 		}
 	}
 	defer m.cache.put(t)
 
-	t.setImage(slice.SubImage(part.outer.Add(slice.Rect.Min)).(*image.Gray))
+	t.setImage(r.slice.SubImage(part.outer.Add(r.slice.Rect.Min)).(*image.Gray))
 	if t.window != nil {
-		t.window[0], t.window[1] = window.Low, window.High
+		t.window[0], t.window[1] = r.window.Low, r.window.High
 	}
-	if err := m.run(ctx, session, t); err != nil {
+	if err := m.start(ctx, session, t); err != nil {
 		return err
 	}
-	width := slice.Rect.Dx()
-	to := mask[part.inner.Min.Y*width+part.inner.Min.X:]
-	if largest := t.mask(to, width, part.inner.Sub(part.outer.Min)); int(largest) >= len(m.manifest.Classes) {
+	width, inner := r.slice.Rect.Dx(), part.inner.Sub(part.outer.Min)
+	at := part.inner.Min.Y*width + part.inner.Min.X
+	if largest := t.mask(r.mask[at:], width, inner); int(largest) >= len(m.manifest.Classes) {
 		return fmt.Errorf("%w: a pixel has class %d, and the manifest has %d classes", model.ErrNetwork, largest, len(m.manifest.Classes))
 	}
+	if r.scores != nil {
+		t.copyScores(r.scores[at:], width, len(r.mask), inner)
+	}
+	r.judge(t.judgement, inner.Dx()*inner.Dy())
 	return nil
 }
 
-// run runs the network, and stops it when ctx ends.
-func (m *Model) run(ctx context.Context, session *ort.DynamicAdvancedSession, t *tensors) error {
+// start runs the network, and stops it when ctx ends.
+func (m *Model) start(ctx context.Context, session *ort.DynamicAdvancedSession, t *tensors) error {
 	if ctx.Done() == nil {
 		return m.failure(session.RunWithOptions(t.inputs, t.outputs, t.options))
 	}

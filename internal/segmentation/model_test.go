@@ -26,7 +26,7 @@ import (
 // library is this machine's ONNX Runtime, as the fetch script leaves it.
 func library(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join("..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, libraryName)
+	path := filepath.Join("..", "..", "artifacts", "onnxruntime", "linux-"+runtime.GOARCH, "libonnxruntime.so.1")
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("ONNX Runtime is missing (run artifacts/onnxruntime/fetch.sh, or make test, which does): %v", err)
 	}

@@ -1,22 +1,18 @@
 package segmentation
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/brainseg/brainseg/internal/segmentation/libraryfile"
 )
 
 // LibraryVariable is the environment variable that names libonnxruntime.so.1
 // where Options.Library does not.
-const LibraryVariable = "BRAINSEG_ONNXRUNTIME"
-
-const libraryName = "libonnxruntime.so.1"
+const LibraryVariable = libraryfile.Variable
 
 // environment is the process' one instance of ONNX Runtime. It is never taken
 // down: threads and sessions of a library that is unloaded would crash.
@@ -27,93 +23,27 @@ var environment struct {
 
 // loadRuntime loads the library once for the process.
 func loadRuntime(option string) error {
-	library, err := findLibrary(option)
+	path, err := libraryfile.Find(option)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRuntime, err)
 	}
 	environment.mu.Lock()
 	defer environment.mu.Unlock()
 	if loaded := environment.library; loaded != "" {
-		if loaded != library {
-			return fmt.Errorf("%w: %s is already loaded in this process, so %s cannot be", ErrRuntime, loaded, library)
+		if loaded != path {
+			return fmt.Errorf("%w: %s is already loaded in this process, so %s cannot be", ErrRuntime, loaded, path)
 		}
 		return nil
 	}
-	if err := checkLibrary(library); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrRuntime, library, err)
+	if err := libraryfile.Check(path); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrRuntime, path, err)
 	}
 	mapLargeC()
-	ort.SetSharedLibraryPath(library)
+	ort.SetSharedLibraryPath(path)
 	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
-		return fmt.Errorf("%w: load %s (1.24 or later is needed): %w", ErrRuntime, library, err)
+		return fmt.Errorf("%w: load %s (1.24 or later is needed): %w", ErrRuntime, path, err)
 	}
-	environment.library = library
-	return nil
-}
-
-// findLibrary returns the real path of the library to load.
-func findLibrary(option string) (string, error) {
-	var candidates []string
-	hint := ""
-	if option != "" {
-		candidates = []string{option}
-	} else if path := os.Getenv(LibraryVariable); path != "" {
-		candidates, hint = []string{path}, " (from "+LibraryVariable+")"
-	} else {
-		executable, err := os.Executable()
-		if err != nil {
-			return "", fmt.Errorf("find the folder of the executable: %w", err)
-		}
-		if resolved, err := filepath.EvalSymlinks(executable); err == nil {
-			executable = resolved
-		}
-		dir := filepath.Dir(executable)
-		candidates = []string{filepath.Join(dir, libraryName), filepath.Join(dir, "lib", libraryName)}
-		hint = "; bring ONNX Runtime 1.24 or later (for amd64 and arm64 run artifacts/onnxruntime/fetch.sh) and name it by the configuration key model.library or by " + LibraryVariable
-	}
-	for _, path := range candidates {
-		resolved, err := filepath.EvalSymlinks(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			resolved, err = filepath.Abs(resolved)
-		}
-		if err != nil {
-			return "", fmt.Errorf("find the library: %w", err)
-		}
-		return resolved, nil
-	}
-	if len(candidates) == 1 {
-		return "", fmt.Errorf("there is no %s%s", candidates[0], hint)
-	}
-	return "", fmt.Errorf("there is neither %s nor %s%s", candidates[0], candidates[1], hint)
-}
-
-// checkLibrary finds a file that was cut short. The dynamic linker does not:
-// it maps the file, and the process dies at the first access beyond its end.
-func checkLibrary(path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("open the library: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return fmt.Errorf("look at the library: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("is not a file")
-	}
-	library, err := elf.NewFile(file)
-	if err != nil {
-		return fmt.Errorf("is cut short or not a shared library: %w", err)
-	}
-	for _, segment := range library.Progs {
-		if segment.Type == elf.PT_LOAD && int64(segment.Off+segment.Filesz) > info.Size() {
-			return errors.New("is cut short; fetch it again")
-		}
-	}
+	environment.library = path
 	return nil
 }
 

@@ -82,7 +82,7 @@ func TestOpenFindsTheLibraryOrSaysWhatIsWrong(t *testing.T) {
 				if err := os.MkdirAll(filepath.Join(dir, test.beside), 0o750); err != nil {
 					t.Fatal(err)
 				}
-				if err := os.Symlink(good, filepath.Join(dir, test.beside, libraryName)); err != nil {
+				if err := os.Symlink(good, filepath.Join(dir, test.beside, "libonnxruntime.so.1")); err != nil {
 					t.Fatal(err)
 				}
 			}

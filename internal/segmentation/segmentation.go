@@ -24,6 +24,8 @@ var (
 	// ErrSize: the image is empty, or the mask buffer has another number of
 	// pixels than the image.
 	ErrSize = errors.New("image and mask do not fit together")
+	// ErrNoScores: scores were asked for, and the model gives a mask only.
+	ErrNoScores = errors.New("the model gives no scores")
 	// ErrClosed: the model was closed.
 	ErrClosed = errors.New("the model is closed")
 )

@@ -24,18 +24,30 @@ func padded(m *model.Manifest, width, height int) size {
 	return size{height: up(height), width: up(width)}
 }
 
-// tensors are the inputs and the output of one run, of one size. Only one run
+// form is what tensors are made for.
+type form struct {
+	size   size
+	scored bool // the graph is asked for its scores
+}
+
+func (f form) outputsOf(m *model.Manifest) []model.Tensor {
+	return m.Outputs(f.size.height, f.size.width, f.scored)
+}
+
+// tensors are the inputs and the outputs of one run, of one form. Only one run
 // at a time may use them.
 type tensors struct {
-	size    size
+	form
 	bytes   int64
 	options *ort.RunOptions
-	inputs  []ort.Value // the image, then the window where there is one
-	outputs []ort.Value
+	inputs  []ort.Value // in the order of Manifest.InputNames
+	outputs []ort.Value // in the order of Manifest.Outputs
 
-	image  elements
-	window []float32 // low and high; nil without a window
-	output elements
+	image     elements
+	window    []float32 // low and high; nil without a window
+	output    elements
+	scores    []uint8   // classes x height x width; nil unless they are asked for
+	judgement []float32 // confidence and known; nil where the graph gives none
 
 	// The elements' memory. ONNX Runtime keeps its addresses between runs, so it
 	// is not the garbage collector's.
@@ -48,11 +60,11 @@ type elements struct {
 	float32 []float32
 }
 
-func newTensors(m *model.Manifest, s size) (*tensors, error) {
-	t := &tensors{size: s}
+func newTensors(m *model.Manifest, f form) (*tensors, error) {
+	t := &tensors{form: f}
 	if err := t.allocate(m); err != nil {
 		t.destroy()
-		return nil, fmt.Errorf("%w: allocate tensors of %d x %d pixels: %w", ErrRuntime, s.width, s.height, err)
+		return nil, fmt.Errorf("%w: allocate tensors of %d x %d pixels: %w", ErrRuntime, f.size.width, f.size.height, err)
 	}
 	return t, nil
 }
@@ -62,8 +74,7 @@ func (t *tensors) allocate(m *model.Manifest) error {
 	if t.options, err = ort.NewRunOptions(); err != nil {
 		return err
 	}
-	height, width := int64(t.size.height), int64(t.size.width)
-	in, image, err := t.tensor(m.Input.Type, ort.NewShape(1, 1, height, width))
+	in, image, err := t.tensor(m.Input.Type, ort.NewShape(1, 1, int64(t.size.height), int64(t.size.width)))
 	if err != nil {
 		return err
 	}
@@ -75,19 +86,29 @@ func (t *tensors) allocate(m *model.Manifest) error {
 		}
 		t.inputs, t.window = append(t.inputs, in), window.float32
 	}
-	out, output, err := t.tensor(m.Output.Type, outputShape(m, t.size))
-	if err != nil {
-		return err
+	if m.Scores != nil {
+		in, err := ort.NewTensor(ort.NewShape(1), []bool{t.scored})
+		if err != nil {
+			return err
+		}
+		t.inputs = append(t.inputs, in)
 	}
-	t.outputs, t.output = append(t.outputs, out), output
+	for i, o := range t.outputsOf(m) {
+		out, values, err := t.tensor(o.Type, ort.NewShape(o.Shape...))
+		if err != nil {
+			return err
+		}
+		t.outputs = append(t.outputs, out)
+		switch {
+		case i == 0:
+			t.output = values
+		case o.Type == model.TypeFloat32:
+			t.judgement = values.float32
+		case t.scored:
+			t.scores = values.uint8
+		}
+	}
 	return nil
-}
-
-func outputShape(m *model.Manifest, s size) ort.Shape {
-	if m.Output.Layout == model.LayoutNHW {
-		return ort.NewShape(1, int64(s.height), int64(s.width))
-	}
-	return ort.NewShape(1, int64(len(m.Classes)), int64(s.height), int64(s.width))
 }
 
 // tensor makes a tensor in memory of its own.
@@ -121,7 +142,7 @@ func (t *tensors) destroy() {
 	for _, memory := range t.memory {
 		syscall.Munmap(memory)
 	}
-	*t = tensors{size: t.size}
+	*t = tensors{form: t.form}
 }
 
 // setImage copies slice to the input's upper left corner and zeros to the rest.
@@ -169,6 +190,17 @@ func (t *tensors) mask(mask []uint8, stride int, r image.Rectangle) uint8 {
 	return largest
 }
 
+// copyScores copies the scores of the pixels in r to scores, class by class, whose
+// rows begin stride elements apart and whose classes begin plane elements apart.
+func (t *tensors) copyScores(scores []uint8, stride, plane int, r image.Rectangle) {
+	for class := range len(t.scores) / t.size.pixels() {
+		from := t.scores[class*t.size.pixels()+r.Min.Y*t.size.width+r.Min.X:]
+		for y := range r.Dy() {
+			copy(scores[class*plane+y*stride:][:r.Dx()], from[y*t.size.width:])
+		}
+	}
+}
+
 // argmax sets each pixel of mask to the class with the largest score, of equal
 // ones to the first.
 func (t *tensors) argmax(mask []uint8, stride int, r image.Rectangle) {
@@ -202,12 +234,12 @@ type cache struct {
 	bytes int64      // guarded by mu
 }
 
-// take returns unused tensors of size s, nil where there are none.
-func (c *cache) take(s size) *tensors {
+// take returns unused tensors of a form, nil where there are none.
+func (c *cache) take(f form) *tensors {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := len(c.free) - 1; i >= 0; i-- {
-		if t := c.free[i]; t.size == s {
+		if t := c.free[i]; t.form == f {
 			c.free = append(c.free[:i], c.free[i+1:]...)
 			c.bytes -= t.bytes
 			return t

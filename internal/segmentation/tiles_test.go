@@ -99,7 +99,7 @@ func TestTilesOfTheShippedModelAgreeWithOneRun(t *testing.T) {
 	whole := make([]uint8, len(mask))
 	counts, n := histogram(slice), m.manifest.Normalisation
 	window := PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
-	if err := m.segmentTile(t.Context(), m.session, slice, whole, window, tile{outer: slice.Rect, inner: slice.Rect}); err != nil {
+	if err := m.segmentTile(t.Context(), m.session, &run{slice: slice, window: window, mask: whole}, tile{outer: slice.Rect, inner: slice.Rect}); err != nil {
 		t.Fatal(err)
 	}
 	differ := 0

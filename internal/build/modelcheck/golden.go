@@ -68,6 +68,9 @@ func (c *checker) goldenSlice(ctx context.Context, path string) (model.GoldenMas
 	if !bytes.Equal(first, again) {
 		return model.GoldenMask{}, fmt.Errorf("%w: the mask of %s is another the second time", ErrGolden, name)
 	}
+	if err := c.scoresAgree(ctx, slice, first); err != nil {
+		return model.GoldenMask{}, fmt.Errorf("golden slice %s: %w", name, err)
+	}
 	mask := model.GoldenMask{Slice: name, Width: slice.Rect.Dx(), Height: slice.Rect.Dy(), Pixels: make(map[string]int)}
 	counts := segmentation.Counts(first)
 	for _, class := range c.classes() {

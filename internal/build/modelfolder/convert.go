@@ -166,6 +166,12 @@ func checkTensors(graph *onnxpb.ModelProto, manifest *model.Manifest) error {
 	if name := manifest.Normalisation.Input; name != "" {
 		want["input "+name] = model.TypeFloat32
 	}
+	if s := manifest.Scores; s != nil {
+		want["output "+s.Name], want["input "+s.Switch] = s.Type, typeBool
+	}
+	if j := manifest.Judgement; j != nil {
+		want["output "+j.Name] = model.TypeFloat32
+	}
 	for name, kind := range want {
 		got, ok := have[name]
 		if !ok {
@@ -178,5 +184,10 @@ func checkTensors(graph *onnxpb.ModelProto, manifest *model.Manifest) error {
 	return nil
 }
 
+// typeBool is the type of a switch, which no manifest has to name.
+const typeBool = "bool"
+
 // elementTypes are the manifest's names.
-var elementTypes = map[int32]string{int32(onnxpb.TensorProto_FLOAT): model.TypeFloat32, int32(onnxpb.TensorProto_UINT8): model.TypeUint8}
+var elementTypes = map[int32]string{
+	int32(onnxpb.TensorProto_FLOAT): model.TypeFloat32, int32(onnxpb.TensorProto_UINT8): model.TypeUint8, int32(onnxpb.TensorProto_BOOL): typeBool,
+}

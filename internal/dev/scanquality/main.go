@@ -131,7 +131,7 @@ func (b *bench) segment(ctx context.Context, key string, v *volume.Volume) (repo
 	r, kept := b.load(key, v)
 	if !kept {
 		var err error
-		r, err = threeplane.Segment(ctx, v, b.network, threeplane.Options{Classes: len(m.Classes)})
+		r, err = threeplane.Segment(ctx, v, segmentation.Scorer{Segmenter: b.network}, threeplane.Options{Classes: len(m.Classes), Scored: m.Scores != nil})
 		if errors.Is(err, threeplane.ErrEmpty) {
 			r, err = &threeplane.Result{Labels: volume.Labels{Grid: v.Grid, Values: make([]uint8, v.Voxels())}, Planes: volume.Planes, Agreement: 1}, nil
 		}

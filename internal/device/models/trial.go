@@ -103,12 +103,20 @@ type shadowed struct {
 	trial *trial
 }
 
+var _ segmentation.Detailed = shadowed{}
+
 func (s shadowed) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
-	if err := s.Model.Segment(ctx, slice, mask); err != nil {
-		return err
+	_, err := s.SegmentDetailed(ctx, slice, mask, nil)
+	return err
+}
+
+func (s shadowed) SegmentDetailed(ctx context.Context, slice *image.Gray, mask, scores []uint8) (*model.Judgement, error) {
+	said, err := segmentation.Detail(ctx, s.Model, slice, mask, scores)
+	if err != nil {
+		return nil, err
 	}
 	s.trial.offer(slice, mask)
-	return nil
+	return said, nil
 }
 
 // try carries a trial out, and has its model take over, or refuses it.

@@ -73,6 +73,9 @@ type Dimensions struct {
 	// package pixelsize.
 	SpacingMM   *[2]float64 `json:"spacingMm,omitempty"`
 	SpacingFrom string      `json:"spacingFrom,omitempty"`
+	// Confidence is how likely the mask is good, 0 to 1, by the model itself; nil where
+	// it does not judge its masks.
+	Confidence *float64 `json:"confidence,omitempty"`
 	// Flags name what may have spoilt the mask, in the words of package imaging.
 	Flags []string `json:"flags,omitempty"`
 }

@@ -24,6 +24,8 @@ import (
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/scans"
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
 )
 
@@ -228,14 +230,26 @@ type givingWay struct {
 	slices *Precedence
 }
 
-// Segment turns a panic into an error: it runs on goroutines of package threeplane.
-func (g givingWay) Segment(ctx context.Context, slice *image.Gray, mask []uint8) (err error) {
+var _ segmentation.Detailed = givingWay{}
+
+func (g givingWay) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	_, err := g.SegmentDetailed(ctx, slice, mask, nil)
+	return err
+}
+
+// SegmentDetailed turns a panic into an error: it runs on goroutines of package
+// threeplane.
+func (g givingWay) SegmentDetailed(ctx context.Context, slice *image.Gray, mask, scores []uint8) (said *model.Judgement, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in the network: %v", p)
 		}
 	}()
-	return g.slices.After(ctx, func() error { return g.Network.Segment(ctx, slice, mask) })
+	err = g.slices.After(ctx, func() (err error) {
+		said, err = segmentation.Detail(ctx, g.Network, slice, mask, scores)
+		return err
+	})
+	return said, err
 }
 
 // Kept holds results in memory, for those who asked that nothing be written. It has

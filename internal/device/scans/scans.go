@@ -20,6 +20,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/volume"
 	"github.com/brainseg/brainseg/internal/volume/dicom/seg"
 	"github.com/brainseg/brainseg/internal/volume/scan"
@@ -108,8 +109,8 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 	}
 	manifest := network.Manifest()
 	most := fitting(volume.MaxVoxels, opts.Memory(), bytesPerNetworkVoxel)
-	segmented, err := threeplane.Segment(ctx, &s.Volume, network, threeplane.Options{
-		Classes: len(manifest.Classes), Planes: opts.Planes, Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
+	segmented, err := threeplane.Segment(ctx, &s.Volume, segmentation.Scorer{Segmenter: network}, threeplane.Options{
+		Classes: len(manifest.Classes), Scored: manifest.Scores != nil, Planes: opts.Planes, Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
 	})
 	switch {
 	case errors.Is(err, threeplane.ErrEmpty):

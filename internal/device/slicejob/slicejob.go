@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"math"
 	"runtime/debug"
 	"time"
 
@@ -159,6 +160,7 @@ func (w *Worker) run(ctx context.Context, j *Job) (job.Outcome, error) {
 	for _, flag := range seen.Flags {
 		result.Image.Flags = append(result.Image.Flags, string(flag))
 	}
+	judge(result.Image, seen.Judgement, j.Network.Manifest())
 	if !r.Output.Discard {
 		err = w.save(ctx, j, &result)
 		if err != nil && result.Mask == nil {
@@ -176,6 +178,18 @@ func (w *Worker) run(ctx context.Context, j *Job) (job.Outcome, error) {
 		result.Status, result.Error = request.StatusFailed, &request.Failure{Code: failure.Code, Message: "the mask is written, the overlay is not: " + failure.Message}
 	}
 	return job.Outcome{Result: result, Mask: w.mask.Bytes(), Overlay: w.overlay.Bytes()}, err
+}
+
+// judge adds to an answer what the model says of its mask.
+func judge(image *request.Dimensions, said *model.Judgement, manifest *model.Manifest) {
+	if said == nil || manifest.Judgement == nil {
+		return
+	}
+	confidence := math.Round(said.Confidence*1e4) / 1e4
+	image.Confidence = &confidence
+	if said.Known < manifest.Judgement.LeastKnown {
+		image.Flags = append(image.Flags, string(imaging.FlagUnfamiliar))
+	}
 }
 
 // tissues counts the classes of a mask.

@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 // ErrHung says that the model did not come to an end with a slice in time.
@@ -123,6 +124,8 @@ type session struct {
 	users int // runs, and guarded while it is the current one; guarded by guarded.mu
 }
 
+var _ segmentation.Detailed = (*guarded)(nil)
+
 func (g *guarded) Manifest() *model.Manifest { return g.manifest }
 
 // errClosed is a fault of the program: a model is used after its end.
@@ -131,11 +134,17 @@ var errClosed = errors.New("the model is closed")
 // Segment has the model segment a slice, which stays as it is also after an error.
 // The error may wrap ErrHung.
 func (g *guarded) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	_, err := g.SegmentDetailed(ctx, slice, mask, nil)
+	return err
+}
+
+// SegmentDetailed is Segment for all that the model gives; see segmentation.Detail.
+func (g *guarded) SegmentDetailed(ctx context.Context, slice *image.Gray, mask, scores []uint8) (*model.Judgement, error) {
 	g.mu.Lock()
 	s := g.current
 	if s == nil {
 		g.mu.Unlock()
-		return errClosed
+		return nil, errClosed
 	}
 	s.users++
 	g.mu.Unlock()
@@ -143,35 +152,42 @@ func (g *guarded) Segment(ctx context.Context, slice *image.Gray, mask []uint8) 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := run{ended: make(chan struct{}), mask: g.w.mask(len(mask))} // the caller's is not written to later
+	if scores != nil {
+		r.scores = g.w.mask(len(scores))
+	}
 	go func() {
 		defer close(r.ended)
 		defer g.release(s)
-		r.err = g.w.segment(ctx, s, slice, *r.mask)
+		r.said, r.err = g.w.segment(ctx, s.Model, slice, &r)
 	}()
 	switch g.w.wait(ctx, r.ended, g.limit()) {
 	case came:
 		if r.err == nil {
 			copy(mask, *r.mask)
+			if r.scores != nil {
+				copy(scores, *r.scores)
+			}
 		}
-		if cap(*r.mask) <= keepPixels {
-			g.w.masks.Put(r.mask)
-		}
-		return r.err
+		g.w.keep(r.mask)
+		g.w.keep(r.scores)
+		return r.said, r.err
 	case calledOff:
-		return fmt.Errorf("segment: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("segment: %w", context.Cause(ctx))
 	}
 	cancel(ErrHung)
 	g.w.hang(r.ended)
 	g.renew(s)
-	return ErrHung
+	return nil, ErrHung
 }
 
 // run is the work on one slice, on a goroutine of its own: where it is left behind
 // nobody waits for it.
 type run struct {
-	ended chan struct{} // closed when it has come back
-	mask  *[]uint8
-	err   error // once it has
+	ended  chan struct{} // closed when it has come back
+	mask   *[]uint8
+	scores *[]uint8 // nil where nobody asked
+	said   *model.Judgement
+	err    error // once it has
 }
 
 func (w *Watchdog) mask(n int) *[]uint8 {
@@ -184,15 +200,26 @@ func (w *Watchdog) mask(n int) *[]uint8 {
 	return m
 }
 
+// keep keeps a mask for later runs, unless it is nil or large.
+func (w *Watchdog) keep(mask *[]uint8) {
+	if mask != nil && cap(*mask) <= keepPixels {
+		w.masks.Put(mask)
+	}
+}
+
 // segment turns a panic of the model into an error.
-func (w *Watchdog) segment(ctx context.Context, m Model, slice *image.Gray, mask []uint8) (err error) {
+func (w *Watchdog) segment(ctx context.Context, m Model, slice *image.Gray, r *run) (said *model.Judgement, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in the model: %v", p)
 			w.logger.Error("the model failed by a fault of the component", zap.ByteString("stack", debug.Stack()))
 		}
 	}()
-	return m.Segment(ctx, slice, mask)
+	var scores []uint8
+	if r.scores != nil {
+		scores = *r.scores
+	}
+	return segmentation.Detail(ctx, m, slice, *r.mask, scores)
 }
 
 // limit is how long a run may take.

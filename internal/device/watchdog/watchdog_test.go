@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 // fake is a model whose runs do what the test says.
@@ -271,4 +272,49 @@ func BenchmarkRun(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// telling is a fake that gives all that there is.
+type telling struct{ fake }
+
+func (f *telling) SegmentDetailed(ctx context.Context, _ *image.Gray, mask, scores []uint8) (*model.Judgement, error) {
+	for i := range scores {
+		scores[i] = 7
+	}
+	return &model.Judgement{Confidence: 0.5}, f.run(ctx, mask)
+}
+
+func TestScoresAndJudgementComeThroughAndNotFromARunThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, back := New(0, nil), make(chan struct{})
+		hang := false
+		it := &telling{fake{run: func(ctx context.Context, mask []uint8) error {
+			if hang {
+				<-back
+			}
+			return ones(ctx, mask)
+		}}}
+		m, err := w.Open(t.Context(), func(context.Context) (Model, error) { return it, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, scores := range [][]uint8{nil, make([]uint8, 8)} {
+			mask := make([]uint8, 4)
+			said, err := segmentation.Detail(t.Context(), m, slice, mask, scores)
+			if err != nil || said == nil || said.Confidence != 0.5 || mask[3] != 1 || scores != nil && scores[7] != 7 {
+				t.Errorf("said %+v, mask %v, scores %v, error %v", said, mask, scores, err)
+			}
+		}
+		hang = true
+		mask, scores := make([]uint8, 4), make([]uint8, 8)
+		said, err := segmentation.Detail(t.Context(), m, slice, mask, scores)
+		close(back)
+		synctest.Wait()
+		if !errors.Is(err, ErrHung) || said != nil || mask[0] != 0 || scores[0] != 0 {
+			t.Errorf("said %+v, mask %v, scores %v, error %v", said, mask, scores, err)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

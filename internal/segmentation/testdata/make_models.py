@@ -11,6 +11,8 @@ scores      the form of the 2018 system: float32 in, float32 scores out; class k
 values      mask = pixel / 32: from 96 on a value that is none of the 3 classes
 endless     mask 1 where the pixel is above 128; an image of which any pixel is 253
             keeps the network busy for hours, in one operator, which nothing ends
+judged      mask 1 where the pixel is 128 and more; its scores are 255 - pixel and
+            pixel, its confidence the mean pixel / 255, and known the largest
 """
 
 import hashlib
@@ -30,8 +32,8 @@ def constant(name, values, dtype):
     return numpy_helper.from_array(np.array(values, dtype=dtype), name)
 
 
-def write(name, nodes, constants, inputs, output, manifest):
-    graph = helper.make_graph(nodes, name, inputs, [output], constants)
+def write(name, nodes, constants, inputs, outputs, manifest):
+    graph = helper.make_graph(nodes, name, inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="")
     onnx.checker.check_model(model, full_check=True)
     data = model.SerializeToString(deterministic=True)
@@ -78,7 +80,7 @@ write(
     ],
     [constant("zero", 0, np.int64), constant("one", 1, np.int64), constant("axes", [1], np.int64)],
     [tensor("image", UINT8, [1, 1, "h", "w"]), tensor("window", FLOAT, [2])],
-    tensor("mask", UINT8, [1, "h", "w"]),
+    [tensor("mask", UINT8, [1, "h", "w"])],
     {
         "input": image("uint8", 8),
         "normalisation": WINDOW,
@@ -99,7 +101,7 @@ write(
     ],
     [constant("centres", np.array([0, 80, 160, 240]).reshape(1, 4, 1, 1), np.float32)],
     [tensor("image", FLOAT, [1, 1, "h", "w"])],
-    tensor("scores", FLOAT, [1, 4, "h", "w"]),
+    [tensor("scores", FLOAT, [1, 4, "h", "w"])],
     {
         "input": image("float32", 4),
         "normalisation": {"kind": "none"},
@@ -116,7 +118,7 @@ write(
     ],
     [constant("step", 32, np.uint8), constant("axes", [1], np.int64)],
     [tensor("image", UINT8, [1, 1, "h", "w"])],
-    tensor("mask", UINT8, [1, "h", "w"]),
+    [tensor("mask", UINT8, [1, "h", "w"])],
     {"input": image("uint8", 1), "normalisation": {"kind": "none"}, "output": MASK, "classes": ["background", "a", "b"]},
 )
 
@@ -157,6 +159,59 @@ write(
         constant("length", [1, 1, LONG], np.int64),
     ],
     [tensor("image", UINT8, [1, 1, "h", "w"])],
-    tensor("mask", UINT8, [1, "h", "w"]),
+    [tensor("mask", UINT8, [1, "h", "w"])],
     {"input": image("uint8", 1), "normalisation": {"kind": "none"}, "output": MASK, "classes": ["below", "above"]},
+)
+
+branches = [
+    helper.make_graph(
+        [
+            helper.make_node("Sub", ["largest", "image"], ["rest"]),
+            helper.make_node("Concat", ["rest", "image"], ["given"], axis=1),
+        ],
+        "wanted",
+        [],
+        [tensor("given", UINT8, [1, 2, "h", "w"])],
+    ),
+    helper.make_graph(
+        [helper.make_node("Constant", [], ["none"], value=constant("", np.zeros((1, 1, 1, 1)), np.uint8))],
+        "otherwise",
+        [],
+        [tensor("none", UINT8, [1, 1, 1, 1])],
+    ),
+]
+write(
+    "judged",
+    [
+        helper.make_node("Div", ["image", "half"], ["bright"]),
+        helper.make_node("Squeeze", ["bright", "axes"], ["mask"]),
+        helper.make_node("If", ["scores_wanted"], ["scores"], then_branch=branches[0], else_branch=branches[1]),
+        helper.make_node("Cast", ["image"], ["x"], to=FLOAT),
+        helper.make_node("Div", ["x", "white"], ["share"]),
+        helper.make_node("ReduceMean", ["share"], ["mean"], keepdims=0),
+        helper.make_node("ReduceMax", ["share"], ["most"], keepdims=0),
+        helper.make_node("Reshape", ["mean", "flat"], ["confidence"]),
+        helper.make_node("Reshape", ["most", "flat"], ["known"]),
+        helper.make_node("Concat", ["confidence", "known"], ["judgement"], axis=0),
+    ],
+    [
+        constant("half", 128, np.uint8),
+        constant("axes", [1], np.int64),
+        constant("largest", 255, np.uint8),
+        constant("white", 255, np.float32),
+        constant("flat", [-1], np.int64),
+        constant("scores_wanted", [False], np.bool_),
+    ],
+    [tensor("image", UINT8, [1, 1, "h", "w"]), tensor("scores_wanted", TensorProto.BOOL, [1])],
+    [tensor("mask", UINT8, [1, "h", "w"]), tensor("scores", UINT8, [1, "k", "sh", "sw"]), tensor("judgement", FLOAT, [2])],
+    {
+        "schemaVersion": 2,
+        "requires": ["scores"],
+        "input": image("uint8", 1),
+        "normalisation": {"kind": "none"},
+        "output": MASK,
+        "scores": {"name": "scores", "type": "uint8", "layout": "NCHW", "switch": "scores_wanted"},
+        "judgement": {"name": "judgement", "leastKnown": 0.5, "madeFrom": "nothing that a reader must know"},
+        "classes": ["dark", "bright"],
+    },
 )

@@ -3,6 +3,8 @@ package view
 import (
 	"context"
 	"image"
+
+	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
 // asItIsWins: the slice is taken as it is where the other way round shows less
@@ -15,7 +17,7 @@ const asItIsWins = 0.4
 // eitherWay has a slice that may be inverted segmented as it is and the other way
 // round, and writes the classes of the one that is upright to mask. It tells
 // whether that was the other way round; the slice itself stays as it is.
-func eitherWay(ctx context.Context, network Segmenter, slice *image.Gray, mask []uint8) (turned bool, err error) {
+func eitherWay(ctx context.Context, network segmentation.Segmenter, slice *image.Gray, mask []uint8) (turned bool, err error) {
 	if err := network.Segment(ctx, slice, mask); err != nil {
 		return false, err
 	}

@@ -14,18 +14,16 @@ import (
 	"slices"
 
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/segmentation/pixelsize"
 )
 
-// Segmenter gives each pixel of a grey slice its class; 0 is background. See
-// segmentation.Model.
-type Segmenter interface {
-	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
-}
-
 // View is what is known of a slice. Only Network and MaxPixels are required.
 type View struct {
-	Network Segmenter
+	// Network gives each pixel of a slice its class; 0 is background. What it says
+	// of its masks is passed on, where it is a segmentation.Detailed.
+	Network segmentation.Segmenter
 	// MaxPixels bounds the pixels that the network is shown.
 	MaxPixels int64
 	// StatedMM is the size of a pixel, from column to column and from row to row,
@@ -41,6 +39,8 @@ type Seen struct {
 	Source pixelsize.Source
 	// Flags are those of Info, with what became of an inverted slice.
 	Flags []imaging.Flag
+	// Judgement is what the network says of the mask, nil where it says nothing.
+	Judgement *model.Judgement
 }
 
 // Segment writes the classes of a slice to mask, one for each pixel. The slice's
@@ -60,24 +60,39 @@ func (v View) Segment(ctx context.Context, slice *image.Gray, mask []uint8) (See
 			s.first = s.last
 		}
 	}
-	return Seen{Size: s.first.size, Source: s.first.source, Flags: flags}, err
+	return Seen{Size: s.first.size, Source: s.first.source, Flags: flags, Judgement: s.first.judgement}, err
 }
 
-// sizing has slices segmented, and keeps the sizes that were taken.
+// sizing has slices segmented, and keeps the sizes that were taken, and what the
+// network said.
 type sizing struct {
 	View
 	first, last taken
 }
 
 type taken struct {
-	size   pixelsize.Size
-	source pixelsize.Source
+	size      pixelsize.Size
+	source    pixelsize.Source
+	judgement *model.Judgement
 }
 
 func (s *sizing) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	s.last = taken{}
 	s.last.size, s.last.source = pixelsize.Find(s.StatedMM, [2]float64{s.Info.AcrossMM, s.Info.DownMM}, slice)
+	err := pixelsize.Segment(ctx, listening{s.Network, &s.last.judgement}, slice, mask, s.last.size, s.MaxPixels)
 	if s.first == (taken{}) {
 		s.first = s.last
 	}
-	return pixelsize.Segment(ctx, s.Network, slice, mask, s.last.size, s.MaxPixels)
+	return err
+}
+
+// listening keeps what a network says of its mask.
+type listening struct {
+	network segmentation.Segmenter
+	said    **model.Judgement
+}
+
+func (l listening) Segment(ctx context.Context, slice *image.Gray, mask []uint8) (err error) {
+	*l.said, err = segmentation.Detail(ctx, l.network, slice, mask, nil)
+	return err
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/imaging"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 	"github.com/brainseg/brainseg/internal/segmentation/view"
 )
@@ -85,7 +86,7 @@ func TestAnInvertedHeadGetsTheMaskOfTheUprightOne(t *testing.T) {
 	}
 }
 
-func see(t *testing.T, network view.Segmenter, slice *image.Gray, mask []uint8) (view.Seen, error) {
+func see(t *testing.T, network segmentation.Segmenter, slice *image.Gray, mask []uint8) (view.Seen, error) {
 	t.Helper()
 	v := view.View{
 		Network: network, MaxPixels: segmentation.DefaultMaxPixels,
@@ -113,6 +114,38 @@ func turn(slice *image.Gray) *image.Gray {
 		other.Pix[i] = 255 - v
 	}
 	return other
+}
+
+// saying sees tissue in what is dark, and is as sure as the slice is dark.
+type saying struct{}
+
+func (s saying) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	_, err := s.SegmentDetailed(ctx, slice, mask, nil)
+	return err
+}
+
+func (saying) SegmentDetailed(_ context.Context, slice *image.Gray, mask, _ []uint8) (*model.Judgement, error) {
+	for i, v := range slice.Pix {
+		mask[i] = 1 - v/128
+	}
+	return &model.Judgement{Confidence: 1 - float64(slice.Pix[0])/255, Known: 0.5}, nil
+}
+
+func TestWhatTheNetworkSaysIsThatOfTheMaskThatIsTaken(t *testing.T) {
+	for value, want := range map[uint8]float64{255: 1, 51: 0.8} { // turned round, and as it is
+		slice := image.NewGray(image.Rect(0, 0, 160, 160))
+		for i := range slice.Pix {
+			slice.Pix[i] = value
+		}
+		seen, err := see(t, saying{}, slice, make([]uint8, len(slice.Pix)))
+		if err != nil || seen.Judgement == nil || seen.Judgement.Confidence != want || seen.Judgement.Known != 0.5 {
+			t.Errorf("grey %d: %+v, %v", value, seen.Judgement, err)
+		}
+	}
+	seen, err := see(t, &failing{n: 2}, image.NewGray(image.Rect(0, 0, 8, 8)), make([]uint8, 64))
+	if err != nil || seen.Judgement != nil {
+		t.Errorf("a network that says nothing: %+v, %v", seen.Judgement, err)
+	}
 }
 
 // failing fails from its nth call on.

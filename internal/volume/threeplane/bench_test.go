@@ -76,7 +76,7 @@ func BenchmarkScan(b *testing.B) {
 	}
 	whole := func(workers int) time.Duration {
 		start := time.Now()
-		if _, err := threeplane.Segment(b.Context(), scan, model, threeplane.Options{Workers: workers}); err != nil {
+		if _, err := threeplane.Segment(b.Context(), scan, segmentation.Scorer{Segmenter: model}, threeplane.Options{Workers: workers, Scored: model.Manifest().Scores != nil}); err != nil {
 			b.Fatal(err)
 		}
 		return time.Since(start)

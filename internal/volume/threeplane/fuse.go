@@ -2,68 +2,18 @@ package threeplane
 
 import "github.com/brainseg/brainseg/internal/resample"
 
-// ownVotes is how much a voxel's own votes count beside one of its neighbours'.
-// Measured on scans with labels: fewer smooth thin sulci away, more leave labels
-// that change from slice to slice and back.
-const ownVotes = 4
-
-// fuse gives each voxel a class that a plane voted for: where the planes differ,
-// the one with most votes, those of the six neighbours included. It also returns
-// the share of voxels on which the planes agree, of those where any sees tissue.
-func fuse(votes [][]uint8, size [3]int, classes int) (fused []uint8, agreement float64) {
-	if len(votes) == 1 {
-		return votes[0], 1
-	}
-	fused = make([]uint8, len(votes[0]))
-	tally := make([]int, classes)
-	tissue, agreed := 0, 0
-	for i := range fused {
-		first, same := votes[0][i], true
-		any := first
-		for _, plane := range votes[1:] {
-			same = same && plane[i] == first
-			any |= plane[i]
-		}
-		if any != 0 {
-			tissue++
-		}
-		if same {
-			fused[i] = first
-			if any != 0 {
-				agreed++
-			}
-			continue
-		}
-		clear(tally)
-		for _, plane := range votes {
-			tally[plane[i]]++
-		}
-		for k := range tally {
-			tally[k] *= ownVotes
-		}
-		neighbours(i, size, func(n int) {
-			for _, plane := range votes {
-				tally[plane[n]]++
-			}
-		})
-		fused[i] = bestOf(tally, votes, i)
-	}
-	if tissue == 0 {
-		return fused, 1
-	}
-	return fused, float64(agreed) / float64(tissue)
-}
-
-// bestOf returns the class with most votes among those that a plane gave the
-// voxel; of equal ones that of the last plane, which is the axial one.
-func bestOf(tally []int, votes [][]uint8, i int) uint8 {
-	best := votes[len(votes)-1][i]
-	for _, plane := range votes {
-		if k := plane[i]; tally[k] > tally[best] {
-			best = k
-		}
-	}
-	return best
+// fuser gathers what the planes say of each voxel, and makes one label of it. The
+// planes come one after the other; rows of one plane may be put concurrently.
+type fuser interface {
+	// put takes a row of plane number n: voxel start, and each step further. scores
+	// are rows too, one a class, and nil for a fuser of votes.
+	put(n, start, step int, mask []uint8, scores [][]uint8)
+	// fuse returns each voxel's class, and the share of voxels on which the planes
+	// agree, of those where any sees tissue. It is called once, after all rows.
+	fuse() (fused []uint8, agreement float64)
+	// weigh adds what is said of a voxel, times share, to the weights of the
+	// classes. fused is what fuse has returned.
+	weigh(fused []uint8, voxel int32, share float32, weights []float32)
 }
 
 // neighbours calls f for the voxels that share a face with voxel i.
@@ -81,10 +31,18 @@ func neighbours(i int, size [3]int, f func(int)) {
 	}
 }
 
-// toScan brings the result to the scan's grid. Where an axis was scaled, the
-// planes' votes are interpolated class by class, and each voxel of the scan gets
-// the class with the most; taking the nearest label would leave steps.
-func (w *work) toScan(fused []uint8, votes [][]uint8, classes int) []uint8 {
+// agreed is the share of agreement, 1 where there is no tissue.
+func agreed(same, tissue int) float64 {
+	if tissue == 0 {
+		return 1
+	}
+	return float64(same) / float64(tissue)
+}
+
+// toScan brings the result to the scan's grid. Where an axis was scaled, what the
+// planes say is interpolated class by class, and each voxel of the scan gets the
+// class with the most; taking the nearest label would leave steps.
+func (w *work) toScan(fused []uint8, planes fuser, classes int) []uint8 {
 	labels := make([]uint8, w.view.Voxels())
 	scaled := w.zoom != [3]float64{1, 1, 1}
 	var along [3][]resample.Between
@@ -102,7 +60,7 @@ func (w *work) toScan(fused []uint8, votes [][]uint8, classes int) []uint8 {
 				if !scaled {
 					labels[at] = fused[rows[0]+bx.A]
 				} else {
-					labels[at] = interpolated(fused, votes, rows, shares, bx, weights)
+					labels[at] = interpolated(fused, planes, rows, shares, bx, weights)
 				}
 				at += w.view.Step(0)
 			}
@@ -111,9 +69,9 @@ func (w *work) toScan(fused []uint8, votes [][]uint8, classes int) []uint8 {
 	return labels
 }
 
-// interpolated is the class with most votes between eight voxels. weights is a
+// interpolated is the class with most weight between eight voxels. weights is a
 // buffer of one element a class.
-func interpolated(fused []uint8, votes [][]uint8, rows [4]int32, shares [4]float32, bx resample.Between, weights []float32) uint8 {
+func interpolated(fused []uint8, planes fuser, rows [4]int32, shares [4]float32, bx resample.Between, weights []float32) uint8 {
 	first, same := fused[rows[0]+bx.A], true
 	for _, row := range rows {
 		same = same && fused[row+bx.A] == first && fused[row+bx.B] == first
@@ -123,14 +81,8 @@ func interpolated(fused []uint8, votes [][]uint8, rows [4]int32, shares [4]float
 	}
 	clear(weights)
 	for corner, row := range rows {
-		left, right := shares[corner]*(1-bx.Part), shares[corner]*bx.Part
-		// What was fused decides between equal votes.
-		weights[fused[row+bx.A]] += left / 2
-		weights[fused[row+bx.B]] += right / 2
-		for _, plane := range votes {
-			weights[plane[row+bx.A]] += left
-			weights[plane[row+bx.B]] += right
-		}
+		planes.weigh(fused, row+bx.A, shares[corner]*(1-bx.Part), weights)
+		planes.weigh(fused, row+bx.B, shares[corner]*bx.Part, weights)
 	}
 	best := 0
 	for k, v := range weights {

@@ -8,15 +8,39 @@ import (
 	"github.com/brainseg/brainseg/internal/volume"
 )
 
-// job is one slice. Jobs of one plane write to different parts of its votes.
+// job is one slice. Jobs of one plane write to different voxels.
 type job struct {
-	plane volume.Plane
-	index int
-	votes []uint8
+	plane  volume.Plane
+	number int // of the plane, among those that are run
+	index  int
 }
 
-// run works off the jobs; the first error ends all. It waits for its workers.
-func run(ctx context.Context, w *work, b box, jobs []job, network Segmenter, opts Options) error {
+// cutter has slices of a work segmented, and gives what comes of them to planes.
+type cutter struct {
+	work    *work
+	box     box
+	network Segmenter
+	scorer  Scorer // nil where classes are all that is asked for
+	classes int
+	planes  fuser
+}
+
+// run works off the jobs, plane after plane; the first error ends all. It waits
+// for its workers.
+func (c *cutter) run(ctx context.Context, planes [][]job, total int, opts Options) error {
+	done := 0
+	for _, jobs := range planes {
+		before := done
+		err := c.runPlane(ctx, jobs, opts.Workers, func(n int) { opts.Progress(before+n, total) })
+		if err != nil {
+			return err
+		}
+		done += len(jobs)
+	}
+	return nil
+}
+
+func (c *cutter) runPlane(ctx context.Context, jobs []job, workers int, progress func(done int)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -34,21 +58,21 @@ func run(ctx context.Context, w *work, b box, jobs []job, network Segmenter, opt
 		next++
 		return jobs[next-1], true
 	}
-	for range min(opts.Workers, len(jobs)) {
+	for range min(workers, len(jobs)) {
 		wg.Go(func() {
-			var s slicer
+			s := slicer{cutter: c}
 			for {
 				j, ok := take()
 				if !ok {
 					return
 				}
-				if err := s.segment(ctx, w, b, j, network); err != nil {
+				if err := s.segment(ctx, j); err != nil {
 					cancel(err)
 					return
 				}
 				mu.Lock()
 				done++
-				opts.Progress(done, len(jobs))
+				progress(done)
 				mu.Unlock()
 			}
 		})
@@ -59,21 +83,21 @@ func run(ctx context.Context, w *work, b box, jobs []job, network Segmenter, opt
 
 // slicer owns the buffers of one worker.
 type slicer struct {
-	slice image.Gray
-	mask  []uint8
+	*cutter
+	slice  image.Gray
+	mask   []uint8
+	scores []uint8   // classes x height x width, where there is a scorer
+	rows   [][]uint8 // of one row of scores, one a class
 }
 
-// segment cuts one slice of the box out, has it segmented, and writes the
-// classes to the votes of its plane.
-func (s *slicer) segment(ctx context.Context, w *work, b box, j job, network Segmenter) error {
+// segment cuts one slice of the box out, has it segmented, and gives what comes of
+// it to the planes.
+func (s *slicer) segment(ctx context.Context, j job) error {
+	w, b := s.work, s.box
 	across, up := j.plane.PictureAxes()
 	strides := [3]int{1, w.size[0], w.size[0] * w.size[1]}
 	width, height := b.to[across]-b.from[across], b.to[up]-b.from[up]
-	if cap(s.mask) < width*height {
-		s.mask, s.slice.Pix = make([]uint8, width*height), make([]uint8, width*height)
-	}
-	s.mask, s.slice.Pix = s.mask[:width*height], s.slice.Pix[:width*height]
-	s.slice.Rect, s.slice.Stride = image.Rect(0, 0, width, height), width
+	s.reserve(width, height)
 	start := j.index*strides[j.plane] + b.from[across]*strides[across]
 	tissue := false
 	for y := range height {
@@ -86,17 +110,48 @@ func (s *slicer) segment(ctx context.Context, w *work, b box, j job, network Seg
 			at += strides[across]
 		}
 	}
-	if !tissue {
-		return nil
-	}
-	if err := network.Segment(ctx, &s.slice, s.mask); err != nil {
+	if err := s.ask(ctx, tissue); err != nil {
 		return err
 	}
 	for y := range height {
-		at := start + (b.to[up]-1-y)*strides[up]
-		for _, class := range s.mask[y*width:][:width] {
-			j.votes[at] = class
-			at += strides[across]
+		for class := range s.rows {
+			s.rows[class] = s.scores[class*len(s.mask)+y*width:][:width]
+		}
+		s.planes.put(j.number, start+(b.to[up]-1-y)*strides[up], strides[across], s.mask[y*width:][:width], s.rows)
+	}
+	return nil
+}
+
+// reserve has buffers for a slice.
+func (s *slicer) reserve(width, height int) {
+	n := width * height
+	if cap(s.mask) < n {
+		s.mask, s.slice.Pix = make([]uint8, n), make([]uint8, n)
+		if s.scorer != nil {
+			s.scores, s.rows = make([]uint8, n*s.classes), make([][]uint8, s.classes)
+		}
+	}
+	s.mask, s.slice.Pix = s.mask[:n], s.slice.Pix[:n]
+	s.slice.Rect, s.slice.Stride = image.Rect(0, 0, width, height), width
+	if s.scorer != nil {
+		s.scores = s.scores[:n*s.classes]
+	}
+}
+
+// ask has the network segment the slice; where nothing but air is in it, all is
+// background.
+func (s *slicer) ask(ctx context.Context, tissue bool) error {
+	switch {
+	case tissue && s.scorer != nil:
+		return s.scorer.Scores(ctx, &s.slice, s.mask, s.scores)
+	case tissue:
+		return s.network.Segment(ctx, &s.slice, s.mask)
+	}
+	clear(s.mask)
+	clear(s.scores)
+	if s.scores != nil {
+		for i := range s.mask {
+			s.scores[i] = 255
 		}
 	}
 	return nil

@@ -1,7 +1,8 @@
 // Package threeplane segments a whole scan with a network that knows slices
 // only: it runs the network over sagittal, coronal and axial slices at the
-// voxel size that the network was trained for, lets the planes vote, and brings
-// the result back to the scan's own grid.
+// voxel size that the network was trained for, takes the mean of the planes'
+// scores (or their votes, of a network that gives no scores), and brings the
+// result back to the scan's own grid.
 //
 // It reads and writes no files and knows no particular network: the caller
 // gives it a Segmenter. The commands of brainseg call it. Axes are swapped,
@@ -26,10 +27,20 @@ type Segmenter interface {
 	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
 }
 
+// Scorer is a Segmenter that can also tell how sure it is of each class: scores
+// has classes x height x width elements, of which those of a pixel sum up to 255.
+type Scorer interface {
+	Segmenter
+	Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) error
+}
+
 // Options are the settings of Segment. The zero value works.
 type Options struct {
 	// Classes is the number of classes that the network tells apart. Default 4.
 	Classes int
+	// Scored tells that the network is a Scorer, and of up to 8 classes. Default:
+	// the planes vote.
+	Scored bool
 	// VoxelSize is the size in mm that the network was trained for. Default 1.
 	VoxelSize float64
 	// Planes are the planes to run. Default: all three, or the one that has
@@ -102,20 +113,26 @@ func Segment(ctx context.Context, scan *volume.Volume, network Segmenter, opts O
 		return nil, ErrEmpty
 	}
 	r := &Result{Planes: planes, Thick: w.thick >= 0}
-	votes := make([][]uint8, len(planes))
-	var jobs []job
+	var jobs [][]job
 	for i, plane := range planes {
-		votes[i] = make([]uint8, len(w.grey))
+		var list []job
 		for index := box.from[plane]; index < box.to[plane]; index++ {
-			jobs = append(jobs, job{plane: plane, index: index, votes: votes[i]})
+			list = append(list, job{plane: plane, number: i, index: index})
 		}
+		jobs = append(jobs, list)
+		r.Slices += len(list)
 	}
-	r.Slices = len(jobs)
-	if err := run(ctx, w, box, jobs, network, opts); err != nil {
+	c := cutter{work: w, box: box, network: network, classes: opts.Classes}
+	if scorer, ok := network.(Scorer); ok && opts.Scored && opts.Classes <= maxScored {
+		c.scorer, c.planes = scorer, newSums(len(planes), w.size, opts.Classes)
+	} else {
+		c.planes = newVotes(len(planes), w.size, opts.Classes)
+	}
+	if err := c.run(ctx, jobs, r.Slices, opts); err != nil {
 		return nil, fmt.Errorf("segment the scan: %w", err)
 	}
 	var fused []uint8
-	fused, r.Agreement = fuse(votes, w.size, opts.Classes)
-	r.Labels = volume.Labels{Grid: scan.Grid, Values: w.toScan(fused, votes, opts.Classes)}
+	fused, r.Agreement = c.planes.fuse()
+	r.Labels = volume.Labels{Grid: scan.Grid, Values: w.toScan(fused, c.planes, opts.Classes)}
 	return r, nil
 }

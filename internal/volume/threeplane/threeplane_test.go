@@ -358,7 +358,7 @@ func TestWhereThePlanesDifferTheNeighboursHelpToDecide(t *testing.T) {
 		{"a lone voxel that one plane doubts", [][]uint8{set(all(2), 1), set(all(2), 1), all(2)}, 2, 26.0 / 27},
 		{"a class of the neighbours that no plane saw", [][]uint8{set(all(3), 1), set(all(3), 2), set(all(3), 2)}, 2, 26.0 / 27},
 	} {
-		fused, agreement := fuse(c.votes, size, 4)
+		fused, agreement := (&votes{planes: c.votes, size: size, classes: 4}).fuse()
 		if fused[centre] != c.want || math.Abs(agreement-c.agreed) > 1e-9 {
 			t.Errorf("%s: class %d, agreement %v; want %d, %v", c.name, fused[centre], agreement, c.want, c.agreed)
 		}

@@ -49,6 +49,7 @@ function show(result) {
   showDetails("details", document, [
     ["Size", size && `${size.width} × ${size.height} pixels`],
     ["Scale", size?.spacingMm && words.spacing(size.spacingMm, size.spacingFrom)],
+    ["Confidence", size?.confidence !== undefined && words.share(size.confidence)],
     ["Note", !result.image && "This browser cannot show the image itself; the mask is right all the same."],
   ]);
   redraw();

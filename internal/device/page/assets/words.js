@@ -9,6 +9,7 @@ const flags = {
   "bytes-swapped": "The 16-bit values had their bytes the wrong way round, and were read the other way.",
   "outlying-values": "A few values lie far from all others (a spike, or a bright marker), and were cut off.",
   "alpha-ignored": "The image says that it is transparent all over, which was ignored.",
+  "unfamiliar": "This does not look like a T1 slice of a head, which is all that the model knows. Do not trust the mask.",
   "no-contrast": "All pixels have the same value: there is nothing to see, and the mask is empty.",
 };
 

@@ -1,0 +1,140 @@
+package threeplane
+
+import (
+	"context"
+	"image"
+	"math"
+	"testing"
+
+	"github.com/brainseg/brainseg/internal/volume"
+)
+
+// scoring gives a pixel between the middles of two classes a share of each; its
+// class is the one with the larger.
+type scoring struct{}
+
+func (s scoring) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	return s.Scores(ctx, slice, mask, make([]uint8, 4*len(mask)))
+}
+
+func (scoring) Scores(_ context.Context, slice *image.Gray, mask, scores []uint8) error {
+	n := len(mask)
+	clear(scores)
+	for i, v := range slice.Pix {
+		lower := min(v/64, 2)
+		share := uint8(min(4*(int(v)-64*int(lower)), 255))
+		scores[int(lower+1)*n+i], scores[int(lower)*n+i] = share, 255-share
+		mask[i] = lower
+		if share > 127 {
+			mask[i]++
+		}
+	}
+	return nil
+}
+
+func TestScoresOfTheSameVoxelsGiveTheSameLabelsAsVotes(t *testing.T) {
+	for _, spacing := range [][3]float64{{1, 1, 1}, {1.5, 1, 2}} {
+		scan := head(spacing)
+		want, err := Segment(t.Context(), scan, scoring{}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Segment(t.Context(), scan, scoring{}, Options{Scored: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := 0
+		for i, v := range want.Labels.Values {
+			if got.Labels.Values[i] != v {
+				changed++
+			}
+		}
+		// Between voxels scores are interpolated smoothly, and votes in steps.
+		if share := float64(changed) / float64(len(want.Labels.Values)); share > 0.02 || spacing == [3]float64{1, 1, 1} && changed > 0 {
+			t.Errorf("spacing %v: %.2f %% of the labels differ", spacing, 100*share)
+		}
+		if got.Agreement < 0.999 {
+			t.Errorf("spacing %v: agreement %v of planes that say the same", spacing, got.Agreement)
+		}
+	}
+}
+
+func TestThePartsOfAScoreSumUpToItInEveryNumberOfPlanes(t *testing.T) {
+	for planes := 1; planes <= 3; planes++ {
+		s := newSums(planes, [3]int{1, 1, 1}, 4)
+		for score := range 256 {
+			sum := 0
+			for n := range planes {
+				sum += int(s.part[n][score])
+			}
+			if sum != score {
+				t.Errorf("%d planes: the parts of %d sum up to %d", planes, score, sum)
+			}
+		}
+	}
+}
+
+// put gives sums one voxel's scores in every plane, the first class' being what is
+// left of 255.
+func put(s *sums, voxel int, planes [3][3]uint8) {
+	for n, scores := range planes {
+		rest := uint8(255) - scores[0] - scores[1] - scores[2]
+		class, most := uint8(0), rest
+		for k, v := range scores {
+			if v > most {
+				class, most = uint8(k+1), v
+			}
+		}
+		s.put(n, voxel, 1, []uint8{class}, [][]uint8{{rest}, {scores[0]}, {scores[1]}, {scores[2]}})
+	}
+}
+
+func TestWhatScoresDecide(t *testing.T) {
+	const centre = 13
+	sure := [3][3]uint8{{0, 255, 0}, {0, 255, 0}, {0, 255, 0}}
+	for _, tt := range []struct {
+		name   string
+		centre [3][3]uint8
+		want   uint8
+		agreed float64
+	}{
+		{"all agree, against all neighbours", [3][3]uint8{{200, 0, 0}, {200, 0, 0}, {200, 0, 0}}, 1, 1},
+		{"one sure plane against two that hesitate", [3][3]uint8{{0, 250, 0}, {128, 120, 0}, {128, 120, 0}}, 2, 26.0 / 27},
+		{"a lone voxel that one plane doubts", [3][3]uint8{{0, 0, 240}, {0, 0, 230}, {0, 130, 125}}, 2, 26.0 / 27},
+		{"a lone voxel that one plane hardly doubts", [3][3]uint8{{0, 0, 255}, {0, 0, 255}, {128, 0, 127}}, 2, 26.0 / 27},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSums(3, [3]int{3, 3, 3}, 4)
+			for i := range 27 {
+				if i == centre {
+					put(s, i, tt.centre)
+				} else {
+					put(s, i, sure)
+				}
+			}
+			fused, agreement := s.fuse()
+			if fused[centre] != tt.want || math.Abs(agreement-tt.agreed) > 1e-9 {
+				t.Errorf("class %d, agreement %v; want %d, %v", fused[centre], agreement, tt.want, tt.agreed)
+			}
+		})
+	}
+}
+
+func TestOnePlaneOfScoresIsItsMask(t *testing.T) {
+	scan := head([3]float64{1, 1, 1})
+	opts := Options{Planes: []volume.Plane{volume.Coronal}}
+	want, err := Segment(t.Context(), scan, scoring{}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Scored = true
+	got, err := Segment(t.Context(), scan, scoring{}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range want.Labels.Values {
+		if got.Labels.Values[i] != v {
+			t.Fatalf("voxel %d has class %d, and %d without scores", i, got.Labels.Values[i], v)
+		}
+	}
+}
