@@ -26,7 +26,7 @@ const (
 
 // understood are the names that may stand in Requires. No model needs a reader
 // that takes its scores or its judgement: a mask is what all of them give.
-var understood = []string{"scores", "judgement"}
+var understood = []string{FeatureFrame, "scores", "judgement"}
 
 // Manifest says what a model is, what it takes and gives, and what its classes
 // mean.
@@ -43,6 +43,8 @@ type Manifest struct {
 	Output        Output        `json:"output"`
 	// Requires names what a reader must understand to run the model at all.
 	Requires []string `json:"requires,omitempty"`
+	// Frame is nil where images are shown as they are.
+	Frame *Frame `json:"frame,omitempty"`
 	// Scores is nil where the graph gives none beside its mask, Judgement where
 	// it does not judge itself.
 	Scores    *ScoresOutput    `json:"scores,omitempty"`
@@ -207,8 +209,11 @@ func (m *Manifest) check() error {
 
 // checkFormat tells whether this version of the program understands the manifest.
 func (m *Manifest) checkFormat() error {
-	if m.SchemaVersion == SchemaVersion && (m.Requires != nil || m.Scores != nil || m.Judgement != nil) {
-		return fmt.Errorf("requires, scores and judgement are of schemaVersion %d, and this is %d", SchemaVersionRequires, m.SchemaVersion)
+	if m.SchemaVersion == SchemaVersion && (m.Requires != nil || m.Frame != nil || m.Scores != nil || m.Judgement != nil) {
+		return fmt.Errorf("requires, frame, scores and judgement are of schemaVersion %d, and this is %d", SchemaVersionRequires, m.SchemaVersion)
+	}
+	if m.Frame != nil && !slices.Contains(m.Requires, FeatureFrame) {
+		return fmt.Errorf("a model with a frame must require %q", FeatureFrame)
 	}
 	for _, name := range m.Requires {
 		if !slices.Contains(understood, name) {
@@ -218,8 +223,13 @@ func (m *Manifest) checkFormat() error {
 	return nil
 }
 
-// checkMore checks what a graph may give beside its mask.
+// checkMore checks how images are laid, and what a graph may give beside its mask.
 func (m *Manifest) checkMore() error {
+	if m.Frame != nil {
+		if err := m.Frame.check(); err != nil {
+			return err
+		}
+	}
 	names := []string{m.Output.Name}
 	if s := m.Scores; s != nil {
 		switch {

@@ -194,11 +194,16 @@ func (m *Model) work(ctx context.Context, r *run) error {
 	if m.closed {
 		return fmt.Errorf("segment: %w", ErrClosed)
 	}
+	r.window = Window{Low: 0, High: 255}
 	if n := m.manifest.Normalisation; n.Kind == model.NormalisationPercentileWindow {
 		counts := histogram(r.slice)
 		r.window = PercentileWindow(&counts, n.Low, n.High, n.IgnoreBelowOrEqual)
 	}
-	if err := m.segment(ctx, r); err != nil {
+	segment := m.segment
+	if m.manifest.Frame != nil {
+		segment = m.segmentFramed
+	}
+	if err := segment(ctx, r); err != nil {
 		return fmt.Errorf("segment: %w", err)
 	}
 	return nil

@@ -9,6 +9,8 @@ threshold   mask 1 where the pixel is above the window's low end, 2 where it is
 scores      the form of the 2018 system: float32 in, float32 scores out; class k
             has the score -(x - 80 k)^2
 values      mask = pixel / 32: from 96 on a value that is none of the 3 classes
+framed      mask 1 where the pixel's block of 8 x 8, weighed by place and side, is
+            bright: another one where the image is moved or mirrored, but for the frame
 endless     mask 1 where the pixel is above 128; an image of which any pixel is 253
             keeps the network busy for hours, in one operator, which nothing ends
 judged      mask 1 where the pixel is 128 and more; its scores are 255 - pixel and
@@ -120,6 +122,36 @@ write(
     [tensor("image", UINT8, [1, 1, "h", "w"])],
     [tensor("mask", UINT8, [1, "h", "w"])],
     {"input": image("uint8", 1), "normalisation": {"kind": "none"}, "output": MASK, "classes": ["background", "a", "b"]},
+)
+
+weights = np.random.default_rng(3).uniform(-1, 1, (1, 1, 8, 8))
+write(
+    "framed",
+    [
+        helper.make_node("Cast", ["image"], ["x"], to=FLOAT),
+        helper.make_node("Conv", ["x", "weights"], ["blocks"], strides=[8, 8]),
+        helper.make_node("Resize", ["blocks", "", "scales"], ["large"], mode="nearest", coordinate_transformation_mode="asymmetric"),
+        helper.make_node("Greater", ["large", "nought"], ["bright"]),
+        helper.make_node("Cast", ["bright"], ["classes"], to=UINT8),
+        helper.make_node("Squeeze", ["classes", "axes"], ["mask"]),
+    ],
+    [
+        constant("weights", weights, np.float32),
+        constant("scales", [1, 1, 8, 8], np.float32),
+        constant("nought", 0, np.float32),
+        constant("axes", [1], np.int64),
+    ],
+    [tensor("image", UINT8, [1, 1, "h", "w"])],
+    tensor("mask", UINT8, [1, "h", "w"]),
+    {
+        "schemaVersion": 2,
+        "requires": ["frame"],
+        "frame": {"least": 40, "margin": 8, "bright": 0.1, "brightPixels": 4},
+        "input": image("uint8", 8),
+        "normalisation": {"kind": "none"},
+        "output": MASK,
+        "classes": ["dark", "bright"],
+    },
 )
 
 # The maximum over 4,194,304 values, 4,194,305 times.

@@ -14,7 +14,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     from . import dataset, evaluation, report
 
     result = evaluation.evaluate(
-        options.model, dataset.read_any(options.data), options.every, degraded_every=options.degraded_every, threads=options.threads
+        options.model,
+        dataset.read_any(options.data),
+        options.every,
+        degraded_every=options.degraded_every,
+        threads=options.threads,
+        through=options.through,
     )
     options.report.mkdir(parents=True, exist_ok=True)
     (options.report / "metrics.json").write_text(json.dumps(result.summary(), indent=2) + "\n")
@@ -36,7 +41,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     network = artifact.load_average(options.checkpoint, options.network)
     provenance = json.loads(options.provenance.read_text()) if options.provenance else {}
-    artifact.write(options.model, network, options.network, options.version, provenance)
+    artifact.write(options.model, network, options.network, options.version, provenance, framed=options.framed)
 
 
 def _oasis(options: argparse.Namespace) -> None:
@@ -72,6 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     evaluate.add_argument("report", type=pathlib.Path, help="folder to write to")
     evaluate.add_argument("--every", type=int, default=1, help="take each how manieth slice")
     evaluate.add_argument("--degraded-every", type=int, default=0, help="the same for degraded and moved slices; 0 leaves them out")
+    evaluate.add_argument("--through", help="URL of a component that serves the model and segments those, http://127.0.0.1:5000 for one")
     evaluate.add_argument("--threads", type=int, default=1)
     evaluate.set_defaults(run=_evaluate)
 
@@ -80,6 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
     export.add_argument("model", type=pathlib.Path)
     export.add_argument("--network", choices=list(artifact.NETWORKS), default="enet")
     export.add_argument("--version", default="1.0.0")
+    export.add_argument("--framed", action="store_true", help="the component lays each slice in the middle of the canvas, the darker half to the left")
     export.add_argument("--provenance", type=pathlib.Path, help="JSON file whose content goes into the manifest")
     export.set_defaults(run=_export)
 

@@ -48,9 +48,11 @@ def data_digest(hashes: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def write(folder: pathlib.Path, network: nn.Module, kind: str, version: str, provenance: dict, metrics: dict | None = None) -> dict:
+def write(
+    folder: pathlib.Path, network: nn.Module, kind: str, version: str, provenance: dict, metrics: dict | None = None, framed: bool = False
+) -> dict:
     """Writes model.onnx, manifest.json and, where given, metrics.json; returns
-    the manifest."""
+    the manifest. A framed network is one that is shown slices in a frame."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
     classes = len(manifest.CLASSES)
@@ -58,7 +60,7 @@ def write(folder: pathlib.Path, network: nn.Module, kind: str, version: str, pro
     # The light network goes on where the other was: one name, another version.
     name = f"brainseg-{kind.removesuffix('-light')}"
     document = manifest.describe(
-        path, name, version, network.size_multiple, export.parameter_count(network), LICENCE, {"network": kind, **provenance}
+        path, name, version, network.size_multiple, export.parameter_count(network), LICENCE, {"network": kind, **provenance}, framed
     )
     manifest.write(document, folder)
     if metrics is not None:

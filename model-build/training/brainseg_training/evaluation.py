@@ -16,6 +16,7 @@ import numpy as np
 
 from . import metrics, robustness
 from .inference import Model
+from .served import Served
 from .pairs import SliceStack
 from .volumes import IGNORE, Volume
 
@@ -148,11 +149,18 @@ def _largest(values: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    folder: pathlib.Path, subjects: list[Volume | SliceStack], every: int = 1, worst: int = 12, degraded_every: int = 0, threads: int = 1
+    folder: pathlib.Path,
+    subjects: list[Volume | SliceStack],
+    every: int = 1,
+    worst: int = 12,
+    degraded_every: int = 0,
+    threads: int = 1,
+    through: str | None = None,
 ) -> Result:
     """Evaluates the model folder on each `every`th slice of the subjects; how it
     holds out against what users send on each `degraded_every`th, where that is
-    not 0."""
+    not 0. Those are segmented by the component that serves the same model at the URL
+    `through`, where that is given."""
     model = Model(folder, threads, scores=True)
     groups, slices, calibration = [], [], metrics.Calibration()
     for subject in subjects:
@@ -177,9 +185,10 @@ def evaluate(
         slices = sorted(slices, key=lambda s: s.mean_dice)[:worst]
     suites = {}
     if degraded_every:
+        sent = model if through is None else Served(through)
         suites = {
-            "degradation": robustness.degraded(model, subjects, degraded_every),
-            "agreement": robustness.agreement(model, subjects, degraded_every),
-            "emptySlices": robustness.empty(model, subjects),
+            "degradation": robustness.degraded(sent, subjects, degraded_every),
+            "agreement": robustness.agreement(sent, subjects, degraded_every),
+            "emptySlices": robustness.empty(sent, subjects),
         }
     return Result(groups, slices, calibration, suites, every)

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from . import window
+from . import frame, window
 from .degradation import resampled
 
 
@@ -37,29 +37,32 @@ class Model:
         self.session = onnxruntime.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
         self.multiple = self.manifest["input"]["sizeMultiple"]
 
-    def feed(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """The graph's inputs for a uint8 slice, padded."""
+    def feed(self, image: np.ndarray) -> tuple[dict[str, np.ndarray], frame.Frame]:
+        """The graph's inputs for a uint8 slice, and where on them the slice lies."""
         rule = self.manifest["normalisation"]
         limits = window.slice_window(image, rule["low"], rule["high"], rule.get("ignoreBelowOrEqual", 0))
-        height, width = (-(-s // self.multiple) * self.multiple for s in image.shape)
-        padded = np.zeros((1, 1, height, width), np.uint8)
-        padded[0, 0, : image.shape[0], : image.shape[1]] = image
-        return {self.manifest["input"]["name"]: padded, rule["input"]: np.array(limits, np.float32)}
+        if "frame" in self.manifest:
+            laid = frame.find(image, limits[1], self.manifest["frame"], self.multiple)
+        else:
+            laid = frame.Frame(0, 0, *(-(-s // self.multiple) * self.multiple for s in image.shape), False)
+        return {self.manifest["input"]["name"]: laid.show(image)[None, None], rule["input"]: np.array(limits, np.float32)}, laid
 
     def segment(self, image: np.ndarray, spacing: tuple[float, float] | None = None) -> np.ndarray:
         """The mask of a uint8 slice. Where the size of its pixels (mm, down and
         across) is stated, the slice is brought to pixels of 1 mm, and the scores
         of the classes back, which needs a model opened with scores."""
         if spacing is None or spacing == (1.0, 1.0):
-            mask = self.session.run([self.manifest["output"]["name"]], self.feed(image))[0]
-            return mask[0, : image.shape[0], : image.shape[1]]
+            inputs, laid = self.feed(image)
+            return laid.back(self.session.run([self.manifest["output"]["name"]], inputs)[0][0], image.shape)
         small = np.clip(np.rint(resampled(image, (1 / spacing[0], 1 / spacing[1]))), 0, 255).astype(np.uint8)
         _, probabilities = self.probabilities(small)
         return np.stack([resampled(p, spacing, image.shape) for p in probabilities]).argmax(0).astype(np.uint8)
 
     def probabilities(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The mask and the probability of each class, C x H x W."""
-        mask, scores = self.session.run(None, self.feed(image))
-        scores = scores[0, :, : image.shape[0], : image.shape[1]]
-        powers = np.exp(scores - scores.max(0))
-        return mask[0, : image.shape[0], : image.shape[1]], powers / powers.sum(0)
+        inputs, laid = self.feed(image)
+        mask, scores = self.session.run(None, inputs)
+        powers = np.exp(scores[0] - scores[0].max(0))
+        probabilities = laid.back(powers / powers.sum(0), image.shape)
+        probabilities[0][probabilities.sum(0) == 0] = 1  # beyond the canvas there is nothing
+        return laid.back(mask[0], image.shape), probabilities

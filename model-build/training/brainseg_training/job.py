@@ -107,6 +107,9 @@ def parser() -> argparse.ArgumentParser:
     ours.add_argument(
         "--air_weight", type=float, default=0.0, help="weight of how much masks may depend on place, air around and side; doubles the time"
     )
+    ours.add_argument(
+        "--framed", type=_flag, default=False, help="lay each slice in the middle of the canvas, the darker half to the left; the model then asks for that"
+    )
     ours.add_argument("--transplants", type=int, default=1, help="whole heads that each stripped brain is put into")
     ours.add_argument("--shares", type=json.loads, default=SHARES, help="share of each kind of sample, a JSON object")
     ours.add_argument("--seed", type=int, default=1)
@@ -201,6 +204,7 @@ def run(job: Job) -> None:
         class_weights=h.class_weights,
         outside_weight=h.outside_weight,
         air_weight=h.air_weight,
+        framed=h.framed,
         seed=h.seed,
         bfloat16=h.bfloat16,
         compile=h.compile,
@@ -231,7 +235,7 @@ def _finish(job: Job, trainer: Trainer, average: torch.nn.Module) -> None:
         "dataSha256": artifact.data_digest(hashes),
         "dataFiles": len(hashes),
     }
-    artifact.write(job.model, average, h.network, h.version, provenance)
+    artifact.write(job.model, average, h.network, h.version, provenance, framed=h.framed)
     report.training_curve(trainer.history, job.model / "training.png")
     if job.test is None:
         return

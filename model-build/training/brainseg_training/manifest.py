@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema
 
-from . import window
+from . import frame, window
 
 CLASSES: list[dict[str, Any]] = [
     {"value": 0, "name": "background", "colour": "#000000"},
@@ -38,8 +38,18 @@ def schema() -> dict:
     raise FileNotFoundError("model-manifest.schema.json is neither in schemas/ nor beside train.py; copy it beside train.py")
 
 
-def describe(model: pathlib.Path, name: str, version: str, size_multiple: int, parameters: int, licence: str, provenance: dict) -> dict:
-    """Manifest of a network written by export; checked against the schema."""
+def describe(
+    model: pathlib.Path,
+    name: str,
+    version: str,
+    size_multiple: int,
+    parameters: int,
+    licence: str,
+    provenance: dict,
+    framed: bool = False,
+) -> dict:
+    """Manifest of a network written by export; checked against the schema. `framed`
+    networks are shown slices in a frame."""
     document = {
         "schemaVersion": 1,
         "name": name,
@@ -60,6 +70,8 @@ def describe(model: pathlib.Path, name: str, version: str, size_multiple: int, p
         "licence": licence,
         "provenance": provenance,
     }
+    if framed:
+        document |= {"schemaVersion": 2, "requires": ["frame"], "frame": frame.RULE}
     jsonschema.validate(document, schema(), cls=jsonschema.Draft202012Validator)
     return document
 

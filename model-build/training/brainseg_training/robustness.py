@@ -4,20 +4,29 @@ mirrored, slices without any brain."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from . import degradation, metrics
-from .inference import Model
 from .pairs import SliceStack
 from .volumes import Volume
+
+
+class Segmenter(Protocol):
+    """What has slices segmented: inference.Model, served.Served."""
+
+    def segment(self, image: np.ndarray, spacing: tuple[float, float] | None = None) -> np.ndarray:
+        """The mask of a uint8 slice whose pixels are of that size, mm, down and across."""
+        ...
+
 
 Subjects = list[Volume | SliceStack]
 
 KINDS = {True: "whole-head", False: "stripped"}
 
 
-def degraded(model: Model, subjects: Subjects, every: int) -> dict[str, dict[str, float]]:
+def degraded(model: Segmenter, subjects: Subjects, every: int) -> dict[str, dict[str, float]]:
     """For each entry of the degradation suite, on each `every`th slice, and for
     slices as they are ("none"): mean Dice over classes, planes and subjects, of
     whole heads and of stripped ones, their mean, what of it was lost, and the
@@ -60,7 +69,7 @@ def _moves() -> dict[str, tuple[Move, Move]]:
     return moves
 
 
-def agreement(model: Model, subjects: Subjects, every: int) -> dict[str, float]:
+def agreement(model: Segmenter, subjects: Subjects, every: int) -> dict[str, float]:
     """Mean Dice, over the tissues, of the masks of moved slices with those of the
     same slices as they are."""
     out = {}
@@ -74,7 +83,7 @@ def agreement(model: Model, subjects: Subjects, every: int) -> dict[str, float]:
     return out
 
 
-def empty(model: Model, subjects: Subjects) -> dict[str, float]:
+def empty(model: Segmenter, subjects: Subjects) -> dict[str, float]:
     """Pixels of tissue painted on the slices of whole heads that hold no brain:
     their mean, the most in one slice, and how many such slices there are."""
     painted = []

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
+from . import frame
 from .augmentation import Augmentation
 from .losses import disagreement, pixel_weights, segmentation_loss
 from .sampling import Sampler
@@ -51,6 +52,8 @@ class Options:
     # of the same moved or mirrored; 0 leaves the second look out,
     # and halves the time.
     air_weight: float = 0.0
+    # Slices are laid as the component lays them for a model with a frame.
+    framed: bool = False
     seed: int = 1
     # bfloat16 arithmetic in the convolutions, where the processor has it.
     bfloat16: bool = False
@@ -139,6 +142,8 @@ class Trainer:
             # samples that an unbroken one would have drawn.
             rng = np.random.default_rng([self.options.seed, self.rank, self.step])
             images, labels = self.augmentation(self.sampler.batch(self.options.batch_size, rng), rng)
+            if self.options.framed:
+                images, labels = frame.lay(images, labels, batch_windows(images)[:, 1])
             rate = self._rate()
             for group in self.optimiser.param_groups:
                 group["lr"] = rate

@@ -1,15 +1,20 @@
 """Degraded slices and what is measured on them."""
 
+import http.server
+import io
 import json
+import threading
 
 import nibabel
 import numpy as np
 import pytest
 import torch
 from conftest import phantom, save_pair
+from PIL import Image
 
 from brainseg_training import artifact, degradation, evaluation, metrics, pairs, robustness, volumes
 from brainseg_training.inference import Model
+from brainseg_training.served import Served
 from brainseg_training.volumes import DEEP_SUFFIX, IGNORE, Volume
 
 
@@ -142,3 +147,40 @@ def test_probabilities_and_stated_pixels_agree_with_the_mask(tmp_path, name):
     assert len(np.unique(mask)) > 1 and np.array_equal(probabilities.argmax(0), mask)
     assert np.array_equal(mask, model.segment(image))
     assert model.segment(image, (0.5, 2.0)).shape == image.shape
+
+
+def test_a_component_is_sent_slices_with_the_size_of_their_pixels():
+    received = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            image = Image.open(io.BytesIO(self.rfile.read(int(self.headers["Content-Length"]))))
+            received.append((image.size, image.info.get("dpi")))
+            buffer = io.BytesIO()
+            Image.fromarray((np.asarray(image) > 99).astype(np.uint8)).save(buffer, "PNG")
+            self.send_response(200 if len(received) < 3 else 422)
+            self.send_header("Content-Length", str(buffer.tell()))
+            self.end_headers()
+            self.wfile.write(buffer.getvalue())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        sent = Served(f"http://127.0.0.1:{server.server_port}")
+        slices = np.arange(100, dtype=np.uint8).reshape(10, 10) * 2
+        try:
+            assert np.array_equal(sent.segment(slices), slices > 99)
+            assert np.array_equal(sent.segment(slices[:, ::-1], (2.0, 0.5)), slices[:, ::-1] > 99)
+            with pytest.raises(ValueError, match="refused a slice of 10 x 10"):
+                sent.segment(slices)
+        finally:
+            sent.connection.close()
+            server.shutdown()
+            thread.join()
+    assert received[0] == ((10, 10), None)
+    assert received[1][1] == pytest.approx((50.8, 12.7), rel=1e-3)
