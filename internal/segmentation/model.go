@@ -12,6 +12,8 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"github.com/brainseg/brainseg/internal/model"
+	"github.com/brainseg/brainseg/internal/segmentation/frame"
+	"github.com/brainseg/brainseg/internal/segmentation/tiling"
 )
 
 // maxNetworkBytes is far above any network that can be run.
@@ -151,7 +153,7 @@ func (m *Model) Manifest() *model.Manifest { return &m.manifest }
 //
 // What is far larger than the slices that models are made for is worked on in
 // tiles that overlap, one such slice at a time, so that the memory of a run does
-// not grow with the slice and is given back: see commonPixels to tilePixels.
+// not grow with the slice and is given back: see commonPixels to tiling.Pixels.
 //
 // An error wraps ErrSize, ErrTooLarge, ErrTooMuchMemory, model.ErrNetwork, ErrRuntime, ErrClosed or
 // the context's; mask is undefined then. When ctx ends the run ends soon after.
@@ -212,7 +214,7 @@ func (m *Model) work(ctx context.Context, r *run) error {
 // segment runs the network over the slice, in one piece or in tiles.
 func (m *Model) segment(ctx context.Context, r *run) error {
 	width, height := r.slice.Rect.Dx(), r.slice.Rect.Dy()
-	whole := tile{outer: image.Rect(0, 0, width, height), inner: image.Rect(0, 0, width, height)}
+	whole := tiling.Tile{Outer: image.Rect(0, 0, width, height), Inner: image.Rect(0, 0, width, height)}
 	pixels := padded(&m.manifest, width, height).pixels()
 	if pixels <= commonPixels {
 		return m.segmentTile(ctx, m.session, r, whole)
@@ -246,10 +248,10 @@ func (m *Model) segment(ctx context.Context, r *run) error {
 		returnMemory()
 		m.medium.tidy()
 	}()
-	if pixels <= tilePixels {
+	if pixels <= tiling.Pixels {
 		return m.segmentTile(ctx, session, r, whole)
 	}
-	for part := range tiles(width, height, m.manifest.Input.SizeMultiple) {
+	for part := range tiling.Of(width, height, m.manifest.Input.SizeMultiple) {
 		if err := m.segmentTile(ctx, session, r, part); err != nil {
 			return err
 		}
@@ -257,10 +259,35 @@ func (m *Model) segment(ctx context.Context, r *run) error {
 	return nil
 }
 
+// segmentFramed has the network see the slice in its frame. What the canvas does not
+// reach is background.
+func (m *Model) segmentFramed(ctx context.Context, r *run) error {
+	f := frame.Find(m.manifest.Frame, m.manifest.Input.SizeMultiple, r.slice, r.window.High)
+	pixels := f.Width * f.Height
+	shown := run{slice: f.Show(r.slice), window: r.window, mask: make([]uint8, pixels)}
+	if r.scores != nil {
+		shown.scores = make([]uint8, pixels*len(m.manifest.Classes))
+	}
+	if err := m.segment(ctx, &shown); err != nil {
+		return err
+	}
+	width := r.slice.Rect.Dx()
+	f.Back(r.mask, width, shown.mask, 0)
+	sure := uint8(255)
+	for class := range len(m.manifest.Classes) {
+		if r.scores != nil {
+			f.Back(r.scores[class*len(r.mask):][:len(r.mask)], width, shown.scores[class*pixels:][:pixels], sure)
+		}
+		sure = 0
+	}
+	r.confidence, r.known, r.pixelsOfJudging = shown.confidence, shown.known, shown.pixelsOfJudging
+	return nil
+}
+
 // segmentTile runs the network over the outer rectangle of a tile, and sets what
 // comes of the inner one.
-func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSession, r *run, part tile) error {
-	f := form{padded(&m.manifest, part.outer.Dx(), part.outer.Dy()), r.scores != nil}
+func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSession, r *run, part tiling.Tile) error {
+	f := form{padded(&m.manifest, part.Outer.Dx(), part.Outer.Dy()), r.scores != nil}
 	t := m.cache.take(f)
 	if t == nil {
 		var err error
@@ -270,15 +297,15 @@ func (m *Model) segmentTile(ctx context.Context, session *ort.DynamicAdvancedSes
 	}
 	defer m.cache.put(t)
 
-	t.setImage(r.slice.SubImage(part.outer.Add(r.slice.Rect.Min)).(*image.Gray))
+	t.setImage(r.slice.SubImage(part.Outer.Add(r.slice.Rect.Min)).(*image.Gray))
 	if t.window != nil {
 		t.window[0], t.window[1] = r.window.Low, r.window.High
 	}
 	if err := m.start(ctx, session, t); err != nil {
 		return err
 	}
-	width, inner := r.slice.Rect.Dx(), part.inner.Sub(part.outer.Min)
-	at := part.inner.Min.Y*width + part.inner.Min.X
+	width, inner := r.slice.Rect.Dx(), part.Inner.Sub(part.Outer.Min)
+	at := part.Inner.Min.Y*width + part.Inner.Min.X
 	if largest := t.mask(r.mask[at:], width, inner); int(largest) >= len(m.manifest.Classes) {
 		return fmt.Errorf("%w: a pixel has class %d, and the manifest has %d classes", model.ErrNetwork, largest, len(m.manifest.Classes))
 	}

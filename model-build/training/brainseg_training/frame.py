@@ -7,7 +7,7 @@ in the middle of a canvas that is no larger than it must be, the darker half to
 the left. A slice that was shifted, padded or mirrored gets the same mask to the
 last pixel, and black borders cost nothing.
 
-The component follows the same rule (internal/segmentation); testdata/frame.json
+The component follows the same rule (internal/segmentation/frame); testdata/frame.json
 there holds cases that both must get right.
 """
 

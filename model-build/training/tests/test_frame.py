@@ -9,7 +9,7 @@ import torch
 
 from brainseg_training import frame
 
-CASES = pathlib.Path(__file__).resolve().parents[3] / "internal" / "segmentation" / "testdata" / "frame.json"
+CASES = pathlib.Path(__file__).resolve().parents[3] / "internal" / "segmentation" / "frame" / "testdata" / "frame.json"
 
 
 def test_the_frame_of_a_slice_is_the_components():

@@ -13,39 +13,6 @@ import (
 	"github.com/brainseg/brainseg/internal/model"
 )
 
-func TestTheFrameAgreesWithTheTrainingSide(t *testing.T) {
-	document, err := os.ReadFile(filepath.Join("testdata", "frame.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cases []struct {
-		Width, Height, Least, Multiple int
-		High                           float32
-		Rectangles                     [][5]int // top, left, height, width, grey value
-		Frame                          struct {
-			Top, Left, Height, Width int
-			Mirrored                 bool
-		}
-	}
-	if err := json.Unmarshal(document, &cases); err != nil || len(cases) < 50 {
-		t.Fatalf("%d cases, error %v", len(cases), err)
-	}
-	for _, c := range cases {
-		slice := image.NewGray(image.Rect(0, 0, c.Width, c.Height))
-		for _, r := range c.Rectangles {
-			at := image.Rect(r[1], r[0], r[1]+r[3], r[0]+r[2]).Intersect(slice.Rect)
-			for y := at.Min.Y; y < at.Max.Y; y++ {
-				copy(slice.Pix[y*slice.Stride+at.Min.X:][:at.Dx()], bytes.Repeat([]byte{uint8(r[4])}, at.Dx()))
-			}
-		}
-		rule := model.Frame{Least: c.Least, Margin: 8, Bright: 0.1, BrightPixels: 4}
-		want := frame{canvas: size{height: c.Frame.Height, width: c.Frame.Width}, top: c.Frame.Top, left: c.Frame.Left, mirrored: c.Frame.Mirrored}
-		if got := findFrame(&rule, c.Multiple, slice, c.High); got != want {
-			t.Errorf("%d x %d, %v: %+v, want %+v", c.Width, c.Height, c.Rectangles, got, want)
-		}
-	}
-}
-
 // mirror turns a slice left for right.
 func mirror(slice *image.Gray) *image.Gray {
 	width := slice.Rect.Dx()
@@ -144,14 +111,5 @@ func TestASliceInAFrameOfAnySizeIsSegmented(t *testing.T) {
 				t.Errorf("the slice of %v was changed", dimensions)
 			}
 		}
-	}
-}
-
-func BenchmarkFindFrame(b *testing.B) {
-	slice := place(randomSlice(rand.New(rand.NewPCG(1, 2)), 190, 160), 256, 256, image.Pt(30, 50))
-	rule := model.Frame{Least: 192, Margin: 8, Bright: 0.1, BrightPixels: 4}
-	for b.Loop() {
-		f := findFrame(&rule, 8, slice, 250)
-		f.show(slice)
 	}
 }

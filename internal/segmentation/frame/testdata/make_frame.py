@@ -2,7 +2,7 @@
 earlier ones, and the frame of each.
 
 Called by hand when the rule changes; the results are held by the tests of
-internal/segmentation and of model-build/training. The rule stands here a second
+internal/segmentation/frame and of model-build/training. The rule stands here a second
 time, pixel by pixel, so that the two are not compared with one of themselves.
 """
 
