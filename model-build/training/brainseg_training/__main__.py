@@ -86,7 +86,9 @@ def main(arguments: list[str] | None = None) -> None:
     export.add_argument("model", type=pathlib.Path)
     export.add_argument("--network", choices=list(artifact.NETWORKS), default="enet")
     export.add_argument("--version", default="1.0.0")
-    export.add_argument("--framed", action="store_true", help="the component lays each slice in the middle of the canvas, the darker half to the left")
+    export.add_argument(
+        "--framed", action="store_true", help="the component lays each slice in the middle of the canvas, the darker half to the left"
+    )
     export.add_argument("--provenance", type=pathlib.Path, help="JSON file whose content goes into the manifest")
     export.set_defaults(run=_export)
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from . import metrics, robustness
 from .inference import Model
-from .served import Served
 from .pairs import SliceStack
+from .served import Served
 from .volumes import IGNORE, Volume
 
 # Where the atlas' probability of deep grey (0..255) is above this, grey is the

@@ -108,7 +108,10 @@ def parser() -> argparse.ArgumentParser:
         "--air_weight", type=float, default=0.0, help="weight of how much masks may depend on place, air around and side; doubles the time"
     )
     ours.add_argument(
-        "--framed", type=_flag, default=False, help="lay each slice in the middle of the canvas, the darker half to the left; the model then asks for that"
+        "--framed",
+        type=_flag,
+        default=False,
+        help="lay each slice in the middle of the canvas, the darker half to the left; the model then asks for that",
     )
     ours.add_argument("--transplants", type=int, default=1, help="whole heads that each stripped brain is put into")
     ours.add_argument("--shares", type=json.loads, default=SHARES, help="share of each kind of sample, a JSON object")

@@ -35,5 +35,6 @@ class Served:
         answer = self.connection.getresponse()
         content = answer.read()
         if answer.status != http.client.OK:
-            raise ValueError(f"the component refused a slice of {image.shape[1]} x {image.shape[0]} pixels: {answer.status} {content[:300]!r}")
+            size = f"{image.shape[1]} x {image.shape[0]}"
+            raise ValueError(f"the component refused a slice of {size} pixels: {answer.status} {content[:300]!r}")
         return np.asarray(Image.open(io.BytesIO(content)))

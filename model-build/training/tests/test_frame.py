@@ -39,7 +39,8 @@ def test_a_slice_that_was_moved_or_mirrored_is_shown_alike():
 def test_a_batch_is_laid_as_its_slices_are_shown():
     image = np.zeros((40, 40), np.uint8)
     image[2:20, 3:30] = np.arange(27, dtype=np.uint8) + 100
-    images, labels = torch.from_numpy(np.stack([image, image[:, ::-1]])), torch.from_numpy(np.stack([image > 0, image[:, ::-1] > 0]).astype(np.uint8))
+    images = torch.from_numpy(np.stack([image, image[:, ::-1]]))
+    labels = (images > 0).to(torch.uint8)
     shown, truth = frame.lay(images, labels, torch.tensor([120.0, 120.0]))
     assert torch.equal(shown[0], shown[1])
     assert shown[0, 11:29, 6:33].sum() == image.sum()
