@@ -33,6 +33,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -193,9 +194,29 @@ func signal(c chan struct{}) {
 	}
 }
 
+// Store queues a message of an outbox with a file, and returns when it is in there,
+// synced. It is for outboxes that get no message by Put. The document may be changed
+// after the call.
+func (o *Outbox) Store(m Message) error {
+	o.writing.Lock()
+	defer o.writing.Unlock()
+	o.mu.Lock()
+	closed := o.closed
+	o.mu.Unlock()
+	if closed || o.disk == nil {
+		return errors.New("store a message: the outbox has no file")
+	}
+	if err := o.write([]*entry{{Message: m, put: time.Now()}}); err != nil {
+		return fmt.Errorf("store a message: %w", err)
+	}
+	signal(o.more)
+	return nil
+}
+
 // Stats is the state of an outbox.
 type Stats struct {
 	Waiting int       // messages that are not sent, in memory and in the file
+	Bytes   int       // of these, and at times of some that were just sent
 	Oldest  time.Time // when the oldest of them was put, by a clock that may have been set since; zero for none
 	Lost    uint64    // messages that were not sent and will not be, since New
 	Damaged uint64    // files that were set aside, since New
@@ -205,7 +226,7 @@ type Stats struct {
 func (o *Outbox) Stats() Stats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := Stats{Waiting: o.stored.messages + len(o.memory), Lost: o.lost, Damaged: o.damaged}
+	s := Stats{Waiting: o.stored.messages + len(o.memory), Bytes: o.stored.bytes + o.bytes, Lost: o.lost, Damaged: o.damaged}
 	if o.flight != nil && o.flight.failed && o.flight.number == 0 {
 		s.Waiting++
 	}
@@ -321,7 +342,9 @@ func (o *Outbox) deliver(e *entry) {
 		}
 		select {
 		case <-o.closing:
-			if refused(err) { // such as a device that is offline: what is queued would fare no better
+			// What is in the file is kept. And a refusal is one such as of a device that
+			// is offline: what is queued would fare no better.
+			if e.number > 0 || refused(err) {
 				o.cancel()
 				break
 			}
@@ -358,7 +381,7 @@ func (o *Outbox) finish(e *entry) {
 	}
 	o.mu.Unlock()
 	if o.finished > 0 && len(o.batch) == 0 {
-		o.write(nil)
+		_ = o.write(nil) // what was sent stays noted, and is removed later
 	}
 }
 
