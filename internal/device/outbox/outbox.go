@@ -52,8 +52,6 @@ type Message struct {
 	Attempt int
 	// Claim is of the files that the document names, nil for none. It is not stored.
 	Claim *claim.Claim
-
-	failed bool // a try
 }
 
 // Options are the settings of an Outbox.
@@ -93,6 +91,7 @@ type entry struct {
 	Message
 	put    time.Time
 	number uint64 // in the file; 0 where it is in memory alone
+	failed bool   // a try; guarded by Outbox.mu
 }
 
 // Outbox sends messages in order. Its methods may be called concurrently.
@@ -340,11 +339,12 @@ func (o *Outbox) deliver(e *entry) {
 			o.finish(e)
 			return
 		}
+		kept := o.putBack(e)
 		select {
 		case <-o.closing:
 			// What is in the file is kept. And a refusal is one such as of a device that
 			// is offline: what is queued would fare no better.
-			if e.number > 0 || refused(err) {
+			if kept || refused(err) {
 				o.cancel()
 				break
 			}
@@ -354,9 +354,12 @@ func (o *Outbox) deliver(e *entry) {
 			}
 		default:
 		}
-		if o.putBack(e) {
+		if kept {
 			return
 		}
+		o.mu.Lock()
+		e.failed = true
+		o.mu.Unlock()
 	}
 	if !o.putBack(e) {
 		o.giveUp(e)
