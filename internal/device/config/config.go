@@ -94,6 +94,9 @@ type S3 struct {
 	// Encryption, key s3.encryption, is how S3 encrypts what is written; "" as the
 	// bucket says.
 	Encryption string
+	// SpoolBytes, key s3.spoolBytes, is of results that wait on disk while S3 is away;
+	// 0 for none.
+	SpoolBytes int64
 }
 
 // Service bounds the work in progress.
@@ -242,6 +245,7 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 			Timeout:   time.Duration(r.integer("s3.timeoutSeconds", 30, 1, 600)) * time.Second,
 
 			Encryption: r.text("s3.encryption", ""),
+			SpoolBytes: r.integer("s3.spoolBytes", 0, 0, 1<<40),
 		},
 		Service: Service{
 			Workers: r.workers("service.workers", memory.Workers()),
@@ -312,6 +316,9 @@ func Parse(document []byte) (c Config, unknown []string, err error) {
 	}
 	if c.IoTCore.Results && c.Queue.Folder == "" {
 		r.fail("iotcore.results", true, "it needs queue.folder, where answers wait for the network")
+	}
+	if c.S3.SpoolBytes > 0 && c.Queue.Folder == "" {
+		r.fail("s3.spoolBytes", c.S3.SpoolBytes, "it needs queue.folder, where results wait for S3")
 	}
 	t := c.Topics
 	if t.Request == t.Result || t.Request == t.Status || t.Result == t.Status {

@@ -102,6 +102,7 @@ func TestParseNamesTheKeyTheValueAndWhatIsAllowed(t *testing.T) {
 		{"address without port", `{"http":{"address":"127.0.0.1"}}`, `it must be host:port`},
 		{"answers that cannot wait", `{"queue":{"folder":""},"iotcore":{"results":true}}`, "iotcore.results is true: it needs queue.folder"},
 		{"no encryption", `{"s3":{"encryption":"rot13"}}`, `s3.encryption is "rot13": it must be AES256, aws:kms or the ARN of a key in KMS`},
+		{"results that cannot wait", `{"queue":{"folder":""},"s3":{"spoolBytes":1000}}`, "s3.spoolBytes is 1000: it needs queue.folder"},
 		{"endpoint", `{"s3":{"endpoint":"minio:9000"}}`, `s3.endpoint is "minio:9000"`},
 		{"long value is cut", `{"model":{"path":[` + strings.Repeat(`"x",`, 100) + `"x"]}}`, `...: it must be a string`},
 		{"two errors at once", `{"service":{"workers":0,"threads":0}}`, "service.threads is 0"},

@@ -77,6 +77,8 @@ type Deps struct {
 	// Queue keeps what is accepted. The engine stops it; whoever gave it closes it,
 	// once the engine is closed. Default: in memory, where it ends with the process.
 	Queue job.Queue
+	// Later keeps results for S3 while it is away. Default: nobody.
+	Later store.Later
 	// OpenModel opens and tests the model that a configuration names. Default:
 	// the real one.
 	OpenModel func(context.Context, config.Config, *zap.Logger) (Model, error)
@@ -122,7 +124,7 @@ func (d Deps) withDefaults() Deps {
 		d.OpenModel = models.Open
 	}
 	if d.OpenStore == nil {
-		d.OpenStore = openStore
+		d.OpenStore = func(cfg config.Config) (Store, error) { return openStore(cfg, d.Later) }
 	}
 	return d
 }

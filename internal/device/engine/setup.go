@@ -100,7 +100,7 @@ func (s *setup) writer(r request.Request) func(ctx context.Context, to string, d
 
 // fileOf is what an answer says of a file.
 func fileOf(written store.Written) *request.File {
-	file := &request.File{SHA256: written.SHA256, Bytes: int(written.Bytes)}
+	file := &request.File{SHA256: written.SHA256, Bytes: int(written.Bytes), Pending: written.Pending}
 	if strings.HasPrefix(written.Location, "s3://") {
 		file.URI = written.Location
 	} else {
@@ -125,7 +125,7 @@ func watched(dog *watchdog.Watchdog, open func(context.Context, config.Config, *
 // openStore opens the folders. Input folders below the component's own working
 // directory, such as the default one, are made where they are missing; others
 // belong to somebody else.
-func openStore(cfg config.Config) (Store, error) {
+func openStore(cfg config.Config, later store.Later) (Store, error) {
 	for _, root := range cfg.Images.Roots {
 		if filepath.IsLocal(root) {
 			if err := os.MkdirAll(root, 0o750); err != nil {
@@ -136,10 +136,7 @@ func openStore(cfg config.Config) (Store, error) {
 	images, err := store.New(store.Options{
 		InputRoots: cfg.Images.Roots, OutputRoot: cfg.Output.Root, MaxBytes: cfg.Images.MaxBytes,
 		Retention: outputs.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes},
-		S3: objects.Options{
-			AllowedBuckets: cfg.S3.Buckets, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
-			PathStyle: cfg.S3.PathStyle, Timeout: cfg.S3.Timeout, Encryption: cfg.S3.Encryption,
-		},
+		S3:        objects.Of(cfg.S3), Later: later,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the image folders: %w", err)

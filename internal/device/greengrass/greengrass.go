@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
 	"github.com/brainseg/brainseg/internal/device/listener"
+	"github.com/brainseg/brainseg/internal/device/objectspool"
 	"github.com/brainseg/brainseg/internal/device/outbox"
 	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/parts"
@@ -157,6 +159,7 @@ type component struct {
 	client   *ggipc.Client
 	out      *publisher
 	queue    *diskqueue.Queue      // nil before start, and where it is in memory
+	objects  *objectspool.Spool    // nil likewise
 	answers  []*answers            // on their way out of the queue
 	engine   *engine.Engine        // nil before start
 	listener *listener.Listener    // of the service over HTTP; nil before start
@@ -180,9 +183,10 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
 			return err
 		}
-		c.out.keep(cfg.Queue.Folder, c.tellDamageOfOutbox)
+		c.out.keep(cfg.Queue.Folder, c.tellDamageOf("status messages that waited for AWS IoT Core"))
 		c.answers = []*answers{c.out.deliverOnDevice(c.queue), c.out.deliverToIoTCore(c.queue)}
-		deps.Queue = c.queue
+		c.objects = objectspool.Open(filepath.Join(cfg.Queue.Folder, "objects.db"), cfg, c.opts.Logger, c.tellDamageOf("results that waited for S3"))
+		deps.Queue, deps.Later = c.queue, c.objects
 	}
 	if c.engine, err = engine.Open(ctx, cfg, deps); err != nil {
 		return err
@@ -206,6 +210,9 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.dicom = dicomservice.New(c.engine, c.opts.Logger)
 	c.requests.component = c
 	following := []parts.Part{c.listener, c.dicom, &c.requests}
+	if c.objects != nil {
+		following = append(following, c.objects)
+	}
 	if c.opts.OwnProcess {
 		following = append(following, newProcessors())
 	}
@@ -247,13 +254,15 @@ func (c *component) tellDamage(setAside string, cause error) {
 	})
 }
 
-// tellDamageOfOutbox tells of damaged messages for AWS IoT Core.
-func (c *component) tellDamageOfOutbox(setAside string, cause error) {
-	c.opts.Logger.Error("the file of status messages for AWS IoT Core is damaged and set aside", zap.String("kept", setAside), zap.Error(cause))
-	c.out.status(request.Status{
-		Message: request.ErrorMessage("status messages that waited for AWS IoT Core were damaged and are set aside"),
-		State:   request.StateBusy, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
-	})
+// tellDamageOf returns what tells of damage to what waited.
+func (c *component) tellDamageOf(what string) func(setAside string, cause error) {
+	return func(setAside string, cause error) {
+		c.opts.Logger.Error("a file is damaged and set aside", zap.String("of", what), zap.String("kept", setAside), zap.Error(cause))
+		c.out.status(request.Status{
+			Message: request.ErrorMessage(what + " were damaged and are set aside"),
+			State:   request.StateBusy, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
+		})
+	}
 }
 
 // tellReturn tells that AWS IoT Core is reachable again, and what did not wait for it.
@@ -271,7 +280,7 @@ func (c *component) serve(ctx context.Context, document json.RawMessage) error {
 	teller := healthTeller{component: c, told: time.Now()}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
-	var lost, undelivered, dropped, renewed uint64 // that were told, and seen
+	var lost, undelivered, dropped, unwritten, renewed uint64 // that were told, and seen
 	var settled <-chan time.Time
 	for {
 		subscription := c.requests.subscription()
@@ -294,6 +303,9 @@ func (c *component) serve(ctx context.Context, document json.RawMessage) error {
 			lost = c.tellLoss(lost, c.requests.seen().lost, "requests could not be taken")
 			undelivered = c.tellLoss(undelivered, c.lostResults(diskqueue.ToIPC), "results could not be sent")
 			dropped = c.tellLoss(dropped, c.lostResults(diskqueue.ToIoTCore), "results could not be sent to AWS IoT Core")
+			if c.objects != nil {
+				unwritten = c.tellLoss(unwritten, c.objects.Stats().Lost, "results could not be written to S3")
+			}
 			if away := c.out.wasAway(); away > 0 {
 				c.tellReturn(away)
 			}
@@ -361,6 +373,9 @@ func (c *component) close(end time.Time) {
 	}
 	for _, a := range c.answers {
 		closing.Go(func() { a.close(ctx) })
+	}
+	if c.objects != nil {
+		closing.Go(func() { c.objects.Close(ctx) })
 	}
 	if c.cloudWatch != nil {
 		closing.Go(func() { c.cloudWatch.Close(ctx) })

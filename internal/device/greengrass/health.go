@@ -31,6 +31,11 @@ func (c *component) gatherHealth() {
 		if c.queue == nil {
 			return
 		}
+		o := c.objects.Stats()
+		d.Lost["objects"], d.Waiting["objects"], d.DamagedStores = o.Lost, o.Waiting, d.DamagedStores+o.Damaged
+		if !o.Oldest.IsZero() {
+			d.WaitingSeconds["objects"] = time.Since(o.Oldest).Round(time.Millisecond).Seconds()
+		}
 		for _, a := range c.answers {
 			kind := map[string]string{diskqueue.ToIPC: "results", diskqueue.ToIoTCore: "cloudResults"}[a.to]
 			n, age := a.waiting()

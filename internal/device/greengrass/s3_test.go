@@ -2,9 +2,17 @@ package greengrass
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"image/png"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -57,5 +65,57 @@ func TestTheFormOf2018ReadsFromAndWritesToS3(t *testing.T) {
 	}
 	if r := d.ask(`{"id":"p","image":{"s3":"s3://private/slice.png"}}`); r.Error == nil || r.Error.Code != "image_not_allowed" {
 		t.Errorf("a bucket that is not configured: %+v", r.Error)
+	}
+}
+
+func TestAMaskWaitsForS3AndItsAnswerSaysSo(t *testing.T) {
+	moto := awstest.UseMoto(t)
+	moto.Become(t, awstest.Device)
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	t.Setenv("AWS_MAX_ATTEMPTS", "1")
+	target, err := url.Parse(moto.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var online atomic.Bool
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host }}
+	network := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !online.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(network.Close)
+	d := newDevice(t, nucleus.Lite, map[string]any{"s3": map[string]any{"buckets": "scans", "endpoint": network.URL, "pathStyle": true, "spoolBytes": 1 << 20}})
+	d.slice("a.png")
+	d.launch()
+	asked := `{"id":"a","image":{"path":"a.png"},"output":{"to":"s3://scans/waits/a.png"}}`
+	r := d.ask(asked)
+	if r.Error != nil || r.Mask == nil || !r.Mask.Pending || r.Mask.URI != "s3://scans/waits/a.png" {
+		t.Fatalf("result: %+v, mask %+v, error %+v", r, r.Mask, r.Error)
+	}
+	d.stop()
+	if err := d.wait(); err != nil {
+		t.Fatal(err)
+	}
+	online.Store(true)
+	d.launch()
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket := s3.NewFromConfig(cfg, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &moto.Endpoint, true })
+	var content []byte
+	until(t, "the mask is in S3", func() bool {
+		object, err := bucket.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("scans"), Key: aws.String("waits/a.png")})
+		if err != nil {
+			return false
+		}
+		defer object.Body.Close()
+		content, err = io.ReadAll(object.Body)
+		return err == nil
+	})
+	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != r.Mask.SHA256 {
+		t.Error("the object is another than the answer says")
 	}
 }

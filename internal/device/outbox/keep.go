@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -108,7 +109,7 @@ func (o *Outbox) storeMemory() {
 	}
 	o.mu.Unlock()
 	if len(entries) > 0 {
-		o.write(entries)
+		_ = o.write(entries) // they stay in memory, and are tried again
 	}
 }
 
@@ -119,16 +120,18 @@ func (o *Outbox) storeLast() {
 	untold := o.untold
 	o.mu.Unlock()
 	if o.disk.open && (o.finished > 0 || untold != o.disk.has.lost) {
-		o.write(nil)
+		_ = o.write(nil) // what was sent is sent again
 	}
 	_ = o.disk.file.Close() // what is in it is synced
 }
 
-// write stores entries, and removes from the file what is done with. Where the disk
-// does not take them they stay in memory, and are tried again. writing is held.
-func (o *Outbox) write(entries []*entry) {
+// errNotOpen says that the file could not be opened.
+var errNotOpen = errors.New("the file cannot be used")
+
+// write stores entries, and removes from the file what is done with. writing is held.
+func (o *Outbox) write(entries []*entry) error {
 	if !o.open() {
-		return
+		return errNotOpen
 	}
 	o.mu.Lock()
 	untold := o.untold
@@ -136,7 +139,7 @@ func (o *Outbox) write(entries []*entry) {
 	dropped, droppedTo, err := o.disk.write(o.sent, entries, o.opts.MaxMessages, o.opts.MaxBytes, untold)
 	if err != nil {
 		o.complain(err)
-		return
+		return err
 	}
 	o.complained, o.finished = false, 0
 	if dropped > 0 {
@@ -157,6 +160,7 @@ func (o *Outbox) write(entries []*entry) {
 		}
 		return e.number > 0
 	})
+	return nil
 }
 
 // readAhead reads the oldest messages of the file. Where it cannot be read, those in

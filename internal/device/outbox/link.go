@@ -98,7 +98,7 @@ func (l *Link) Try(ctx context.Context, m *Message) error {
 	case err == nil, ctx.Err() != nil, l.Hopeless(err):
 	default:
 		m.Claim.Renew()
-		if m.failed = true; m.Attempt > 0 {
+		if m.Attempt > 0 {
 			m.Attempt++
 			m.Document = request.WithAttempt(m.Document, m.Attempt)
 		}

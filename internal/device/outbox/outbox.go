@@ -33,6 +33,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -51,8 +52,6 @@ type Message struct {
 	Attempt int
 	// Claim is of the files that the document names, nil for none. It is not stored.
 	Claim *claim.Claim
-
-	failed bool // a try
 }
 
 // Options are the settings of an Outbox.
@@ -92,6 +91,7 @@ type entry struct {
 	Message
 	put    time.Time
 	number uint64 // in the file; 0 where it is in memory alone
+	failed bool   // a try; guarded by Outbox.mu
 }
 
 // Outbox sends messages in order. Its methods may be called concurrently.
@@ -193,9 +193,29 @@ func signal(c chan struct{}) {
 	}
 }
 
+// Store queues a message of an outbox with a file, and returns when it is in there,
+// synced. It is for outboxes that get no message by Put. The document may be changed
+// after the call.
+func (o *Outbox) Store(m Message) error {
+	o.writing.Lock()
+	defer o.writing.Unlock()
+	o.mu.Lock()
+	closed := o.closed
+	o.mu.Unlock()
+	if closed || o.disk == nil {
+		return errors.New("store a message: the outbox has no file")
+	}
+	if err := o.write([]*entry{{Message: m, put: time.Now()}}); err != nil {
+		return fmt.Errorf("store a message: %w", err)
+	}
+	signal(o.more)
+	return nil
+}
+
 // Stats is the state of an outbox.
 type Stats struct {
 	Waiting int       // messages that are not sent, in memory and in the file
+	Bytes   int       // of these, and at times of some that were just sent
 	Oldest  time.Time // when the oldest of them was put, by a clock that may have been set since; zero for none
 	Lost    uint64    // messages that were not sent and will not be, since New
 	Damaged uint64    // files that were set aside, since New
@@ -205,7 +225,7 @@ type Stats struct {
 func (o *Outbox) Stats() Stats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := Stats{Waiting: o.stored.messages + len(o.memory), Lost: o.lost, Damaged: o.damaged}
+	s := Stats{Waiting: o.stored.messages + len(o.memory), Bytes: o.stored.bytes + o.bytes, Lost: o.lost, Damaged: o.damaged}
 	if o.flight != nil && o.flight.failed && o.flight.number == 0 {
 		s.Waiting++
 	}
@@ -319,9 +339,12 @@ func (o *Outbox) deliver(e *entry) {
 			o.finish(e)
 			return
 		}
+		kept := o.putBack(e)
 		select {
 		case <-o.closing:
-			if refused(err) { // such as a device that is offline: what is queued would fare no better
+			// What is in the file is kept. And a refusal is one such as of a device that
+			// is offline: what is queued would fare no better.
+			if kept || refused(err) {
 				o.cancel()
 				break
 			}
@@ -331,9 +354,12 @@ func (o *Outbox) deliver(e *entry) {
 			}
 		default:
 		}
-		if o.putBack(e) {
+		if kept {
 			return
 		}
+		o.mu.Lock()
+		e.failed = true
+		o.mu.Unlock()
 	}
 	if !o.putBack(e) {
 		o.giveUp(e)
@@ -358,7 +384,7 @@ func (o *Outbox) finish(e *entry) {
 	}
 	o.mu.Unlock()
 	if o.finished > 0 && len(o.batch) == 0 {
-		o.write(nil)
+		_ = o.write(nil) // what was sent stays noted, and is removed later
 	}
 }
 

@@ -52,7 +52,10 @@ type File struct {
 	URI    string `json:"uri,omitempty"`  // s3://bucket/key
 	SHA256 string `json:"sha256"`         // lower-case hex
 	Bytes  int    `json:"bytes"`
-	Base64 []byte `json:"base64,omitempty"` // the file itself, where asked for and where it fits
+	// Pending is set where the object is not in S3 yet: the component writes it when S3
+	// takes it.
+	Pending bool   `json:"pending,omitempty"`
+	Base64  []byte `json:"base64,omitempty"` // the file itself, where asked for and where it fits
 }
 
 // Tissue is what a mask says of one class.

@@ -44,6 +44,17 @@ type Options struct {
 	MaxBytes int64
 	// S3 configures access to S3; off by default.
 	S3 objects.Options
+	// Later keeps results that S3 does not take now. Default: nobody, they fail.
+	Later Later
+}
+
+// Later keeps results for S3 while it is away; see objectspool.Spool.
+type Later interface {
+	// Waiting reports whether results wait: then those that come must wait, too.
+	Waiting() bool
+	// Keep keeps a result durably, to be written at location. An error says that it
+	// does not.
+	Keep(location string, data []byte) error
 }
 
 // Reference says where an image is. Inline wins where both are set.
@@ -66,6 +77,8 @@ type Written struct {
 	SHA256 string
 	// Bytes is the length of the content.
 	Bytes int64
+	// Pending is set where an object is not written yet: Options.Later keeps it.
+	Pending bool
 }
 
 // Store reads and writes images. It is safe for use by several goroutines.
@@ -75,6 +88,7 @@ type Store struct {
 	sweeper  *outputs.Sweeper // nil where nothing may be written
 	maxBytes int64
 	objects  *objects.Store
+	later    Later // nil for nobody
 }
 
 // New checks that the input roots exist and makes the output root, where
@@ -82,7 +96,7 @@ type Store struct {
 // to nothing: the S3 client is built when the first s3:// reference comes. Its
 // errors name the configured folders.
 func New(options Options) (*Store, error) {
-	s := &Store{maxBytes: options.MaxBytes, output: outputFolder{sync: syncFolder}}
+	s := &Store{maxBytes: options.MaxBytes, later: options.Later, output: outputFolder{sync: syncFolder}}
 	if s.maxBytes <= 0 {
 		s.maxBytes = DefaultMaxBytes
 	}
@@ -203,7 +217,8 @@ type WriteOptions struct {
 // extended attribute tells, unless options.Overwrite is set: fault.ErrExists. A file
 // system without such attributes tells nothing, so nothing is replaced there. A
 // symbolic link at the destination is a file of its own, and not followed.
-// Objects of S3 other than the source are replaced; a bucket keeps versions.
+// Objects of S3 other than the source are replaced; a bucket keeps versions. Where S3
+// does not take one now, and behind others that wait, Options.Later keeps it.
 //
 // Errors are of type *fault.Error; errors.Is tells the kind. The end of ctx ends a Write
 // of a file as it does Read, before the file has its name.
@@ -213,7 +228,7 @@ func (s *Store) Write(ctx context.Context, destination string, data []byte, opti
 		return Written{}, s.failed(op, destination, fault.OfContext(err))
 	}
 	sum := sha256.Sum256(data)
-	location := destination
+	location, pending := destination, false
 	var err error
 	switch {
 	case !isObject(destination):
@@ -221,12 +236,33 @@ func (s *Store) Write(ctx context.Context, destination string, data []byte, opti
 	case options.Source.Inline == nil && options.Source.Location == destination:
 		err = fault.Fault{Kind: fault.ErrIsSource}
 	default:
-		err = s.objects.Put(ctx, destination, data, sum)
+		pending, err = s.putObject(ctx, destination, data, sum)
 	}
 	if err != nil {
 		return Written{}, s.failed(op, destination, err)
 	}
-	return Written{Location: location, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data))}, nil
+	return Written{Location: location, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Pending: pending}, nil
+}
+
+// putObject writes an object, or has it kept to be written later: then pending is set.
+func (s *Store) putObject(ctx context.Context, location string, data []byte, sum [sha256.Size]byte) (pending bool, err error) {
+	if err := s.objects.Check(location); err != nil {
+		return false, err
+	}
+	behind := s.later != nil && s.later.Waiting()
+	if !behind {
+		err = s.objects.Put(ctx, location, data, sum)
+		if err == nil || s.later == nil || !fault.Away(err) || ctx.Err() != nil {
+			return false, err
+		}
+	}
+	if unkept := s.later.Keep(location, data); unkept != nil {
+		if behind {
+			err = fault.Fault{Kind: fault.ErrUnavailable, Hint: "earlier results wait for it", Cause: unkept}
+		}
+		return false, err
+	}
+	return true, nil
 }
 
 // identify looks at the file that ref refers to; nil where it is none.

@@ -90,6 +90,18 @@ func (e *Error) Detail() string {
 	return text
 }
 
+// Away tells whether err is of S3 being away, or of credentials for it: the same may
+// succeed later.
+func Away(err error) bool {
+	for _, kind := range []error{ErrUnavailable, ErrTimeout, ErrCredentials} {
+		var f Fault
+		if errors.Is(err, kind) || errors.As(err, &f) && f.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
 // Fault is an *Error in the making, without operation and location.
 type Fault struct {
 	Kind  error

@@ -28,6 +28,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/brainseg/brainseg/internal/awserror"
+	settings "github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/store/fault"
 )
 
@@ -59,6 +60,13 @@ type Options struct {
 	// "aws:kms" by the account's key in KMS, the ARN of a key in KMS by that one.
 	// Default: as the bucket says.
 	Encryption string
+}
+
+// Of returns the options that a configuration has.
+func Of(c settings.S3) Options {
+	return Options{
+		AllowedBuckets: c.Buckets, Region: c.Region, Endpoint: c.Endpoint, PathStyle: c.PathStyle, Timeout: c.Timeout, Encryption: c.Encryption,
+	}
 }
 
 // Store reads and writes whole objects of S3. It is safe for use by several goroutines.
@@ -189,6 +197,12 @@ func (o *Store) putParts(ctx context.Context, client *s3.Client, bucket, key str
 		ServerSideEncryption: transfer.ServerSideEncryption(algorithm),
 		SSEKMSKeyID:          kmsKey,
 	})
+	return err
+}
+
+// Check refuses a location that is none of an allowed object.
+func (o *Store) Check(location string) error {
+	_, _, err := o.split(location)
 	return err
 }
 
