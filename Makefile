@@ -208,6 +208,12 @@ swap-models: $(RUNTIME) ## swap the model 100 times under load, small ones and t
 	nice -n 10 go test -count=1 -v ./internal/device/engine -run HoweverOftenModelsChange -swaps 100
 	nice -n 10 go test -count=1 -v ./internal/device/engine -run 'HoweverOftenModelsChange|OnTrial' -swaps 100 -swap-shipped
 
+# The figures of a shorter run say less: make soak MINUTES=3
+MINUTES ?= 60
+.PHONY: soak
+soak: $(RUNTIME) ## the component at full load for MINUTES: neither its memory, goroutines nor descriptors grow
+	nice -n 10 go test -count=1 -v -timeout 240m ./internal/device/cli -run StaysAsItIs -soak $(MINUTES)m
+
 .PHONY: flood
 flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections that never come to an end
 	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000 -flood-model $(CURDIR)/artifacts/model

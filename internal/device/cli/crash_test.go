@@ -11,11 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/crashtest"
@@ -140,50 +137,4 @@ func TestNothingThatTheComponentAcceptedIsLostThoughItIsKilled(t *testing.T) {
 		t.Errorf("requests failed: %v", codes)
 	}
 	t.Logf("killed %d times: %v; %d of them poisoned; %d masks over HTTP", *kills, &c.ledger, poisoned, c.overHTTP.Load())
-}
-
-func TestADiskThatFailsLosesNothingAndIsUsedAgain(t *testing.T) {
-	c := newTrial(t)
-	component := c.component()
-	var log bytes.Buffer
-	component.Stdout, component.Stderr = &log, &log
-	if err := component.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { component.Process.Kill() })
-	c.begin()
-	more := func(of *atomic.Int64, n int64, what string) {
-		t.Helper()
-		for before, end := of.Load(), time.Now().Add(time.Minute); of.Load() < before+n; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("no %s:\n%s", what, log.Bytes())
-			}
-		}
-	}
-	for range 2 {
-		more(&c.answered, 10, "answers")
-		// As on a full disk: what is written beyond the first pages of a file fails.
-		var limit unix.Rlimit
-		if err := unix.Prlimit(component.Process.Pid, unix.RLIMIT_FSIZE, nil, &limit); err != nil {
-			t.Skip(err)
-		}
-		full := limit
-		full.Cur = 8192
-		if err := unix.Prlimit(component.Process.Pid, unix.RLIMIT_FSIZE, &full, nil); err != nil {
-			t.Fatal(err)
-		}
-		more(&c.refused, 10, "refusals")
-		if err := unix.Prlimit(component.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	more(&c.answered, 10, "answers")
-	codes := c.end(component, &log)
-	t.Logf("%v; %d replies were refusals; failures: %v", &c.ledger, c.refused.Load(), codes)
-	if answers, ids := c.answered.Load(), int64(len(c.results)); answers > 4*ids { // what is not noted as delivered is not sent without end
-		t.Errorf("%d answers to %d requests", answers, ids)
-	}
-	if delete(codes, request.CodeOutputFailed); len(codes) > 0 {
-		t.Errorf("requests failed: %v", codes)
-	}
 }

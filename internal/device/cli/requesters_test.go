@@ -160,15 +160,26 @@ func (r *requesters) postDocuments(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if strings.Contains(err.Error(), string(request.CodePoisoned)) {
+			if code := failure(err.Error()); code != "" {
 				r.mu.Lock()
-				r.results[id] = request.Result{ID: id, Error: &request.Failure{Code: request.CodePoisoned}}
+				r.results[id] = request.Result{ID: id, Error: &request.Failure{Code: code}}
 				r.mu.Unlock()
 				break
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
+}
+
+// failure is the code of a refusal that is the request's answer, however often it is
+// sent again; "" for others.
+func failure(refusal string) request.Code {
+	for _, code := range []request.Code{request.CodePoisoned, request.CodeOutputFailed} {
+		if strings.Contains(refusal, `"`+string(code)+`"`) {
+			return code
+		}
+	}
+	return ""
 }
 
 func (r *requesters) more() bool {
@@ -198,7 +209,7 @@ func (r *requesters) postForLater(ctx context.Context) {
 				r.note(bytes.TrimSpace(answer), false)
 				break
 			}
-			if strings.Contains(string(answer), string(request.CodePoisoned)) {
+			if failure(string(answer)) != "" {
 				accepted = append(accepted, id)
 				break
 			}
@@ -220,6 +231,9 @@ func (r *requesters) post(ctx context.Context, path, kind string, body []byte) (
 	status, content, err := r.do(ctx, http.MethodPost, path, http.Header{"Content-Type": {kind}}, body)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("status %d: %s", status, content)
+		if bytes.Contains(content, []byte(`"`+request.CodeInternal+`"`)) {
+			r.t.Error(err) // whatever goes wrong has a code of its own
+		}
 	}
 	return content, err
 }

@@ -25,7 +25,7 @@ func (c *component) gatherHealth() {
 			s := o.Stats()
 			d.Lost[name], d.Waiting[name], d.DamagedStores = s.Lost, s.Waiting, d.DamagedStores+s.Damaged
 			if !s.Oldest.IsZero() {
-				d.WaitingSeconds[name] = time.Since(s.Oldest).Round(time.Millisecond).Seconds()
+				d.WaitingSeconds[name] = max(0, time.Since(s.Oldest).Round(time.Millisecond).Seconds()) // the clock may have been set back
 			}
 		}
 		if c.queue == nil {

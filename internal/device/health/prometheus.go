@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,7 @@ func (h *Health) prometheus() []byte {
 	t.gauge("brainseg_memory_peak_bytes", "The most memory that the process had.", float64(d.Memory.Peak))
 	t.gauge("brainseg_memory_heap_bytes", "Memory in use of Go's heap.", float64(d.Memory.Heap))
 	t.gauge("brainseg_memory_limit_bytes", "The most memory that the process may have; 0 where the system does not tell.", float64(d.Memory.Limit))
+	t.gauge("go_goroutines", "Goroutines that exist.", float64(runtime.NumGoroutine()))
 	t.gauge("brainseg_stuck_reads", "Reads and writes that were given up and have not come back.", float64(d.StuckReads))
 	t.counter("brainseg_hung_inferences_total", "Runs of the model that were given up.", d.HungInferences)
 	t.family("brainseg_lost_total", "counter", "What was dropped, by kind.")
