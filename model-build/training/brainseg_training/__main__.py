@@ -7,6 +7,8 @@ import json
 import logging
 import pathlib
 
+import onnx
+
 from . import artifact
 
 
@@ -35,6 +37,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     if "agreement" in summary:
         print("Dice of moved slices with themselves:", json.dumps(summary["agreement"]))
         print("slices without brain:", json.dumps(summary["emptySlices"]))
+    if "judgement" in summary:
+        print("judgement:", json.dumps(summary["judgement"]))
     print("calibration error:", round(result.calibration.expected_error(), 4))
 
 
@@ -42,6 +46,24 @@ def _export(options: argparse.Namespace) -> None:
     network = artifact.load_average(options.checkpoint, options.network)
     provenance = json.loads(options.provenance.read_text()) if options.provenance else {}
     artifact.write(options.model, network, options.network, options.version, provenance, framed=options.framed)
+
+
+def _judge(options: argparse.Namespace) -> None:
+    import torch
+
+    from . import dataset, judgement
+
+    torch.set_num_threads(options.threads)
+    maps = options.channels / "labelmaps"
+    kinds, synthesiser = dataset.training_volumes(options.channels / "train", maps if maps.is_dir() else None, options.cache)
+
+    document = json.loads((options.model / "manifest.json").read_text())
+    multiple, framed = document["input"]["sizeMultiple"], "frame" in document
+
+    def teach(graph: onnx.ModelProto) -> float:
+        return judgement.teach(graph, kinds, synthesiser, options.seed, options.slices, multiple, framed)
+
+    artifact.judged(options.model, options.target, options.version, teach, {"slices": options.slices, "seed": options.seed})
 
 
 def _oasis(options: argparse.Namespace) -> None:
@@ -91,6 +113,17 @@ def main(arguments: list[str] | None = None) -> None:
     )
     export.add_argument("--provenance", type=pathlib.Path, help="JSON file whose content goes into the manifest")
     export.set_defaults(run=_export)
+
+    judge = commands.add_parser("judge", help="the model folder of a finished network with scores and a judgement of its masks")
+    judge.add_argument("model", type=pathlib.Path, help="folder of model.onnx and manifest.json")
+    judge.add_argument("channels", type=pathlib.Path, help="folder with the channels train and labelmaps that the network was trained on")
+    judge.add_argument("target", type=pathlib.Path, help="folder to write to")
+    judge.add_argument("--version", required=True, help="the new model's version")
+    judge.add_argument("--slices", type=int, default=12000, help="slices to learn from")
+    judge.add_argument("--seed", type=int, default=1)
+    judge.add_argument("--threads", type=int, default=1)
+    judge.add_argument("--cache", type=pathlib.Path, help="folder that keeps derived volumes")
+    judge.set_defaults(run=_judge)
 
     prepare = commands.add_parser("prepare", help="channels train and test from a data set")
     sources = prepare.add_subparsers(required=True)

@@ -7,6 +7,7 @@ import json
 import pathlib
 from collections.abc import Callable
 
+import onnx
 import torch
 from torch import nn
 
@@ -48,21 +49,59 @@ def data_digest(hashes: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+# Adds a judgement to a graph, and returns the least `known` of heads.
+Teacher = Callable[[onnx.ModelProto], float]
+
+
 def write(
-    folder: pathlib.Path, network: nn.Module, kind: str, version: str, provenance: dict, metrics: dict | None = None, framed: bool = False
+    folder: pathlib.Path,
+    network: nn.Module,
+    kind: str,
+    version: str,
+    provenance: dict,
+    metrics: dict | None = None,
+    framed: bool = False,
+    teach: Teacher | None = None,
 ) -> dict:
     """Writes model.onnx, manifest.json and, where given, metrics.json; returns
-    the manifest. A framed network is one that is shown slices in a frame."""
+    the manifest. A framed network is one that is shown slices in a frame. Without
+    teach the model does not judge its masks."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
-    classes = len(manifest.CLASSES)
-    export.save(network, path, classes)
+    graph = export.to_onnx(network, len(manifest.CLASSES))
+    least_known = teach(graph) if teach is not None else None
+    export.save_graph(graph, path)
     # The light network goes on where the other was: one name, another version.
     name = f"brainseg-{kind.removesuffix('-light')}"
     document = manifest.describe(
-        path, name, version, network.size_multiple, export.parameter_count(network), LICENCE, {"network": kind, **provenance}, framed
+        path,
+        name,
+        version,
+        network.size_multiple,
+        export.parameter_count(network),
+        LICENCE,
+        {"network": kind, **provenance},
+        framed,
+        least_known,
     )
     manifest.write(document, folder)
     if metrics is not None:
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     return document
+
+
+def judged(source: pathlib.Path, target: pathlib.Path, version: str, teach: Teacher, told: dict) -> None:
+    """Writes the model folder source, with a judgement, to target; its masks are the
+    same. told goes into the provenance."""
+    document = json.loads((source / "manifest.json").read_text())
+    graph = onnx.load(source / document["file"])
+    least_known = teach(graph)
+    target.mkdir(parents=True, exist_ok=True)
+    export.save_graph(graph, target / "model.onnx")
+    provenance = {**document.get("provenance", {}), "judgement": {"of": document["sha256"], **told}}
+    provenance.pop("modelBuild", None)  # what model-build did was done to the model before
+    sha256 = hashlib.sha256((target / "model.onnx").read_bytes()).hexdigest()
+    document |= {"version": version, "file": "model.onnx", "sha256": sha256, "provenance": provenance}
+    manifest.offer(document, least_known)
+    manifest.check(document)
+    manifest.write(document, target)

@@ -189,7 +189,7 @@ def resampled(image: np.ndarray, factors: tuple[float, float], size: tuple[int, 
     return out
 
 
-def _labels_at(labels: np.ndarray, factors: tuple[float, float]) -> np.ndarray:
+def labels_at(labels: np.ndarray, factors: tuple[float, float]) -> np.ndarray:
     """Labels at the middles of pixels `factors` times as high and wide."""
     at = [((np.arange(int(round(n / f))) + 0.5) * f).astype(int).clip(0, n - 1) for n, f in zip(labels.shape, factors)]
     return labels[np.ix_(*at)]
@@ -200,7 +200,7 @@ def pixels(down: float, across: float, stated: bool = True) -> Degrade:
 
     def degrade(image: np.ndarray, labels: np.ndarray) -> Degraded:
         factors = (down, across)
-        return Degraded(_bytes(resampled(image, factors)), _labels_at(labels, factors), factors if stated else None)
+        return Degraded(_bytes(resampled(image, factors)), labels_at(labels, factors), factors if stated else None)
 
     return degrade
 

@@ -191,4 +191,6 @@ def evaluate(
             "agreement": robustness.agreement(sent, subjects, degraded_every),
             "emptySlices": robustness.empty(sent, subjects),
         }
+        if "judgement" in model.manifest:
+            suites["judgement"] = robustness.judged(model, subjects, degraded_every)
     return Result(groups, slices, calibration, suites, every)

@@ -2,8 +2,8 @@
 
 The graph holds everything from grey values to classes: `image`, uint8
 1 x 1 x height x width, and `window`, float32 low and high, go in; `mask`, uint8
-1 x height x width, comes out. Height and width are free, multiples of the
-network's size_multiple. Batch normalisation is folded into the convolutions.
+1 x height x width, comes out, and scores where they are asked for (`outputs`).
+Height and width are free, multiples of the network's size_multiple. Batch normalisation is folded into the convolutions.
 
 The graph is written node by node from the network's trace instead of by
 PyTorch's exporter: it is the same with every PyTorch, and has only operators
@@ -24,6 +24,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from . import outputs
 from .window import CLIP_HIGH, CLIP_LOW
 
 OPSET = 13
@@ -190,6 +191,7 @@ def to_onnx(network: nn.Module, classes: int = 4) -> onnx.ModelProto:
         producer_name="brainseg-training",
     )
     onnx.checker.check_model(model, full_check=True)
+    outputs.add_scores(model)
     return model
 
 
@@ -198,6 +200,11 @@ def parameter_count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
+def save_graph(model: onnx.ModelProto, path: pathlib.Path) -> None:
+    """Writes a graph to path, the same bytes each time."""
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
 def save(network: nn.Module, path: pathlib.Path, classes: int = 4) -> None:
     """Writes a network's ONNX model to path."""
-    path.write_bytes(to_onnx(network, classes).SerializeToString(deterministic=True))
+    save_graph(to_onnx(network, classes), path)

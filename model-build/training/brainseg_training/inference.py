@@ -23,13 +23,15 @@ class Model:
         if self.manifest["normalisation"]["kind"] != "percentile-window" or self.manifest["output"]["type"] != "uint8":
             raise ValueError(f"{folder}: only networks with a percentile window and a mask can be evaluated here")
         network = onnx.load(folder / self.manifest["file"])
+        self.source = ""
         if scores:
             source = next(n for n in network.graph.node if n.op_type == "Split").input[0]
             shuffle = next((n for n in network.graph.node if n.op_type == "DepthToSpace" and n.input[0] != source), None)
             if shuffle is not None and shuffle.output[0] != source:
                 # The graph decides before it rearranges: the scores are not, yet.
-                network.graph.node.append(helper.make_node("DepthToSpace", [source], ["scores"], blocksize=2, mode="CRD"))
-                source = "scores"
+                network.graph.node.append(helper.make_node("DepthToSpace", [source], ["logits"], blocksize=2, mode="CRD"))
+                source = "logits"
+            self.source = source
             classes = len(self.manifest["classes"])
             network.graph.output.append(helper.make_tensor_value_info(source, TensorProto.FLOAT, [1, classes, "height", "width"]))
         options = onnxruntime.SessionOptions()
@@ -58,10 +60,17 @@ class Model:
         _, probabilities = self.probabilities(small)
         return np.stack([resampled(p, spacing, image.shape) for p in probabilities]).argmax(0).astype(np.uint8)
 
+    def judge(self, image: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """The mask, the model's confidence in it, and how likely the slice is known."""
+        names = [self.manifest["output"]["name"], self.manifest["judgement"]["name"]]
+        inputs, laid = self.feed(image)
+        mask, (confidence, known) = self.session.run(names, inputs)
+        return laid.back(mask[0], image.shape), float(confidence), float(known)
+
     def probabilities(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The mask and the probability of each class, C x H x W."""
         inputs, laid = self.feed(image)
-        mask, scores = self.session.run(None, inputs)
+        mask, scores = self.session.run([self.manifest["output"]["name"], self.source], inputs)
         powers = np.exp(scores[0] - scores[0].max(0))
         probabilities = laid.back(powers / powers.sum(0), image.shape)
         probabilities[0][probabilities.sum(0) == 0] = 1  # beyond the canvas there is nothing

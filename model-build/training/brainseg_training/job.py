@@ -18,12 +18,14 @@ import pathlib
 import time
 
 import numpy as np
+import onnx
 import torch
 import torch.distributed as dist
 
-from . import artifact, dataset, evaluation, report, restore
+from . import artifact, dataset, evaluation, judgement, report, restore
 from .augmentation import Augmentation
 from .sampling import SHARES, Sampler
+from .synthesis import Synthesiser
 from .trainer import Options, Trainer
 from .window import batch_windows, normalise
 
@@ -124,6 +126,9 @@ def parser() -> argparse.ArgumentParser:
     ours.add_argument("--cache", type=pathlib.Path, default=None, help="folder that keeps derived volumes")
     ours.add_argument("--version", default="1.0.0", help="version that the manifest states")
     ours.add_argument("--evaluate_every", type=int, default=1, help="each how manieth slice of the test channel is evaluated at the end")
+    ours.add_argument(
+        "--judge_slices", type=int, default=12000, help="slices that the network learns to judge its masks from; 0: it does not"
+    )
     return p
 
 
@@ -217,14 +222,18 @@ def run(job: Job) -> None:
     average = trainer.run()
     if rank == 0:
         log.info("%d steps, %d samples in %.0f s", trainer.step, trainer.samples, time.time() - started)
-        _finish(job, trainer, average)
+        _finish(job, trainer, average, volumes, synthesiser)
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
 
 
-def _finish(job: Job, trainer: Trainer, average: torch.nn.Module) -> None:
+def _finish(job: Job, trainer: Trainer, average: torch.nn.Module, kinds: dict[str, list], synthesiser: Synthesiser | None) -> None:
     h = job.hyperparameters
+
+    def teach(graph: onnx.ModelProto) -> float:
+        return judgement.teach(graph, kinds, synthesiser, h.seed, h.judge_slices, multiple=average.size_multiple, framed=h.framed)
+
     hashes = artifact.data_hashes([f for f in (job.train, job.label_maps) if f is not None])
     settings = {k: v for k, v in vars(h).items() if not isinstance(v, pathlib.Path)}
     if h.start_from is not None:
@@ -238,7 +247,7 @@ def _finish(job: Job, trainer: Trainer, average: torch.nn.Module) -> None:
         "dataSha256": artifact.data_digest(hashes),
         "dataFiles": len(hashes),
     }
-    artifact.write(job.model, average, h.network, h.version, provenance, framed=h.framed)
+    artifact.write(job.model, average, h.network, h.version, provenance, framed=h.framed, teach=teach if h.judge_slices else None)
     report.training_curve(trainer.history, job.model / "training.png")
     if job.test is None:
         return

@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema
 
-from . import frame, window
+from . import frame, outputs, window
 
 CLASSES: list[dict[str, Any]] = [
     {"value": 0, "name": "background", "colour": "#000000"},
@@ -38,6 +38,15 @@ def schema() -> dict:
     raise FileNotFoundError("model-manifest.schema.json is neither in schemas/ nor beside train.py; copy it beside train.py")
 
 
+def offer(document: dict, least_known: float | None) -> None:
+    """Says in a manifest that the graph gives scores, and, unless least_known is
+    None, a judgement."""
+    document["schemaVersion"] = 2
+    document["scores"] = {"name": outputs.SCORES, "type": "uint8", "layout": "NCHW", "switch": outputs.SWITCH}
+    if least_known is not None:
+        document["judgement"] = {"name": outputs.JUDGEMENT, "leastKnown": least_known}
+
+
 def describe(
     model: pathlib.Path,
     name: str,
@@ -47,11 +56,13 @@ def describe(
     licence: str,
     provenance: dict,
     framed: bool = False,
+    least_known: float | None = None,
 ) -> dict:
     """Manifest of a network written by export; checked against the schema. `framed`
-    networks are shown slices in a frame."""
+    networks are shown slices in a frame; least_known is what judgement.teach has
+    returned, where it was called."""
     document = {
-        "schemaVersion": 1,
+        "schemaVersion": 2,
         "name": name,
         "version": version,
         "file": model.name,
@@ -71,9 +82,15 @@ def describe(
         "provenance": provenance,
     }
     if framed:
-        document |= {"schemaVersion": 2, "requires": ["frame"], "frame": frame.RULE}
-    jsonschema.validate(document, schema(), cls=jsonschema.Draft202012Validator)
+        document |= {"requires": ["frame"], "frame": frame.RULE}
+    offer(document, least_known)
+    check(document)
     return document
+
+
+def check(document: dict) -> None:
+    """Raises jsonschema.ValidationError where a manifest does not follow the schema."""
+    jsonschema.validate(document, schema(), cls=jsonschema.Draft202012Validator)
 
 
 def write(document: dict, folder: pathlib.Path) -> None:

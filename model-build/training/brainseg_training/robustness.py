@@ -3,12 +3,15 @@ mirrored, slices without any brain."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+from scipy import stats
 
-from . import degradation, metrics
+from . import degradation, judgement, metrics, strangers
+from .inference import Model
 from .pairs import SliceStack
 from .volumes import Volume
 
@@ -94,3 +97,46 @@ def empty(model: Segmenter, subjects: Subjects) -> dict[str, float]:
             without = set(range(subject.count(plane))) - set(subject.slices(plane).tolist())
             painted += [int((model.segment(subject.slice(plane, index)[0]) > 0).sum()) for index in sorted(without)]
     return {"slices": len(painted), "mean": round(float(np.mean(painted)), 1), "most": max(painted)} if painted else {"slices": 0}
+
+
+def auc(values: np.ndarray, good: np.ndarray) -> float:
+    """How often a good slice has a larger value than a bad one: 0.5 by chance."""
+    ranks = stats.rankdata(values)
+    n, bad = int(good.sum()), int((~good).sum())
+    return float((ranks[good].sum() - n * (n + 1) / 2) / (n * bad)) if n and bad else math.nan
+
+
+def judged(model: Model, subjects: Subjects, every: int) -> dict[str, float | int | dict[str, float]]:
+    """How well the model judges its masks of the degradation suite's slices: the
+    area under the curve of its confidence for a mean Dice of at least GOOD; how
+    many heads it takes for something else, and of what else it is told so."""
+    confidence, good, heads = [], [], []
+    for name in ("none", *degradation.SUITE, *degradation.THICK):
+        for subject in subjects:
+            for cut in (c for cuts in degradation.slices(subject, every, name).values() for c in cuts):
+                shown = judgement.at_one_mm(cut)
+                mask, sure, known = model.judge(shown.image)
+                if name != "inverted" and np.ptp(shown.image) >= judgement.LEAST_CONTRAST:
+                    heads.append(known)
+                verdict = judgement.is_good(mask, shown.labels)
+                if verdict is not None:
+                    confidence.append(sure)
+                    good.append(verdict)
+    least = model.manifest["judgement"].get("leastKnown", 0.0)
+    rng = np.random.default_rng(1)
+    told: dict[str, list[bool]] = {}
+    for subject in subjects:
+        for cut in (c for cuts in degradation.slices(subject, every, "none").values() for c in cuts):
+            told.setdefault("drawn", []).append(model.judge(strangers.drawn(rng, int(rng.choice([128, 160, 208, 256]))))[2] < least)
+            if (cut.labels > 0).sum() < 800:
+                continue
+            for contrast in strangers.CONTRASTS:
+                image = strangers.in_contrast(rng, cut.image, cut.labels, contrast)
+                told.setdefault(contrast, []).append(model.judge(image)[2] < least)
+    return {
+        "slices": len(confidence),
+        "bad": int((~np.array(good)).sum()),
+        "areaUnderCurve": round(auc(np.array(confidence), np.array(good)), 4),
+        "falseAlarms": round(float((np.array(heads) < least).mean()), 4),
+        "strangersTold": {name: round(float(np.mean(values)), 4) for name, values in told.items()},
+    }

@@ -21,7 +21,7 @@ from brainseg_training.sampling import Sampler
 from brainseg_training.trainer import Options, Trainer
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "train.py"
-SMALL = ["--sizes", "48,64", "--batch_size", "4", "--threads", "1", "--warm_up", "5", "--ema", "0.8"]
+SMALL = ["--sizes", "48,64", "--batch_size", "4", "--threads", "1", "--warm_up", "5", "--ema", "0.8", "--judge_slices", "24"]
 
 
 def environment(channels, folder, **more):
@@ -53,6 +53,7 @@ def test_a_tiny_training_learns_and_leaves_a_whole_model_folder(channels, tmp_pa
     document = json.loads((folder / "manifest.json").read_text())
     jsonschema.validate(document, manifest.schema(), cls=jsonschema.Draft202012Validator)
     assert document["provenance"]["samples"] == 600
+    assert document["schemaVersion"] == 2 and 0 <= document["judgement"]["leastKnown"] <= 1
     figures = json.loads((folder / "metrics.json").read_text())["sections"]
     assert np.mean(figures["stripped"]["dice"]["mean"]) > 0.5
     assert set(figures) >= {"whole-head", "stripped", "stripped/axial", "whole-head/made"}
