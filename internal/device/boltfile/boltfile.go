@@ -9,7 +9,6 @@ package boltfile
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -192,22 +191,4 @@ func (f *File) release() error {
 // read keeps nobody from starting, but later it may read again.
 func unusable(err error, again bool) bool {
 	return errors.Is(err, ErrDamaged) || errors.Is(err, errFault) || !again && errors.Is(err, unix.EIO)
-}
-
-// setAside gives the file a name of its own, which is never used again.
-func (f *File) setAside(cause error) error {
-	for i := 1; ; i++ {
-		path := fmt.Sprintf("%s.damaged-%d", f.Path, i)
-		if _, err := os.Lstat(path); err == nil {
-			continue
-		}
-		if err := os.Rename(f.Path, path); err != nil {
-			return err
-		}
-		if err := syncedfolder.Sync(f.folder()); err != nil {
-			return err
-		}
-		f.Damaged(path, cause)
-		return nil
-	}
 }
