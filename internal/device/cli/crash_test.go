@@ -3,6 +3,8 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"net"
@@ -29,6 +31,9 @@ type trial struct {
 	work    string
 	nucleus *nucleus.Nucleus
 	sending sync.WaitGroup
+
+	arriving sync.Mutex
+	arrived  map[string]bool // ids of answers in AWS IoT Core; guarded by arriving
 }
 
 func newTrial(t *testing.T) *trial {
@@ -36,7 +41,7 @@ func newTrial(t *testing.T) *trial {
 	if testing.Short() {
 		t.Skip("it starts components")
 	}
-	c := &trial{work: t.TempDir(), nucleus: newNucleus(t, nucleus.Classic)}
+	c := &trial{work: t.TempDir(), nucleus: newNucleus(t, nucleus.Classic), arrived: map[string]bool{}}
 	slice, err := os.ReadFile(filepath.Join("..", "..", "imaging", "testdata", "rgb.jpg"))
 	if err == nil {
 		err = os.Mkdir(filepath.Join(c.work, "images"), 0o750)
@@ -53,7 +58,7 @@ func newTrial(t *testing.T) *trial {
 	}
 	port.Close()
 	if err := c.nucleus.MergeConfiguration(greengrass.ComponentName, nil, map[string]any{
-		"http": map[string]any{"address": port.Addr().String()}, "service": map[string]any{"workers": 2},
+		"http": map[string]any{"address": port.Addr().String()}, "service": map[string]any{"workers": 2}, "iotcore": map[string]any{"results": true},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +77,52 @@ func newTrial(t *testing.T) *trial {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	messages, cancel := c.nucleus.SubscribeCloud("inference/brain_segmentation/result")
+	var hearing sync.WaitGroup
+	hearing.Go(func() {
+		for m := range messages {
+			c.arrive(m.Payload)
+		}
+	})
+	t.Cleanup(func() { cancel(); hearing.Wait() })
 	return c
+}
+
+// arrive notes an answer in AWS IoT Core: there it is the same as anywhere else.
+func (c *trial) arrive(document []byte) {
+	result, err := request.ParseResult(document)
+	if err != nil {
+		c.t.Errorf("in IoT Core: %q: %v", document, err)
+		return
+	}
+	sum := sha256.Sum256(request.WithAttempt(document, 1))
+	c.ledger.Answer(result.ID, 0, hex.EncodeToString(sum[:]))
+	c.arriving.Lock()
+	defer c.arriving.Unlock()
+	c.arrived[result.ID] = true
+}
+
+// checkArrived waits until every answer is in AWS IoT Core too.
+func (c *trial) checkArrived() {
+	c.t.Helper()
+	missing := func() (id string) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.arriving.Lock()
+		defer c.arriving.Unlock()
+		for answered := range c.results {
+			if !c.arrived[answered] {
+				id = answered
+			}
+		}
+		return id
+	}
+	for end := time.Now().Add(time.Minute); missing() != ""; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Errorf("the answer to %s does not arrive in IoT Core", missing())
+			return
+		}
+	}
 }
 
 // component is the real program, as a nucleus starts it.
@@ -99,6 +149,7 @@ func (c *trial) end(component *exec.Cmd, log *bytes.Buffer) map[request.Code]int
 	close(c.enough)
 	c.sending.Wait() // everything that was sent is heard of
 	c.checkEnd(c.work)
+	c.checkArrived()
 	if err := component.Process.Signal(os.Interrupt); err != nil {
 		c.t.Error(err)
 	}

@@ -10,10 +10,10 @@
 //
 // An outbox with a file ([Outbox.Keep]) keeps over restarts what it could not send.
 // While messages go out at once it does not touch the disk. Those that have waited
-// for five seconds, and those that are left at the end of the process, are stored
+// for half a minute, and those that are left at the end of the process, are stored
 // together in one synced transaction. So nobody who puts a message waits for a disk,
 // a device that is offline spares its card, and a power cut costs the messages of the
-// last seconds: status messages, which tell what was. Answers do not go that way:
+// last half minute: status messages, which tell what was. Answers do not go that way:
 // package queue stores them in the transaction that finishes their request, and hands
 // them out until they have arrived. They go over a Link of this package.
 //
@@ -64,7 +64,7 @@ type Options struct {
 	// 16,384 and 8 MiB.
 	MaxMessages int
 	MaxBytes    int
-	// Lazy is how long a message waits to be sent before it is stored. Default 5 s.
+	// Lazy is how long a message waits to be sent before it is stored. Default 30 s.
 	Lazy time.Duration
 	// Logger gets what is lost or refused, never what messages say. Default: none.
 	Logger *zap.Logger
@@ -78,7 +78,7 @@ func (o Options) withDefaults() Options {
 		o.MaxBytes = 8 << 20
 	}
 	if o.Lazy <= 0 {
-		o.Lazy = 5 * time.Second
+		o.Lazy = 30 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
