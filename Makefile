@@ -189,6 +189,11 @@ powercut: $(RUNTIME) ## open the queue, the component with its masks and the DIC
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/diskqueue -run AfterAPowerCut -cut-requests 300 -cut-states 6000
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/dicominbox -run LostByAPowerCut -cut-states 12000
 
+.PHONY: faults
+faults: $(RUNTIME) ## a disk that is full, read-only, failing or slow 20 times under load, a clock that is set back a year, a model that hangs
+	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/cli -run 'ADiskThatFails|ModelThatHangs' -disk-rounds 20
+	nice -n 10 go test -count=1 -v ./internal/device/queue ./internal/device/diskqueue ./internal/device/dicominbox -run 'SetBack|Disk'
+
 .PHONY: offline
 offline: $(RUNTIME) ## 50,000 answers that wait for the network, over restarts: the queue alone, then the component on nucleus lite (minutes)
 	$(QUEUE_TEST) -run WaitForDays -undelivered 50000

@@ -46,30 +46,37 @@ func Names(root string, r request.Request) []string {
 // answer arrives.
 type Outputs struct {
 	mu   sync.Mutex
-	held map[string]int // by path or s3://bucket/key; guarded by mu
+	held map[string]holders // by path or s3://bucket/key; guarded by mu
+}
+
+// holders are the claims of one output.
+type holders struct {
+	count int
+	key   string // of the request that came last
 }
 
 // Claim keeps the outputs of one request from others. Its methods may be called
 // on nil, which is the claim of a request without outputs.
 type Claim struct {
 	all   *Outputs
+	key   string
 	names []string
 	held  bool // guarded by all.mu
 }
 
-// Take claims names, unless one of them is another's.
-func (c *Outputs) Take(names []string, overwrite bool) (*Claim, bool) {
+// Take claims names for the request of a key, unless one of them is claimed.
+func (c *Outputs) Take(key string, names []string, overwrite bool) (*Claim, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, name := range names {
-		if c.held[name] > 0 && !overwrite {
+		if c.held[name].count > 0 && !overwrite {
 			return nil, false
 		}
 	}
 	if c.held == nil {
-		c.held = make(map[string]int)
+		c.held = make(map[string]holders)
 	}
-	claim := &Claim{all: c, names: names}
+	claim := &Claim{all: c, key: key, names: names}
 	claim.set(true)
 	return claim, true
 }
@@ -81,9 +88,13 @@ func (c *Claim) set(held bool) {
 	}
 	c.held = held
 	for _, name := range c.names {
+		h := c.all.held[name]
 		if held {
-			c.all.held[name]++
-		} else if c.all.held[name]--; c.all.held[name] == 0 {
+			h.count, h.key = h.count+1, c.key
+		} else {
+			h.count--
+		}
+		if c.all.held[name] = h; h.count == 0 {
 			delete(c.all.held, name)
 		}
 	}
@@ -103,6 +114,19 @@ func (c *Claim) change(held bool) {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
 	c.set(held)
+}
+
+// Own tells whether no claim stands in the way of a request but its own: it was sent
+// again while it was being refused.
+func (c *Outputs) Own(key string, names []string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range names {
+		if h, claimed := c.held[name]; claimed && h.key != key {
+			return false
+		}
+	}
+	return true
 }
 
 // Held is the number of outputs that are claimed.

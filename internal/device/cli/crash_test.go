@@ -162,6 +162,9 @@ func (c *trial) end(component *exec.Cmd, log *bytes.Buffer) map[request.Code]int
 	for _, result := range c.results {
 		if result.Error != nil {
 			codes[result.Error.Code]++
+			if result.Error.Code == request.CodeOutputExists {
+				c.t.Logf("%s: %+v", result.ID, result.Error)
+			}
 		}
 	}
 	return codes

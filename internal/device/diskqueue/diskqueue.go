@@ -176,10 +176,16 @@ func (q *Queue) join(j *job.Job) (job.Receipt, error) {
 	if err != nil {
 		return job.Receipt{}, acceptError(err)
 	}
+	return q.waitFor(j, stage, answer)
+}
+
+func (q *Queue) waitFor(j *job.Job, stage job.Stage, answer []byte) (job.Receipt, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e := q.jobs[j.Key]
 	switch {
+	case e != nil && e.job != nil && e.job.From.Way == job.WayIPC && j.From.Way == job.WayIPC: // it is delivered, to both
+		return job.Receipt{Known: true}, nil
 	case e != nil:
 		e.waiting = append(e.waiting, j.Done)
 		return job.Receipt{Known: true, Joined: true}, nil

@@ -466,3 +466,16 @@ func TestARequestOfAnEarlierProcessWaitsNoNegativeTimeThoughTheClockIsSetBackAYe
 		}
 	}
 }
+
+// A fault of the disk had hidden the request when it was sent again.
+func TestARequestThatTurnsUpOnTheDiskIsAnsweredOverIPCOnceThoughItWasSentAgain(t *testing.T) {
+	q := Queue{jobs: map[string]*entry{}}
+	for way, waiting := range map[string]int{job.WayIPC: 0, job.WayHTTP: 1} {
+		found := &entry{job: &job.Job{Key: "a", From: job.Requester{Way: job.WayIPC}}, handed: true}
+		q.jobs["a"] = found
+		receipt, err := q.waitFor(&job.Job{Key: "a", From: job.Requester{Way: way}, Done: func(job.Outcome) {}}, job.StageInWork, nil)
+		if err != nil || !receipt.Known || receipt.Joined != (waiting > 0) || len(found.waiting) != waiting {
+			t.Errorf("over %s: %+v, %v; %d wait beside the delivery", way, receipt, err, len(found.waiting))
+		}
+	}
+}

@@ -53,3 +53,37 @@ func TestOnlyAnAnswerThatIsKeptWaitsForTheDisk(t *testing.T) {
 		t.Errorf("%d more answers, %v", len(answers), err)
 	}
 }
+
+// refusingDisk is a queue whose disk refuses what comes, once it may.
+type refusingDisk struct {
+	job.Queue
+	may chan struct{}
+}
+
+func (q refusingDisk) Accept(*job.Job) func(context.Context) (job.Receipt, error) {
+	return func(context.Context) (job.Receipt, error) {
+		<-q.may
+		return job.Receipt{}, request.NewError(request.CodeStorageUnavailable, "the request could not be stored", nil)
+	}
+}
+
+func TestARequestThatComesAgainWhileItIsRefusedIsNoOtherRequest(t *testing.T) {
+	may := make(chan struct{})
+	b := start(t, func(cfg *config.Config, d *Deps) { d.Queue = refusingDisk{memoryqueue.New(*cfg), may} })
+	codes := make(chan request.Code, 3)
+	submit := func(id, to string) {
+		r := request.Request{ID: id, Image: request.Image{Inline: ramp(t, 12, 5)}, Output: request.Output{To: to}}
+		b.Submit(t.Context(), job.Requester{Way: job.WayHTTP}, r, func(o job.Outcome) { codes <- o.Result.Error.Code })
+	}
+	submit("a", "a.png")
+	for id, want := range map[string]request.Code{"a": request.CodeBusy, "b": request.CodeOutputExists} {
+		submit(id, "a.png")
+		if got := <-codes; got != want {
+			t.Errorf("request %s is refused with %s, want %s", id, got, want)
+		}
+	}
+	close(may)
+	if got := <-codes; got != request.CodeStorageUnavailable {
+		t.Errorf("the first is refused with %s", got)
+	}
+}

@@ -184,7 +184,7 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 		e.storing, e.finishing = make(chan struct{}, maxStoring), make(chan struct{}, maxFinishing)
 	}
 	for _, j := range e.queue.Restored() { // to what they claimed before, whoever came later
-		j.Claim, _ = e.claims.Take(claim.Names(cfg.Output.Root, j.Request), true)
+		j.Claim, _ = e.claims.Take(j.Key, claim.Names(cfg.Output.Root, j.Request), true)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.lane = scanjob.NewLane()

@@ -159,7 +159,10 @@ func (e *Engine) place(j *job.Job) (stored func(context.Context) (job.Receipt, e
 	if !e.queue.Knows(j.Key) { // a request that comes again has its outputs already
 		if names := claim.Names(e.Config().Output.Root, j.Request); len(names) > 0 {
 			var free bool
-			if j.Claim, free = e.claims.Take(names, j.Request.Output.Overwrite); !free {
+			if j.Claim, free = e.claims.Take(j.Key, names, j.Request.Output.Overwrite); !free {
+				if e.storing != nil && e.claims.Own(j.Key, names) { // it is kept by its id, but for a moment
+					return nil, failure.ErrBeingRefused
+				}
 				return nil, failure.ErrClaimed
 			}
 		}

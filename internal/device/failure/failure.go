@@ -127,6 +127,8 @@ var (
 
 	// ErrNoRoom is of an image beyond the budget of bytes.
 	ErrNoRoom = request.NewError(request.CodeBusy, "there is no room for another image now, try again later", nil)
+	// ErrBeingRefused is of a request that comes again while it is being refused.
+	ErrBeingRefused = request.NewError(request.CodeBusy, "the request is just being refused, send it again", nil)
 	// ErrClaimed is of an output that is another request's.
 	ErrClaimed = request.NewError(request.CodeOutputExists, "write result: another request, whose answer is not delivered yet, has this output; send again later, or with output.overwrite", nil)
 )
