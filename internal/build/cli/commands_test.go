@@ -178,7 +178,7 @@ func TestAModelThatCannotBeConvertedIsNamed(t *testing.T) {
 		"two models":                 {with("other.onnx", []byte("x")), "there are several"},
 		"another model":              {with("model.onnx", modelFiles(t, "values")["model.onnx"]), "expected checksum"},
 		"a model that is no ONNX":    {with("model.onnx", []byte("none")), ""},
-		"a manifest of another kind": {with("manifest.json", []byte(`{"schemaVersion": 2}`)), "schemaVersion is 2"},
+		"a manifest of another kind": {with("manifest.json", []byte(`{"schemaVersion": 3}`)), "schemaVersion is 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
