@@ -7,9 +7,9 @@ package threeplane
 // the neighbours to count everywhere, the Dice would be 0.9120.
 const ownSum = 4
 
-// maxScored is the number of classes up to which scores are kept: they take a byte
+// MaxScored is the number of classes up to which scores are kept: they take a byte
 // a class and voxel.
-const maxScored = 8
+const MaxScored = 8
 
 // sums fuses scores: the class with the largest mean.
 type sums struct {
