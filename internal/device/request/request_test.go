@@ -70,9 +70,9 @@ var requests = []struct {
 
 	{"a scan without results", `{"id":"a","image":{"path":"x"},"output":{"kinds":[]}}`, Request{ID: "a"}, "output.kinds has the wrong type: it must be a list of at least one word"},
 	{"null as kinds", `{"id":"a","image":{"path":"x"},"output":{"kinds":null}}`, Request{ID: "a"}, "output.kinds has the wrong type: it must be a list of at least one word"},
-	{"an unknown kind", `{"id":"a","image":{"path":"x"},"output":{"kinds":["mask"]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, volumes, report, picture, seg, overlay, sr"},
-	{"null as kind", `{"id":"a","image":{"path":"x"},"output":{"kinds":[null]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, volumes, report, picture, seg, overlay, sr"},
-	{"a kind twice", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg","seg"]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, volumes, report, picture, seg, overlay, sr"},
+	{"an unknown kind", `{"id":"a","image":{"path":"x"},"output":{"kinds":["mask"]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, probabilities, volumes, report, picture, seg, overlay, sr"},
+	{"null as kind", `{"id":"a","image":{"path":"x"},"output":{"kinds":[null]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, probabilities, volumes, report, picture, seg, overlay, sr"},
+	{"a kind twice", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg","seg"]}}`, Request{ID: "a"}, "output.kinds holds each at most once: labels, probabilities, volumes, report, picture, seg, overlay, sr"},
 	{"a scan with an overlay", `{"id":"a","image":{"path":"x"},"output":{"kinds":["seg"],"overlay":true}}`, Request{ID: "a"}, "the request has an unknown member output.overlay"},
 	{"a scan that came along", `{"id":"a","image":{"base64":"aGVsbG8="},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "the request has an unknown member image.base64"},
 	{"a scan in two places", `{"id":"a","image":{"path":"x","s3":"s3://b/x/"},"output":{"kinds":["seg"]}}`, Request{ID: "a"}, "image of a scan must have exactly one of path and s3"},

@@ -29,17 +29,18 @@ type Kind string
 
 // The kinds of results.
 const (
-	KindLabels  Kind = "labels"  // the label map on the scan's grid, and what its values mean
-	KindVolumes Kind = "volumes" // the figures, for programs
-	KindReport  Kind = "report"  // a page to look at
-	KindPicture Kind = "picture" // one picture of the three planes
-	KindSEG     Kind = "seg"     // a DICOM Segmentation object, of a DICOM series
-	KindOverlay Kind = "overlay" // its slices with the tissues in colour, a DICOM Secondary Capture
-	KindSR      Kind = "sr"      // the volumes of the segmentation's segments, a DICOM Structured Report
+	KindLabels        Kind = "labels"        // the label map on the scan's grid, and what its values mean
+	KindProbabilities Kind = "probabilities" // the probability of each class, on the scan's grid
+	KindVolumes       Kind = "volumes"       // the figures, for programs
+	KindReport        Kind = "report"        // a page to look at
+	KindPicture       Kind = "picture"       // one picture of the three planes
+	KindSEG           Kind = "seg"           // a DICOM Segmentation object, of a DICOM series
+	KindOverlay       Kind = "overlay"       // its slices with the tissues in colour, a DICOM Secondary Capture
+	KindSR            Kind = "sr"            // the volumes of the segmentation's segments, a DICOM Structured Report
 )
 
 // Kinds are all that there are.
-var Kinds = []Kind{KindLabels, KindVolumes, KindReport, KindPicture, KindSEG, KindOverlay, KindSR}
+var Kinds = []Kind{KindLabels, KindProbabilities, KindVolumes, KindReport, KindPicture, KindSEG, KindOverlay, KindSR}
 
 // MaxVolume is the largest Scan.Volume.
 const MaxVolume = 32767

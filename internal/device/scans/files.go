@@ -1,6 +1,7 @@
 package scans
 
 import (
+	"encoding/json"
 	"io"
 	"slices"
 
@@ -14,13 +15,14 @@ type Kind = request.Kind
 
 // The kinds of results.
 const (
-	Labels  = request.KindLabels
-	Volumes = request.KindVolumes
-	Report  = request.KindReport
-	Picture = request.KindPicture
-	SEG     = request.KindSEG
-	Overlay = request.KindOverlay
-	SR      = request.KindSR
+	Labels        = request.KindLabels
+	Volumes       = request.KindVolumes
+	Probabilities = request.KindProbabilities
+	Report        = request.KindReport
+	Picture       = request.KindPicture
+	SEG           = request.KindSEG
+	Overlay       = request.KindOverlay
+	SR            = request.KindSR
 )
 
 // Usual are the kinds that nobody has to ask for.
@@ -34,6 +36,8 @@ const (
 
 	OverlaySuffix = "_overlay.dcm"
 	SRSuffix      = "_sr.dcm"
+
+	ProbabilitiesSuffix = "_probseg.nii.gz"
 )
 
 // File is one result.
@@ -54,11 +58,28 @@ func (r *Result) files(title string) []File {
 		{SR, SRSuffix, r.writeSR},
 		{Labels, "_dseg.tsv", func(w io.Writer) error { return report.WriteBIDS(w, r.input.Classes) }},
 		{Labels, "_dseg.label.txt", func(w io.Writer) error { return report.WriteITKSnap(w, r.input.Classes) }},
+		{Probabilities, "_probseg.json", r.writeProbabilityNames},
+		{Probabilities, ProbabilitiesSuffix, r.writeProbabilities},
 		{Report, ReportSuffix, func(w io.Writer) error { return r.Report.WritePage(w, title, r.input) }},
 		{Picture, "_report.png", func(w io.Writer) error { return report.WritePicture(w, r.input) }},
 		{Volumes, "_volumes.json", func(w io.Writer) error { return r.Report.WriteJSON(w) }},
 		{Labels, LabelsSuffix, func(w io.Writer) error { return nifti.WriteLabels(w, &r.input.Labels, r.origin.NIfTI) }},
 	}
+}
+
+func (r *Result) writeProbabilities(w io.Writer) error {
+	return nifti.WriteProbabilities(w, r.input.Labels.Grid, len(r.input.Classes), func(class int) []byte { return r.probability(uint8(class)) }, r.origin.NIfTI)
+}
+
+// writeProbabilityNames says what the volumes of the probabilities are, as BIDS has it.
+func (r *Result) writeProbabilityNames(w io.Writer) error {
+	var names struct{ LabelMap []string }
+	for _, c := range r.input.Classes {
+		names.LabelMap = append(names.LabelMap, c.Name)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(names)
 }
 
 // Files are the results of the kinds that were asked for, in the order in which

@@ -61,10 +61,12 @@ type Result struct {
 	// Report has the figures, and whether they can be trusted.
 	Report report.Report
 
-	input    report.Input
-	origin   scan.Origin
-	manifest *model.Manifest
-	opts     Options
+	input report.Input
+	// probability is nil unless the kinds have Probabilities.
+	probability func(class uint8) []uint8
+	origin      scan.Origin
+	manifest    *model.Manifest
+	opts        Options
 }
 
 // Check tells before any scan is read whether results of these kinds can be made
@@ -79,6 +81,9 @@ func Check(kinds []Kind, manifest *model.Manifest) error {
 		if err := seg.CheckClasses(segClasses(manifest)); err != nil {
 			return fmt.Errorf("%s: %w", SEG, err)
 		}
+	}
+	if slices.Contains(kinds, Probabilities) && (manifest.Scores == nil || len(manifest.Classes) > threeplane.MaxScored) {
+		return fmt.Errorf("%s: the model gives no scores of at most %d classes, of which they are made", Probabilities, threeplane.MaxScored)
 	}
 	if slices.Contains(kinds, SR) && !slices.Contains(kinds, SEG) {
 		return fmt.Errorf("%s: it refers to the segments of %s, so ask for both", SR, SEG)
@@ -110,7 +115,7 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 	manifest := network.Manifest()
 	most := fitting(volume.MaxVoxels, opts.Memory(), bytesPerNetworkVoxel)
 	segmented, err := threeplane.Segment(ctx, &s.Volume, segmentation.Scorer{Segmenter: network}, threeplane.Options{
-		Classes: len(manifest.Classes), Scored: manifest.Scores != nil, Planes: opts.Planes, Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
+		Classes: len(manifest.Classes), Scored: manifest.Scores != nil, Probabilities: slices.Contains(opts.Kinds, Probabilities), Planes: opts.Planes, Workers: opts.Workers, Progress: opts.Progress, MaxVoxels: most,
 	})
 	switch {
 	case errors.Is(err, threeplane.ErrEmpty):
@@ -127,7 +132,7 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 		Model:    report.Model{Name: manifest.Name, Version: manifest.Version, SHA256: manifest.SHA256},
 		Warnings: s.Warnings, Seconds: time.Since(start).Seconds(),
 	}
-	return &Result{Report: report.Make(in), input: in, origin: origin, manifest: manifest, opts: opts}, nil
+	return &Result{Report: report.Make(in), input: in, probability: segmented.Probability, origin: origin, manifest: manifest, opts: opts}, nil
 }
 
 // WriteFolder writes the results to files in a folder that exists, called after

@@ -105,6 +105,61 @@ func TestAScanGetsTheResultsThatWereAskedFor(t *testing.T) {
 	}
 }
 
+// sure is levels with all of a pixel's score for its class.
+type sure struct{ levels }
+
+func (s sure) SegmentDetailed(ctx context.Context, slice *image.Gray, mask, scores []uint8) (*model.Judgement, error) {
+	err := s.Segment(ctx, slice, mask)
+	clear(scores)
+	for i, class := range mask {
+		if scores != nil {
+			scores[int(class)*len(mask)+i] = 255
+		}
+	}
+	return nil, err
+}
+
+func (s sure) Manifest() *model.Manifest {
+	m := s.levels.Manifest()
+	m.Scores = &model.ScoresOutput{}
+	return m
+}
+
+func TestProbabilitiesAreWrittenOfAModelThatGivesScores(t *testing.T) {
+	kinds := []Kind{Probabilities, Labels}
+	if err := Check(kinds, levels{model.Tissues}.Manifest()); err == nil || !strings.HasPrefix(err.Error(), "probabilities: ") {
+		t.Errorf("a model without scores: error %v", err)
+	}
+	network := sure{levels{model.Tissues}}
+	if err := Check(kinds, network.Manifest()); err != nil {
+		t.Error(err)
+	}
+	scan := small(t)
+	r, err := Segment(t.Context(), scan, network, Options{Kinds: kinds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := r.WriteFolder(folder, "x"); err != nil {
+		t.Fatal(err)
+	}
+	for class := range 4 {
+		v, _, err := nifti.Read(t.Context(), filepath.Join(folder, "x"+ProbabilitiesSuffix), volume.Options{Volume: class + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, label := range r.input.Labels.Values {
+			if likely := v.Values[i] > 0.99; likely != (int(label) == class) {
+				t.Fatalf("voxel %d of class %d has the probability %v of class %d", i, label, v.Values[i], class)
+			}
+		}
+	}
+	names, err := os.ReadFile(filepath.Join(folder, "x_probseg.json"))
+	if err != nil || !strings.Contains(string(names), `"grey-matter"`) {
+		t.Errorf("names %s, error %v", names, err)
+	}
+}
+
 func TestAnEndedContextEndsTheWork(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := Segment(ctx, small(t), levels{model.Tissues}, Options{Workers: 1, Progress: func(int, int) { cancel() }})

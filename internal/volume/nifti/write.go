@@ -29,29 +29,89 @@ func WriteLabels(w io.Writer, labels *volume.Labels, h *Header) error {
 	if len(labels.Values) != labels.Voxels() {
 		return fmt.Errorf("write a label map: %d labels for %v voxels", len(labels.Values), labels.Size)
 	}
-	var raw []byte
-	if h != nil && h.magic != "" {
-		for axis, n := range labels.Size {
-			if int64(n) != h.dim[axis+1] {
-				return fmt.Errorf("write a label map: %v voxels for a scan of %v", labels.Size, h.dim[1:4])
-			}
-		}
-		raw = h.forLabels()
-	} else {
-		raw = headerOf(labels.Grid).forLabels()
+	raw, err := headerFor(labels.Grid, h)
+	if err == nil {
+		err = write(w, raw, 1, func(int) []byte { return labels.Values })
 	}
+	if err != nil {
+		return fmt.Errorf("write a label map: %w", err)
+	}
+	return nil
+}
+
+// WriteProbabilities writes so many volumes of probabilities on a grid as one NIfTI
+// file of four dimensions, compressed by gzip: unsigned bytes of which 255 is 1, as
+// the scale in the header says. of gives one volume after the other; the rest is as
+// WriteLabels has it.
+func WriteProbabilities(w io.Writer, grid volume.Grid, volumes int, of func(number int) []byte, h *Header) error {
+	raw, err := headerFor(grid, h)
+	if err == nil {
+		order, version := binary.ByteOrder(binary.LittleEndian), 1
+		if h != nil && h.magic != "" {
+			order = h.order
+		}
+		if len(raw) == header2Bytes {
+			version = 2
+		}
+		if version == 2 {
+			order.PutUint64(raw[16:], 4)
+			order.PutUint64(raw[16+8*4:], uint64(volumes))
+			order.PutUint64(raw[104+8*4:], math.Float64bits(1))
+			order.PutUint64(raw[176:], math.Float64bits(1.0/255))
+			order.PutUint32(raw[504:], 0)
+		} else {
+			order.PutUint16(raw[40:], 4)
+			order.PutUint16(raw[40+2*4:], uint16(volumes))
+			order.PutUint32(raw[76+4*4:], math.Float32bits(1))
+			order.PutUint32(raw[112:], math.Float32bits(1.0/255))
+			order.PutUint16(raw[68:], 0)
+		}
+		err = write(w, raw, volumes, func(number int) []byte {
+			values := of(number)
+			if len(values) != grid.Voxels() {
+				return nil
+			}
+			return values
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("write probabilities: %w", err)
+	}
+	return nil
+}
+
+// headerFor is the header of a label map on a grid, by the scan's own where there is
+// one.
+func headerFor(grid volume.Grid, h *Header) ([]byte, error) {
+	if h == nil || h.magic == "" {
+		return headerOf(grid).forLabels(), nil
+	}
+	for axis, n := range grid.Size {
+		if int64(n) != h.dim[axis+1] {
+			return nil, fmt.Errorf("%v voxels for a scan of %v", grid.Size, h.dim[1:4])
+		}
+	}
+	return h.forLabels(), nil
+}
+
+// write writes a header and volumes of bytes, one after the other; nil is one that
+// does not fit the grid.
+func write(w io.Writer, raw []byte, volumes int, of func(number int) []byte) error {
 	zip := gzip.NewWriter(w)
 	buffered := bufio.NewWriterSize(zip, 64<<10)
 	buffered.Write(raw)
 	buffered.Write(make([]byte, 4)) // no extensions
-	buffered.Write(labels.Values)
+	for number := range volumes {
+		values := of(number)
+		if values == nil {
+			return fmt.Errorf("volume %d does not fit the grid", number)
+		}
+		buffered.Write(values)
+	}
 	if err := buffered.Flush(); err != nil {
-		return fmt.Errorf("write a label map: %w", err)
+		return err
 	}
-	if err := zip.Close(); err != nil {
-		return fmt.Errorf("write a label map: %w", err)
-	}
-	return nil
+	return zip.Close()
 }
 
 // span is a part of a header.

@@ -138,3 +138,41 @@ func TestOnePlaneOfScoresIsItsMask(t *testing.T) {
 		}
 	}
 }
+
+func TestProbabilitiesOfAllClassesSumUpOnTheScansGridAndAgreeWithTheLabels(t *testing.T) {
+	for _, spacing := range [][3]float64{{1, 1, 1}, {1.5, 1, 2}, {1, 1, 5}} {
+		scan := head(spacing)
+		r, err := Segment(t.Context(), scan, scoring{}, Options{Scored: true, Probabilities: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all [4][]uint8
+		for class := range all {
+			if all[class] = r.Probability(uint8(class)); len(all[class]) != scan.Voxels() {
+				t.Fatalf("spacing %v: %d probabilities for %d voxels", spacing, len(all[class]), scan.Voxels())
+			}
+		}
+		differ := 0
+		for i, label := range r.Labels.Values {
+			sum, most := 0, 0
+			for class := range all {
+				sum += int(all[class][i])
+				if all[class][i] > all[most][i] {
+					most = class
+				}
+			}
+			if sum < 253 || sum > 257 {
+				t.Fatalf("spacing %v: the probabilities of voxel %d sum up to %d", spacing, i, sum)
+			}
+			if int(all[most][i]) > int(all[label][i])+2 {
+				differ++
+			}
+		}
+		if 1000*differ > len(r.Labels.Values) {
+			t.Errorf("spacing %v: %d of %d labels are not the most probable class", spacing, differ, len(r.Labels.Values))
+		}
+	}
+	if r, err := Segment(t.Context(), head([3]float64{2, 2, 2}), scoring{}, Options{Probabilities: true}); err != nil || r.Probability != nil {
+		t.Errorf("votes have probabilities; error %v", err)
+	}
+}

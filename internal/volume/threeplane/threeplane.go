@@ -38,9 +38,11 @@ type Scorer interface {
 type Options struct {
 	// Classes is the number of classes that the network tells apart. Default 4.
 	Classes int
-	// Scored tells that the network is a Scorer, and of up to 8 classes. Default:
+	// Scored tells that the network is a Scorer, and of up to MaxScored classes. Default:
 	// the planes vote.
 	Scored bool
+	// Probabilities keeps the scores for Result.Probability. Default: they are let go.
+	Probabilities bool
 	// VoxelSize is the size in mm that the network was trained for. Default 1.
 	VoxelSize float64
 	// Planes are the planes to run. Default: all three, or the one that has
@@ -78,6 +80,11 @@ func (o Options) withDefaults() Options {
 type Result struct {
 	// Labels has the class of each voxel, on the scan's own grid.
 	Labels volume.Labels
+	// Probability gives the mean probability of a class, in 255ths, of each voxel on
+	// the scan's own grid, worked out when it is called. It is nil unless
+	// Options.Probabilities asked for it and the planes have scores; until the Result
+	// is let go it holds a byte for each class but one and each voxel of the network's.
+	Probability func(class uint8) []uint8
 	// Planes that were run, and the number of their slices.
 	Planes []volume.Plane
 	Slices int
@@ -123,7 +130,7 @@ func Segment(ctx context.Context, scan *volume.Volume, network Segmenter, opts O
 		r.Slices += len(list)
 	}
 	c := cutter{work: w, box: box, network: network, classes: opts.Classes}
-	if scorer, ok := network.(Scorer); ok && opts.Scored && opts.Classes <= maxScored {
+	if scorer, ok := network.(Scorer); ok && opts.Scored && opts.Classes <= MaxScored {
 		c.scorer, c.planes = scorer, newSums(len(planes), w.size, opts.Classes)
 	} else {
 		c.planes = newVotes(len(planes), w.size, opts.Classes)
@@ -134,5 +141,9 @@ func Segment(ctx context.Context, scan *volume.Volume, network Segmenter, opts O
 	var fused []uint8
 	fused, r.Agreement = c.planes.fuse()
 	r.Labels = volume.Labels{Grid: scan.Grid, Values: w.toScan(fused, c.planes, opts.Classes)}
+	if s, ok := c.planes.(*sums); ok && opts.Probabilities {
+		w.grey = nil // all that is needed from here on is its grid
+		r.Probability = func(class uint8) []uint8 { return w.probability(s, int(class)) }
+	}
 	return r, nil
 }

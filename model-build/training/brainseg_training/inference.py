@@ -36,6 +36,7 @@ class Model:
             network.graph.output.append(helper.make_tensor_value_info(source, TensorProto.FLOAT, [1, classes, "height", "width"]))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # an input that need not be fed is no mistake
         self.session = onnxruntime.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
         self.multiple = self.manifest["input"]["sizeMultiple"]
 

@@ -22,19 +22,20 @@ import (
 )
 
 type volumeFlags struct {
-	version  string // of the program
-	out      string
-	model    string
-	library  string
-	workers  int
-	describe bool
-	at       []string
-	json     bool
-	options  volume.Options
-	plane    string
-	seg      bool
-	overlay  bool
-	sr       bool
+	version       string // of the program
+	out           string
+	model         string
+	library       string
+	workers       int
+	describe      bool
+	at            []string
+	json          bool
+	options       volume.Options
+	plane         string
+	seg           bool
+	overlay       bool
+	probabilities bool
+	sr            bool
 	// deidentify leaves the patient out of the SEG.
 	deidentify bool
 }
@@ -60,8 +61,8 @@ func VolumeCommand(version string) *cobra.Command {
 			switch {
 			case f.describe && f.out != "":
 				return command.Misused(errors.New("--describe and --out exclude each other"))
-			case f.describe && (f.seg || f.overlay || f.sr):
-				return command.Misused(errors.New("--seg, --overlay and --sr go with --out"))
+			case f.describe && (f.seg || f.overlay || f.sr || f.probabilities):
+				return command.Misused(errors.New("--seg, --overlay, --sr and --probabilities go with --out"))
 			case f.describe && len(args) > 1:
 				return command.Misused(errors.New("--describe takes one SCAN"))
 			case f.describe:
@@ -79,6 +80,7 @@ func VolumeCommand(version string) *cobra.Command {
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for the results")
 	cmd.Flags().BoolVar(&f.seg, "seg", false, "also write a DICOM SEG of each DICOM series, for PACS and viewers")
 	cmd.Flags().BoolVar(&f.overlay, "overlay", false, "also write the slices of each DICOM series with the tissues in colour, a DICOM Secondary Capture")
+	cmd.Flags().BoolVar(&f.probabilities, "probabilities", false, "also write how likely each tissue is in each voxel (NAME_probseg.nii.gz), with models that give scores")
 	cmd.Flags().BoolVar(&f.sr, "sr", false, "beside --seg, also write the volumes as a DICOM Structured Report")
 	cmd.Flags().BoolVar(&f.deidentify, "deidentify", false, "leave patient and study out of DICOM objects; UIDs stay")
 	command.ModelFlags(cmd.Flags(), &f.model, &f.library)

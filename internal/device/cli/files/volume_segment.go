@@ -20,7 +20,7 @@ import (
 // kinds are the results that were asked for.
 func (f *volumeFlags) kinds() []scans.Kind {
 	kinds := slices.Clone(scans.Usual)
-	for kind, wanted := range map[scans.Kind]bool{scans.SEG: f.seg, scans.Overlay: f.overlay, scans.SR: f.sr} {
+	for kind, wanted := range map[scans.Kind]bool{scans.SEG: f.seg, scans.Overlay: f.overlay, scans.SR: f.sr, scans.Probabilities: f.probabilities} {
 		if wanted {
 			kinds = append(kinds, kind)
 		}
@@ -101,12 +101,12 @@ func (f *volumeFlags) segmentScan(ctx context.Context, item scanfolder.Item, net
 func (f *volumeFlags) tell(w io.Writer, r report.Report, stem string) error {
 	extra := ""
 	for _, object := range []struct {
-		kind   scans.Kind
+		name   string
 		suffix string
 		wanted bool
-	}{{scans.SEG, scans.SEGSuffix, f.seg}, {scans.Overlay, scans.OverlaySuffix, f.overlay}, {scans.SR, scans.SRSuffix, f.sr}} {
+	}{{"seg", scans.SEGSuffix, f.seg}, {"overlay", scans.OverlaySuffix, f.overlay}, {"sr", scans.SRSuffix, f.sr}, {"probable", scans.ProbabilitiesSuffix, f.probabilities}} {
 		if object.wanted {
-			extra += fmt.Sprintf("%-9s %s%s\n", object.kind, stem, object.suffix)
+			extra += fmt.Sprintf("%-9s %s%s\n", object.name, stem, object.suffix)
 		}
 	}
 	_, err := fmt.Fprintf(w, "%s%slabels    %s%s\nreport    %s%s\ntime      %.1f s for %d slices, model %s %s\n",
