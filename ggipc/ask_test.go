@@ -3,6 +3,7 @@ package ggipc_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,13 +35,14 @@ func TestAskSendsTheSameAgainUntilItIsAcceptedAndThenWaits(t *testing.T) {
 	}
 	came := make(chan outcome, 1)
 	accepted := make(chan struct{})
+	accept := sync.OnceFunc(func() { close(accepted) }) // subscribing again, a reply may come twice
 	go func() {
 		answer, err := client.Ask(t.Context(), ggipc.AskRequest{
 			Topic: "example/questions", Message: []byte("the question"), ReplyTopic: "example/answers", Every: time.Millisecond,
 			Classify: func(m []byte) ggipc.Reply {
 				switch string(m) {
 				case "accepted":
-					close(accepted)
+					accept()
 					return ggipc.ReplyAccepted
 				case "the answer":
 					return ggipc.ReplyAnswer
