@@ -35,6 +35,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/spool"
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
 
@@ -54,19 +55,28 @@ type gate struct {
 }
 
 func (g *gate) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
+	_, err := g.SegmentDetailed(ctx, slice, mask, nil)
+	return err
+}
+
+func (g *gate) SegmentDetailed(ctx context.Context, slice *image.Gray, mask, scores []uint8) (*model.Judgement, error) {
 	select {
 	case opened := <-g.closed:
 		g.entered <- struct{}{}
 		<-opened
 	default:
 	}
-	if g.quick.Load() {
-		for i, v := range slice.Pix {
-			mask[i] = v / 64
-		}
-		return nil
+	if !g.quick.Load() {
+		return segmentation.Detail(ctx, g.Model, slice, mask, scores)
 	}
-	return g.Model.Segment(ctx, slice, mask)
+	clear(scores)
+	for i, v := range slice.Pix {
+		mask[i] = v / 64
+		if scores != nil {
+			scores[int(mask[i])*len(mask)+i] = 255
+		}
+	}
+	return nil, nil
 }
 
 func TestThePageInABrowser(t *testing.T) {
