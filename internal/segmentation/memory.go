@@ -6,20 +6,21 @@ import (
 	"github.com/brainseg/brainseg/internal/segmentation/tiling"
 )
 
-// Sizes of a network's input, in pixels. A run of the shipped network takes some
-// 140 bytes a pixel, and its session keeps the memory of the largest run.
+// Sizes of a network's input, in pixels: those of slices of 320 and 512 pixels a side
+// with the margin of a frame. A run of the shipped network takes some 170 bytes a pixel,
+// and its session keeps the memory of the largest run.
 const (
 	// commonPixels: up to here slices are run in the session that stays.
-	commonPixels = 320 * 320
+	commonPixels = 336 * 336
 	// largePixels: up to here they are run in a session that goes away when it
 	// is idle. What is larger is run one slice at a time, in a session that
 	// goes away with it: starting one takes less than a run.
-	largePixels = 512 * 512
+	largePixels = 528 * 528
 )
 
 // What a run takes in a session of its own, in bytes: measured, and rounded up.
 const (
-	bytesPerPixel   = 160
+	bytesPerPixel   = 176
 	bytesPerSession = 20 << 20 // and what is left of the run before
 )
 
