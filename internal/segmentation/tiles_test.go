@@ -58,7 +58,7 @@ func TestTilesOfTheShippedModelAgreeWithOneRun(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	m := openShipped(t)
-	m.manifest.Frame = nil // it would move what is compared
+	m.manifest.Frame = nil  // it would move what is compared
 	slice := sheet(t, 5, 4) // 905 x 868
 	mask := make([]uint8, len(slice.Pix))
 	if err := m.Segment(t.Context(), slice, mask); err != nil {
