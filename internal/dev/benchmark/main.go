@@ -92,6 +92,13 @@ func benchmark(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
+	if manifest.Frame != nil {
+		to := filepath.Join(work, "model")
+		if manifest, err = frameless(*manifest, s.model, to); err != nil {
+			return err
+		}
+		s.model = to
+	}
 	slices, err := writeSlices(s.samples, filepath.Join(work, "slices"), s.slices)
 	if err != nil {
 		return err
