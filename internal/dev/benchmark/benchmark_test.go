@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/brainseg/brainseg/internal/model"
 )
 
 func writePNG(t *testing.T, path string, picture image.Image) {
@@ -80,26 +78,6 @@ func TestAgreementCountsEqualPixels(t *testing.T) {
 	}
 	if _, _, err := agreement(filepath.Join(dir, "a.png"), filepath.Join(dir, "b.png"), slice{width: 11, height: 10}); err == nil {
 		t.Error("masks of a wrong size are accepted")
-	}
-}
-
-func TestAModelWithoutItsFrameIsTheSameNetwork(t *testing.T) {
-	from := filepath.Join("..", "..", "segmentation", "testdata", "models", "framed")
-	manifest, err := model.ReadManifest(from)
-	if err != nil || manifest.Frame == nil {
-		t.Fatal(manifest, err)
-	}
-	absolute, err := filepath.Abs(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := filepath.Join(t.TempDir(), "model")
-	bare, err := frameless(*manifest, absolute, to)
-	if err != nil || bare.Frame != nil || bare.SHA256 != manifest.SHA256 {
-		t.Fatal(bare, err)
-	}
-	if content, err := os.ReadFile(filepath.Join(to, bare.File)); err != nil || len(content) == 0 {
-		t.Errorf("%d bytes, %v", len(content), err)
 	}
 }
 

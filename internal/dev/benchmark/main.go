@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/brainseg/brainseg/internal/dev/benchmark/frameless"
 	"github.com/brainseg/brainseg/internal/model"
 )
 
@@ -94,7 +95,7 @@ func benchmark(ctx context.Context, s settings) error {
 	}
 	if manifest.Frame != nil {
 		to := filepath.Join(work, "model")
-		if manifest, err = frameless(*manifest, s.model, to); err != nil {
+		if manifest, err = frameless.Write(*manifest, s.model, to); err != nil {
 			return err
 		}
 		s.model = to

@@ -1,4 +1,7 @@
-package main
+// Package frameless makes of a model one that is shown slices as they are. The
+// benchmark's contestants in C, JavaScript and Python know no frames, and all must do
+// the same work.
+package frameless
 
 import (
 	"encoding/json"
@@ -9,10 +12,9 @@ import (
 	"github.com/brainseg/brainseg/internal/model"
 )
 
-// frameless makes a folder with the model as one that is shown slices as they are:
-// the contestants in C, JavaScript and Python know no frames, and all must do the same
-// work. Its self-test goes, for the mask is another.
-func frameless(m model.Manifest, from, to string) (*model.Manifest, error) {
+// Write makes the folder to with the model of the folder from, whose manifest m is,
+// without its frame. Its self-test goes, for the mask is another.
+func Write(m model.Manifest, from, to string) (*model.Manifest, error) {
 	m.Frame, m.Requires = nil, nil
 	document, err := json.Marshal(m)
 	if err != nil {
