@@ -115,7 +115,8 @@ func hostileImages(t *testing.T) map[string]hostileImage {
 	}
 }
 
-// A device of 512 MB has some 300 for the component.
+// A device of 512 MB has some 350 for the component. What it may take at the same time:
+// 90 MB that stay, 125 for a large slice in tiles, 105 for one that is decoded.
 func TestHostileImagesNeitherKillTheProgramNorFillASmallDevice(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -143,7 +144,7 @@ func TestHostileImagesNeitherKillTheProgramNorFillASmallDevice(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	program := exec.CommandContext(t.Context(), shippedProgram(t), args...)
 	program.Stdout, program.Stderr = &stdout, io.MultiWriter(&stderr, t.Output())
-	program.Env = append(os.Environ(), "GOMEMLIMIT=189MiB") // as the program sets it where there are 300
+	program.Env = append(os.Environ(), "GOMEMLIMIT=225MiB") // as the program sets it where there are 340
 	var exit *exec.ExitError
 	if err := program.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Fatalf("the program ended with %v, and 1 is for images that were refused:\n%s", err, stderr.String())
@@ -170,7 +171,7 @@ func TestHostileImagesNeitherKillTheProgramNorFillASmallDevice(t *testing.T) {
 	usage := program.ProcessState.SysUsage().(*syscall.Rusage)
 	peak := usage.Maxrss / 1024
 	t.Logf("peak %d MB, %v of processor time", peak, program.ProcessState.UserTime()+program.ProcessState.SystemTime())
-	if limit := int64(300); peak > limit {
+	if limit := int64(340); peak > limit {
 		t.Errorf("the program took %d MB, and may take %d", peak, limit)
 	}
 }
