@@ -224,7 +224,7 @@ flood: $(RUNTIME) ## 64 clients over HTTP for a minute, beside 1,000 connections
 	nice -n 10 go test -count=1 -v -timeout 10m ./internal/device/listener -run GoodClientsAreServed -flood 60s -slow 1000 -flood-model $(CURDIR)/artifacts/model
 
 .PHONY: hostile
-hostile: $(RUNTIME) ## 1,000 hostile requests among 1,000 good ones, which take no more than 1.2 times as long as without (minutes)
+hostile: dist ## 1,000 hostile requests among 1,000 good ones, which take no more than 1.2 times as long as without (minutes)
 	go test -count=1 -v -timeout 20m ./internal/device/cli -run 'HostileOnes|HostileImages' -hostile 1000
 
 .PHONY: schemathesis

@@ -286,7 +286,9 @@ func TestAnswersOutwaitDaysOfflineAndArriveOnceInTheirOrder(t *testing.T) {
 	if diff := cmp.Diff(d.answers, arrived.results); diff != "" {
 		t.Errorf("answers (-on the device +in IoT Core):\n%.2000s", diff)
 	}
-	if lost := d.statuses - arrived.statuses - d.dropped; lost > 1 || lost < -1 { // that last one
+	// The last one may still come; the device's own topic may have heard less, for at
+	// this speed its box, which is in memory, drops some.
+	if lost := d.statuses - arrived.statuses - d.dropped; lost > 1 {
 		t.Errorf("%d status messages on the device, %d in IoT Core, %d told as dropped", d.statuses, arrived.statuses, d.dropped)
 	}
 	if n := d.nucleus.DroppedEvents(); n > 0 {
