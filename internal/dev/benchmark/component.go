@@ -107,6 +107,7 @@ func (c *component) start(ctx context.Context) error {
 	c.timings = nil
 	begin := time.Now()
 	command := exec.CommandContext(ctx, c.program, "component")
+	command.Dir = filepath.Dir(c.masks) // its copy of the model is left there
 	command.Env = append(os.Environ(), c.nucleus.Env(componentName)...)
 	if err := c.launch(command); err != nil {
 		return fmt.Errorf("%s: %w", c.name(), err)

@@ -94,7 +94,7 @@ func benchmark(ctx context.Context, s settings) error {
 		return err
 	}
 	if manifest.Frame != nil {
-		to := filepath.Join(work, "model")
+		to := filepath.Join(work, "frameless")
 		if manifest, err = frameless.Write(*manifest, s.model, to); err != nil {
 			return err
 		}
