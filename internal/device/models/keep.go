@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,9 @@ const maxKeptBytes = 1 << 30
 
 // unfinished begins the names of copies that are not whole.
 const unfinished = ".new-"
+
+// copyName is what whole copies are called: half of the manifest's SHA-256.
+var copyName = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // first opens the model to begin with: the one that cfg names, which may have to be
 // waited for, or else the one that was in use before.
@@ -80,7 +84,7 @@ func (m *Models) kept() (folders []string) {
 	}
 	at := make(map[string]time.Time)
 	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && entry.IsDir() && !strings.HasPrefix(entry.Name(), unfinished) {
+		if info, err := entry.Info(); err == nil && entry.IsDir() && copyName.MatchString(entry.Name()) {
 			folder := filepath.Join(m.opts.Keep, entry.Name())
 			folders, at[folder] = append(folders, folder), info.ModTime()
 		}
@@ -109,7 +113,7 @@ func (m *Models) keep(o *opened) {
 }
 
 // copy makes the copy in a folder that is named for it once it is whole and on the
-// disk, and removes all others.
+// disk, and removes all other copies. What else lies there is somebody's.
 func (m *Models) copy(o *opened) error {
 	if err := syncedfolder.Make(m.opts.Keep, 0o700); err != nil {
 		return fmt.Errorf("make the folder: %w", err)
@@ -131,7 +135,8 @@ func (m *Models) copy(o *opened) error {
 		return fmt.Errorf("look for older copies: %w", err)
 	}
 	for _, entry := range entries {
-		if entry.Name() != name {
+		old := copyName.MatchString(entry.Name()) || strings.HasPrefix(entry.Name(), unfinished)
+		if entry.IsDir() && old && entry.Name() != name {
 			if err := os.RemoveAll(filepath.Join(m.opts.Keep, entry.Name())); err != nil {
 				return fmt.Errorf("remove an older copy: %w", err)
 			}

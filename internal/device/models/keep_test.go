@@ -81,18 +81,19 @@ func TestACopyThatIsNotWholeIsNoModel(t *testing.T) {
 	keep := t.TempDir()
 	cfg := b.config(filepath.Join(b.dir, "nowhere"))
 	whole := b.put("values", "whole")
-	for _, name := range []string{unfinished + "1", "damaged"} {
+	damaged, good := strings.Repeat("d", 32), strings.Repeat("e", 32)
+	for _, name := range []string{unfinished + "1", damaged} {
 		if err := os.CopyFS(filepath.Join(keep, name), os.DirFS(whole)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Truncate(filepath.Join(keep, "damaged", "model.onnx"), 10); err != nil {
+	if err := os.Truncate(filepath.Join(keep, damaged, "model.onnx"), 10); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := New(t.Context(), cfg, Options{Keep: keep}); !errors.Is(err, model.ErrManifest) || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("got %v", err)
 	}
-	if err := os.CopyFS(filepath.Join(keep, "whole"), os.DirFS(whole)); err != nil {
+	if err := os.CopyFS(filepath.Join(keep, good), os.DirFS(whole)); err != nil {
 		t.Fatal(err)
 	}
 	m, err := New(t.Context(), cfg, Options{Keep: keep})
@@ -119,4 +120,32 @@ func TestTheStartWaitsForAModelThatIsNotThereYet(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Close()
+}
+
+func TestWhatIsNoCopyStaysInTheFolderOfCopies(t *testing.T) {
+	keep := t.TempDir()
+	for _, name := range []string{"manifest.json", "0123", strings.Repeat("a", 32)} {
+		if err := os.WriteFile(filepath.Join(keep, name), []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"folder", strings.Repeat("b", 32), unfinished + "1"} {
+		if err := os.MkdirAll(filepath.Join(keep, name, "below"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := start(t, 0, nil)
+	m, err := New(t.Context(), b.config(b.link()), Options{Keep: keep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	b.until("the old copies are gone", func() bool { return len(names(t, keep)) == 5 })
+	m.Close()
+	got := names(t, keep)
+	for _, name := range []string{"manifest.json", "0123", strings.Repeat("a", 32), "folder"} {
+		if !slices.Contains(got, name) {
+			t.Errorf("%s is gone: %q", name, got)
+		}
+	}
 }
