@@ -216,7 +216,7 @@ swap-models: $(RUNTIME) ## swap the model 100 times under load, small ones and t
 # The figures of a shorter run say less: make soak MINUTES=3
 MINUTES ?= 60
 .PHONY: soak
-soak: $(RUNTIME) ## the component at full load for MINUTES: neither its memory, goroutines nor descriptors grow
+soak: dist ## the component at full load for MINUTES: neither its memory, goroutines nor descriptors grow
 	nice -n 10 go test -count=1 -v -timeout 240m ./internal/device/cli -run StaysAsItIs -soak $(MINUTES)m
 
 .PHONY: flood

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,9 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/brainseg/brainseg/internal/dev/nucleus"
 	"github.com/brainseg/brainseg/internal/device/cli/command"
-	"github.com/brainseg/brainseg/internal/device/greengrass"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -109,32 +106,12 @@ func TestGoodRequestsAreAnsweredAmongHostileOnes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the component")
 	}
-	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	slice, err := os.ReadFile(filepath.Join(root, "artifacts", "samples", "whole-head", "axial-085.png"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port.Close()
-	n := newNucleus(t, nucleus.Classic)
-	if err := n.MergeConfiguration(greengrass.ComponentName, nil, map[string]any{
-		"http":  map[string]any{"address": port.Addr().String()},
-		"model": map[string]any{"path": filepath.Join(root, "artifacts", "model")},
-	}); err != nil {
-		t.Fatal(err)
-	}
+	n, url, slice := servedNucleus(t, nil)
 	program := "brainseg"
 	if *hostile > 0 {
 		program = shippedProgram(t) // what a race detector takes says nothing of a device
 	}
 	p := startProgram(t, n, program)
-	url := "http://" + port.Addr().String() + "/"
 	bad := hostileRequests(t, filepath.Join(p.Dir, "images"))
 	total := *hostile
 	if total == 0 {

@@ -10,7 +10,9 @@ import (
 	"image/png"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +25,8 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/dev/crashtest"
+	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/internal/device/greengrass"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -318,4 +322,33 @@ func (r *requesters) checkFiles(work string) {
 	if err != nil || len(queue) < 2 || len(queue) > 3 { // the third has messages for AWS IoT Core that a process had to leave
 		r.t.Errorf("the folder of the queue holds %v, %v", queue, err)
 	}
+}
+
+// servedNucleus starts a nucleus whose component has the shipped model and serves
+// HTTP, with what more changes of its configuration. It returns the service's URL and a
+// slice to send.
+func servedNucleus(t *testing.T, more map[string]any) (n *nucleus.Nucleus, url string, slice []byte) {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slice, err = os.ReadFile(filepath.Join(root, "artifacts", "samples", "whole-head", "axial-085.png")); err != nil {
+		t.Fatal(err)
+	}
+	port, err := net.Listen("tcp", "127.0.0.1:0") // one that is free
+	if err != nil {
+		t.Fatal(err)
+	}
+	port.Close()
+	n = newNucleus(t, nucleus.Classic)
+	configuration := map[string]any{
+		"http":  map[string]any{"address": port.Addr().String()},
+		"model": map[string]any{"path": filepath.Join(root, "artifacts", "model")},
+	}
+	maps.Copy(configuration, more)
+	if err := n.MergeConfiguration(greengrass.ComponentName, nil, configuration); err != nil {
+		t.Fatal(err)
+	}
+	return n, "http://" + port.Addr().String() + "/", slice
 }

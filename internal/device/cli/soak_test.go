@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,9 +19,7 @@ import (
 	"time"
 
 	"github.com/brainseg/brainseg/ggipc"
-	"github.com/brainseg/brainseg/internal/dev/nucleus"
 	"github.com/brainseg/brainseg/internal/device/cli/command"
-	"github.com/brainseg/brainseg/internal/device/greengrass"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -153,28 +150,9 @@ func TestTheComponentStaysAsItIsHoweverLongItWorks(t *testing.T) {
 	if *soak == 0 {
 		t.Skip("make soak runs it: nothing is seen in seconds")
 	}
-	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port.Close()
-	n := newNucleus(t, nucleus.Classic)
-	if err := n.MergeConfiguration(greengrass.ComponentName, nil, map[string]any{
-		"http":  map[string]any{"address": port.Addr().String()},
-		"model": map[string]any{"path": filepath.Join(root, "artifacts", "model")},
-		"ipc":   map[string]any{"maxFrameBytes": 1 << 20},
-	}); err != nil {
-		t.Fatal(err)
-	}
+	n, url, slice := servedNucleus(t, map[string]any{"ipc": map[string]any{"maxFrameBytes": 1 << 20}})
 	p := startProgram(t, n, shippedProgram(t))
-	l := &load{t: t, url: "http://" + port.Addr().String() + "/"}
-	if l.slice, err = os.ReadFile(filepath.Join(root, "artifacts", "samples", "whole-head", "axial-085.png")); err != nil {
-		t.Fatal(err)
-	}
+	l := &load{t: t, url: url, slice: slice}
 	if err := os.WriteFile(filepath.Join(p.Dir, "images", "slice.png"), l.slice, 0o640); err != nil {
 		t.Fatal(err)
 	}
