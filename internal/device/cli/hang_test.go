@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -103,6 +104,14 @@ func TestARunOfTheModelThatHangsFailsItsRequestAndTheSecondEndsTheProcess(t *tes
 		t.Errorf("the log does not say that the model was opened anew:\n%s", p.log.String())
 	}
 
+	ready := make(chan struct{}, 8)
+	if _, err := p.client.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: "inference/brain_segmentation"}, func(_ context.Context, m ggipc.TopicMessage) {
+		if bytes.Contains(m.Bytes(), []byte("Ready.")) {
+			ready <- struct{}{}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
 	next := exec.Command("brainseg", "component") // as the nucleus does
 	next.Dir, next.Env = p.Dir, append(os.Environ(), n.Env(greengrass.ComponentName)...)
 	next.Stdout, next.Stderr = &p.log, &p.log
@@ -112,6 +121,11 @@ func TestARunOfTheModelThatHangsFailsItsRequestAndTheSecondEndsTheProcess(t *tes
 	t.Cleanup(func() { next.Process.Kill() })
 	for i := range 3 {
 		succeeds(fmt.Sprint("left-", i)) // by which process ever
+	}
+	select {
+	case <-ready: // before it heeds a signal it would die of one
+	case <-time.After(time.Minute):
+		t.Error("the next process does not get ready")
 	}
 	if err := next.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)
