@@ -61,10 +61,7 @@ func Guess(slice *image.Gray) (Size, bool) {
 	if side > smallSide && side <= longest {
 		return Of, false
 	}
-	if border := edge(slice.Pix, width, height); border > whiteBorder {
-		return Of, false // an inverted slice, or a white page: what it shows cannot be told from air
-	}
-	length := extent(slice.Pix[:width*height], width, height)
+	length := max(extents(slice))
 	mm := 1.0
 	switch {
 	case length > longest:
@@ -77,9 +74,46 @@ func Guess(slice *image.Gray) (Size, bool) {
 	return Size{Across: mm, Down: mm}, true
 }
 
-// extent is the longer side of what a slice shows, in pixels; 0 where there are
-// gaps between, as between the slices of a sheet, or nothing to be seen.
-func extent(pixels []uint8, width, height int) int {
+// A brain or a head is at most so many times longer one way than the other, in all
+// but its outermost slices.
+const roundest = 1.7
+
+// oblong are the ratios of sides that pixels are tried with.
+var oblong = []float64{1.5, 2, 3}
+
+// Oblong returns the sizes that a slice's pixels may have if what it shows is too
+// long one way for a head in square ones; mostly there are none. Finer sides have
+// the length of the network's. The slice's stride is its width.
+func Oblong(slice *image.Gray) []Size {
+	across, down := extents(slice)
+	if min(across, down) < tiny/4 || max(across, down) < tiny {
+		return nil
+	}
+	var sizes []Size
+	for _, ratio := range oblong {
+		switch {
+		case float64(down) > roundest*float64(across):
+			sizes = append(sizes, Size{Across: Of.Across * ratio, Down: Of.Down})
+		case float64(across) > roundest*float64(down):
+			sizes = append(sizes, Size{Across: Of.Across, Down: Of.Down * ratio})
+		}
+	}
+	return sizes
+}
+
+// Usual are the sizes of pixels, in mm, that slices mostly have, each side alike;
+// the steps are small enough for a network to see well in between.
+var Usual = []float64{0.5, 0.67, 1, 1.33, 2}
+
+// extents are the sides of what a slice shows, in pixels, across and down; 0 where
+// there are gaps between, as between the slices of a sheet, where it cannot be told
+// from air, or where there is nothing to be seen.
+func extents(slice *image.Gray) (across, down int) {
+	width, height := slice.Rect.Dx(), slice.Rect.Dy()
+	pixels := slice.Pix[:width*height]
+	if border := edge(pixels, width, height); border > whiteBorder {
+		return 0, 0 // an inverted slice, or a white page
+	}
 	floor := threshold(pixels)
 	columns, rows := make([]int32, width), make([]int32, height)
 	for y := range height {
@@ -94,13 +128,12 @@ func extent(pixels []uint8, width, height int) int {
 	}
 	down, ok := run(rows, int32(leastShare*float64(width)))
 	if !ok {
-		return 0
+		return 0, 0
 	}
-	across, ok := run(columns, int32(leastShare*float64(height)))
-	if !ok {
-		return 0
+	if across, ok = run(columns, int32(leastShare*float64(height))); !ok {
+		return 0, 0
 	}
-	return max(down, across)
+	return across, down
 }
 
 // whiteBorder is the mean grey value of a border that is no air.

@@ -4,8 +4,9 @@
 //
 // It runs no network itself and reads no files: where the size comes from
 // (a request, a file) is its caller's matter. Where nobody states it, Guess tells
-// it from the size of what the slice shows, for a head is a head. Package view
-// calls it; whole scans, which know their voxels, are package threeplane's.
+// it from the size of what the slice shows, for a head is a head, and Usual and
+// Oblong say what else it may be. Package view calls it, and chooses; whole scans,
+// which know their voxels, are package threeplane's.
 package pixelsize
 
 import (
@@ -53,33 +54,51 @@ type Segmenter interface {
 	Segment(ctx context.Context, slice *image.Gray, mask []uint8) error
 }
 
+// Scorer is a Segmenter that can also tell how sure it is of each class: scores,
+// 0 to 255, classes x height x width, next to the mask.
+type Scorer interface {
+	Segmenter
+	Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) error
+}
+
+// Scaler has slices segmented at the pixel size of a network. Only Network is
+// required.
+type Scaler struct {
+	Network Segmenter
+	// Classes is how many there are, of a Network that is a Scorer. 0: scores are
+	// not asked for.
+	Classes int
+	// MaxPixels bounds the pixels that the network is shown; 0 for no bound.
+	MaxPixels int64
+}
+
 // near is the part by which a size may differ from the network's and be taken as
 // it is. Networks see heads of many sizes in training.
 const near = 0.05
 
 // Segment has a slice whose pixels are of a size segmented at the network's own,
-// and writes the classes to mask, one for each pixel of the slice. At most
-// maxPixels pixels are shown to the network. The slice's stride is its width.
+// and writes the classes to mask, one for each pixel of the slice. The slice's
+// stride is its width.
 //
-// On the way back a pixel gets the class with the largest share of the network's
-// pixels around it; taking the nearest would leave steps.
-func Segment(ctx context.Context, network Segmenter, slice *image.Gray, mask []uint8, size Size, maxPixels int64) error {
+// On the way back a pixel gets the class that has the highest score in its middle;
+// of a network without scores the one with the largest share of the network's
+// pixels around it. Taking the nearest would leave steps.
+func (s Scaler) Segment(ctx context.Context, slice *image.Gray, mask []uint8, size Size) error {
 	if err := size.Check(); err != nil {
 		return err
 	}
 	width, height := slice.Rect.Dx(), slice.Rect.Dy()
 	ratios := [2]float64{Of.Across / size.Across, Of.Down / size.Down}
-	wide, high := width, height
 	for axis, ratio := range ratios {
 		if math.Abs(ratio-1) <= near {
 			ratios[axis] = 1
 		}
 	}
 	if ratios == [2]float64{1, 1} {
-		return network.Segment(ctx, slice, mask)
+		return s.Network.Segment(ctx, slice, mask)
 	}
-	wide, high = resample.Size(width, ratios[0]), resample.Size(height, ratios[1])
-	if int64(wide)*int64(high) > maxPixels {
+	wide, high := resample.Size(width, ratios[0]), resample.Size(height, ratios[1])
+	if s.MaxPixels > 0 && int64(wide)*int64(high) > s.MaxPixels {
 		return fmt.Errorf("%w: %d x %d", ErrTooLarge, wide, high)
 	}
 	pixels, grid := slice.Pix[:width*height], [3]int{width, height, 1}
@@ -88,32 +107,66 @@ func Segment(ctx context.Context, network Segmenter, slice *image.Gray, mask []u
 			pixels, grid = resample.Axis(pixels, grid, axis, ratio)
 		}
 	}
-	scaled := make([]uint8, wide*high)
 	shown := &image.Gray{Pix: pixels, Stride: wide, Rect: image.Rect(0, 0, wide, high)}
-	if err := network.Segment(ctx, shown, scaled); err != nil {
+	scaled := scaled{mask: make([]uint8, wide*high), stride: wide}
+	var err error
+	if scorer, ok := s.Network.(Scorer); ok && s.Classes > 0 {
+		scaled.scores = make([]uint8, s.Classes*wide*high)
+		err = scorer.Scores(ctx, shown, scaled.mask, scaled.scores)
+	} else {
+		err = s.Network.Segment(ctx, shown, scaled.mask)
+	}
+	if err != nil {
 		return err
 	}
-	back(mask, scaled, wide, resample.Betweens(width, wide, ratios[0]), resample.Betweens(height, high, ratios[1]))
+	scaled.back(mask, resample.Betweens(width, wide, ratios[0]), resample.Betweens(height, high, ratios[1]))
 	return nil
 }
 
-// back gives each pixel the class that has the largest share around it.
-func back(mask, scaled []uint8, stride int, across, down []resample.Between) {
+// scaled is what a network says of a slice at its own pixel size.
+type scaled struct {
+	mask   []uint8
+	stride int
+	scores []uint8 // nil without; class after class
+}
+
+// back gives each pixel its class, from the four of the network's pixels around it.
+func (s scaled) back(mask []uint8, across, down []resample.Between) {
 	i := 0
 	for _, y := range down {
-		above, below := scaled[int(y.A)*stride:], scaled[int(y.B)*stride:]
+		above, below := int(y.A)*s.stride, int(y.B)*s.stride
 		for _, x := range across {
-			corners := [4]uint8{above[x.A], above[x.B], below[x.A], below[x.B]}
+			at := [4]int{above + int(x.A), above + int(x.B), below + int(x.A), below + int(x.B)}
+			corners := [4]uint8{s.mask[at[0]], s.mask[at[1]], s.mask[at[2]], s.mask[at[3]]}
 			if first := corners[0]; corners == [4]uint8{first, first, first, first} {
-				mask[i] = first
+				mask[i] = first // which has the highest score in each, and so between them
 			} else {
-				mask[i] = largest(corners, [4]float32{
-					(1 - y.Part) * (1 - x.Part), (1 - y.Part) * x.Part, y.Part * (1 - x.Part), y.Part * x.Part,
-				})
+				shares := [4]float32{(1 - y.Part) * (1 - x.Part), (1 - y.Part) * x.Part, y.Part * (1 - x.Part), y.Part * x.Part}
+				if s.scores != nil {
+					mask[i] = s.likeliest(at, shares)
+				} else {
+					mask[i] = largest(corners, shares)
+				}
 			}
 			i++
 		}
 	}
+}
+
+// likeliest is the class with the highest score between four pixels; of equal ones
+// the first.
+func (s scaled) likeliest(at [4]int, shares [4]float32) uint8 {
+	best, most, n := uint8(0), float32(-1), len(s.mask)
+	for class := 0; class*n < len(s.scores); class++ {
+		scores, sum := s.scores[class*n:][:n], float32(0)
+		for k, share := range shares {
+			sum += share * float32(scores[at[k]])
+		}
+		if sum > most {
+			best, most = uint8(class), sum
+		}
+	}
+	return best
 }
 
 // largest is the class with the largest share of four corners; of equal ones the

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/brainseg/brainseg/internal/resample"
@@ -63,7 +64,7 @@ func TestTheNetworkSeesPixelsOfItsOwnSizeAndTheMaskComesBackInPlace(t *testing.T
 			slice := discs(tt.size, 160, 128)
 			mask := make([]uint8, len(slice.Pix))
 			n := &byGrey{}
-			if err := pixelsize.Segment(t.Context(), n, slice, mask, tt.size, 1<<20); err != nil {
+			if err := (pixelsize.Scaler{Network: n, MaxPixels: 1 << 20}).Segment(t.Context(), slice, mask, tt.size); err != nil {
 				t.Fatal(err)
 			}
 			if n.shown.Size() != tt.shown {
@@ -97,7 +98,7 @@ func TestASizeThatIsNoneAndASliceThatWouldBecomeTooLargeAreRefused(t *testing.T)
 		{"a hundred times as many pixels", pixelsize.Size{Across: 10, Down: 10}, pixelsize.ErrTooLarge},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := pixelsize.Segment(t.Context(), &byGrey{}, slice, mask, tt.size, 1<<20)
+			err := (pixelsize.Scaler{Network: &byGrey{}, MaxPixels: 1 << 20}).Segment(t.Context(), slice, mask, tt.size)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("%v, want %v", err, tt.want)
 			}
@@ -105,8 +106,39 @@ func TestASizeThatIsNoneAndASliceThatWouldBecomeTooLargeAreRefused(t *testing.T)
 	}
 	for _, side := range []int{1, 2, 3, 7} {
 		slice := image.NewGray(image.Rect(0, 0, side, 1))
-		if err := pixelsize.Segment(t.Context(), &byGrey{}, slice, make([]uint8, side), pixelsize.Size{Across: 0.05, Down: 10}, 1<<20); err != nil {
+		if err := (pixelsize.Scaler{Network: &byGrey{}, MaxPixels: 1 << 20}).Segment(t.Context(), slice, make([]uint8, side), pixelsize.Size{Across: 0.05, Down: 10}); err != nil {
 			t.Errorf("%d pixels in a row: %v", side, err)
+		}
+	}
+}
+
+// striped sees class 2 in every other column, barely, and class 1 in the rest, surely.
+type striped struct{}
+
+func (striped) Segment(_ context.Context, _ *image.Gray, mask []uint8) error {
+	for i := range mask {
+		mask[i] = uint8(2 - i%2)
+	}
+	return nil
+}
+
+func (n striped) Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) error {
+	for i := range mask {
+		ofOne := [2]uint8{120, 250}[i%2]
+		scores[len(mask)+i], scores[2*len(mask)+i] = ofOne, 255-ofOne
+	}
+	return n.Segment(ctx, slice, mask)
+}
+
+func TestScoresSettleWhatAVoteCannot(t *testing.T) {
+	slice := image.NewGray(image.Rect(0, 0, 40, 40))
+	for classes, want := range map[int]uint8{3: 1, 0: 2} { // pixels of 2 mm lie between two columns
+		mask := make([]uint8, len(slice.Pix))
+		if err := (pixelsize.Scaler{Network: striped{}, Classes: classes}).Segment(t.Context(), slice, mask, pixelsize.Size{Across: 2, Down: 2}); err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(mask, func(class uint8) bool { return class != want }); i >= 0 {
+			t.Errorf("with %d scores a pixel has class %d, want %d", classes, mask[i], want)
 		}
 	}
 }
@@ -182,6 +214,22 @@ func TestNothingIsGuessedOfASheetOrAPictureWithoutAHead(t *testing.T) {
 	}
 }
 
+func TestOblongPixelsAreThoughtOfWhereNoHeadIsSoLong(t *testing.T) {
+	for _, path := range wholeHeads(t) {
+		slice := readSample(t, path)
+		if sizes := pixelsize.Oblong(slice); len(sizes) > 0 {
+			t.Errorf("%s has square pixels, and %v is thought of", filepath.Base(path), sizes)
+		}
+		for axis, want := range []pixelsize.Size{{Across: 3, Down: 1}, {Across: 1, Down: 3}} {
+			pixels, grid := resample.Axis(slice.Pix, [3]int{slice.Rect.Dx(), slice.Rect.Dy(), 1}, axis, 3)
+			long := &image.Gray{Pix: pixels, Stride: grid[0], Rect: image.Rect(0, 0, grid[0], grid[1])}
+			if sizes := pixelsize.Oblong(long); !slices.Contains(sizes, want) {
+				t.Errorf("%s in pixels of %v mm: %v", filepath.Base(path), want, sizes)
+			}
+		}
+	}
+}
+
 func TestAScreensResolutionIsNotTheSizeOfAPatient(t *testing.T) {
 	for _, tt := range []struct {
 		across, down float64
@@ -217,7 +265,7 @@ func TestAHeadInFinePixelsIsSegmentedAsOneInPixelsOfAMillimetre(t *testing.T) {
 	}
 	agreement := func(size pixelsize.Size) float64 {
 		mask := make([]uint8, len(fine.Pix))
-		if err := pixelsize.Segment(t.Context(), model, fine, mask, size, segmentation.DefaultMaxPixels); err != nil {
+		if err := (pixelsize.Scaler{Network: model}).Segment(t.Context(), fine, mask, size); err != nil {
 			t.Fatal(err)
 		}
 		same, tissue := 0, 0

@@ -1,11 +1,16 @@
 // Package view shows a network slices as it was trained to see them: upright in
 // grey, and in pixels of its size. The mask comes back in the slice's own pixels.
 //
-// Inverted slices (MONOCHROME1, exported without a thought) package imaging
-// suspects; a white page around a slice looks alike. So the network is asked: it
-// sees a brain in the one of the two pictures that is upright. Pixel sizes are
-// package pixelsize's. Package slicejob calls this one; whole scans, which know
-// their voxels and values, do not need it.
+// Neither is always known. Inverted slices (MONOCHROME1, exported without a
+// thought) package imaging suspects, and a white page around a slice looks alike;
+// the size of a pixel is often stated nowhere. So the network is asked: a slice
+// that it is not sure of is shown to it in other ways too, and the one that it is
+// surest of counts. A slice that it is sure of, as nearly all are, is shown once.
+// Of a network that does not judge its masks only the way round is found out, by
+// the tissue that it sees.
+//
+// Pixel sizes are package pixelsize's. Package slicejob calls this one; whole scans,
+// which know their voxels and values, do not need it.
 package view
 
 import (
@@ -19,11 +24,17 @@ import (
 	"github.com/brainseg/brainseg/internal/segmentation/pixelsize"
 )
 
+// Network is what slices are shown to: a segmentation.Model.
+type Network interface {
+	segmentation.Segmenter
+	Manifest() *model.Manifest
+}
+
 // View is what is known of a slice. Only Network and MaxPixels are required.
 type View struct {
 	// Network gives each pixel of a slice its class; 0 is background. What it says
 	// of its masks is passed on, where it is a segmentation.Detailed.
-	Network segmentation.Segmenter
+	Network Network
 	// MaxPixels bounds the pixels that the network is shown.
 	MaxPixels int64
 	// StatedMM is the size of a pixel, from column to column and from row to row,
@@ -46,53 +57,23 @@ type Seen struct {
 // Segment writes the classes of a slice to mask, one for each pixel. The slice's
 // stride is its width; it stays as it is.
 func (v View) Segment(ctx context.Context, slice *image.Gray, mask []uint8) (Seen, error) {
-	s := sizing{View: v}
-	at := slices.Index(v.Info.Flags, imaging.FlagInvertedLikely)
-	flags := v.Info.Flags
-	var err error
-	if at < 0 {
-		err = s.Segment(ctx, slice, mask)
-	} else {
-		var turned bool
-		if turned, err = eitherWay(ctx, &s, slice, mask); turned {
-			flags = slices.Clone(flags)
-			flags[at] = imaging.FlagInverted
-			s.first = s.last
-		}
+	s := &search{View: v, slice: slice}
+	err := s.begin(ctx, mask)
+	suspect := slices.Index(v.Info.Flags, imaging.FlagInvertedLikely)
+	if err == nil && suspect >= 0 {
+		err = s.turn(ctx)
 	}
-	return Seen{Size: s.first.size, Source: s.first.source, Flags: flags, Judgement: s.first.judgement}, err
-}
-
-// sizing has slices segmented, and keeps the sizes that were taken, and what the
-// network said.
-type sizing struct {
-	View
-	first, last taken
-}
-
-type taken struct {
-	size      pixelsize.Size
-	source    pixelsize.Source
-	judgement *model.Judgement
-}
-
-func (s *sizing) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
-	s.last = taken{}
-	s.last.size, s.last.source = pixelsize.Find(s.StatedMM, [2]float64{s.Info.AcrossMM, s.Info.DownMM}, slice)
-	err := pixelsize.Segment(ctx, listening{s.Network, &s.last.judgement}, slice, mask, s.last.size, s.MaxPixels)
-	if s.first == (taken{}) {
-		s.first = s.last
+	if err == nil {
+		err = s.resize(ctx)
 	}
-	return err
-}
-
-// listening keeps what a network says of its mask.
-type listening struct {
-	network segmentation.Segmenter
-	said    **model.Judgement
-}
-
-func (l listening) Segment(ctx context.Context, slice *image.Gray, mask []uint8) (err error) {
-	*l.said, err = segmentation.Detail(ctx, l.network, slice, mask, nil)
-	return err
+	if err != nil {
+		return Seen{}, err
+	}
+	seen := Seen{Size: s.best.size, Source: s.best.source, Flags: v.Info.Flags, Judgement: s.best.judgement}
+	if s.best.turned {
+		seen.Flags = slices.Clone(v.Info.Flags)
+		seen.Flags[suspect] = imaging.FlagInverted
+	}
+	copy(mask, s.best.mask) // onto itself, mostly
+	return seen, nil
 }
