@@ -80,5 +80,5 @@ func inverted(slice *image.Gray) bool {
 	}
 	bright := at(histogram[:], 0, 95*(len(pix)-1)/100)
 	dark := count(histogram[:median/2])
-	return 10*even >= 8*n && 10*median >= 9*bright && 20*dark >= len(pix)
+	return 10*even >= 8*n && 10*median >= 9*bright && 5000*dark >= len(pix)
 }
