@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"math"
 
 	"github.com/brainseg/brainseg/internal/model"
 )
@@ -31,14 +32,16 @@ func Detail(ctx context.Context, network Segmenter, slice *image.Gray, mask, sco
 	return nil, network.Segment(ctx, slice, mask)
 }
 
-// Scorer shows of a network its classes and scores alone, as package threeplane asks
-// for them.
+// Scorer shows of a network what package threeplane asks for.
 type Scorer struct{ Segmenter }
 
-// Scores is Detail without what the network says of its mask.
-func (s Scorer) Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) error {
-	_, err := Detail(ctx, s.Segmenter, slice, mask, scores)
-	return err
+// Scores is Detail, whose judgement is NaN where there is none.
+func (s Scorer) Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) (confidence, known float64, err error) {
+	said, err := Detail(ctx, s.Segmenter, slice, mask, scores)
+	if said == nil {
+		return math.NaN(), math.NaN(), err
+	}
+	return said.Confidence, said.Known, err
 }
 
 // run is a slice and what comes of it.

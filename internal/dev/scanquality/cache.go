@@ -14,12 +14,13 @@ import (
 
 // kept is what is kept of a segmented scan.
 type kept struct {
-	Size      [3]int
-	Labels    []uint8
-	Planes    []volume.Plane
-	Slices    int
-	Thick     bool
-	Agreement float64
+	Size              [3]int
+	Labels            []uint8
+	Planes            []volume.Plane
+	Slices            int
+	Thick             bool
+	Agreement         float64
+	Confidence, Known float64
 }
 
 // load takes a result from the cache; one of another grid counts as none.
@@ -40,7 +41,7 @@ func (b *bench) load(key string, v *volume.Volume) (*threeplane.Result, bool) {
 	if gob.NewDecoder(plain).Decode(&k) != nil || k.Size != v.Size {
 		return nil, false
 	}
-	return &threeplane.Result{Labels: volume.Labels{Grid: v.Grid, Values: k.Labels}, Planes: k.Planes, Slices: k.Slices, Thick: k.Thick, Agreement: k.Agreement}, true
+	return &threeplane.Result{Labels: volume.Labels{Grid: v.Grid, Values: k.Labels}, Planes: k.Planes, Slices: k.Slices, Thick: k.Thick, Agreement: k.Agreement, Confidence: k.Confidence, Known: k.Known}, true
 }
 
 func (b *bench) store(key string, r *threeplane.Result) error {
@@ -49,7 +50,7 @@ func (b *bench) store(key string, r *threeplane.Result) error {
 	}
 	return report.WriteFile(filepath.Join(b.cache, key+".gob.gz"), func(w io.Writer) error {
 		packed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
-		if err := gob.NewEncoder(packed).Encode(kept{r.Labels.Size, r.Labels.Values, r.Planes, r.Slices, r.Thick, r.Agreement}); err != nil {
+		if err := gob.NewEncoder(packed).Encode(kept{r.Labels.Size, r.Labels.Values, r.Planes, r.Slices, r.Thick, r.Agreement, r.Confidence, r.Known}); err != nil {
 			return err
 		}
 		return packed.Close()

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -133,7 +134,7 @@ func (b *bench) segment(ctx context.Context, key string, v *volume.Volume) (repo
 		var err error
 		r, err = threeplane.Segment(ctx, v, segmentation.Scorer{Segmenter: b.network}, threeplane.Options{Classes: len(m.Classes), Scored: m.Scores != nil})
 		if errors.Is(err, threeplane.ErrEmpty) {
-			r, err = &threeplane.Result{Labels: volume.Labels{Grid: v.Grid, Values: make([]uint8, v.Voxels())}, Planes: volume.Planes, Agreement: 1}, nil
+			r, err = &threeplane.Result{Labels: volume.Labels{Grid: v.Grid, Values: make([]uint8, v.Voxels())}, Planes: volume.Planes, Agreement: 1, Confidence: math.NaN(), Known: math.NaN()}, nil
 		}
 		if err != nil {
 			return report.Report{}, nil, err
@@ -142,7 +143,7 @@ func (b *bench) segment(ctx context.Context, key string, v *volume.Volume) (repo
 			return report.Report{}, nil, err
 		}
 	}
-	in := report.Input{Scan: v, Labels: r.Labels, Planes: r.Planes, Slices: r.Slices, Agreement: r.Agreement, Thick: r.Thick}
+	in := report.Input{Scan: v, Labels: r.Labels, Planes: r.Planes, Slices: r.Slices, Agreement: r.Agreement, Confidence: r.Confidence, Known: r.Known, Thick: r.Thick}
 	for _, c := range m.Classes {
 		in.Classes = append(in.Classes, report.Class{Value: c.Value, Name: c.Name, Colour: c.Colour})
 	}

@@ -11,8 +11,10 @@ import (
 // grey and white matter.
 type measures struct {
 	agreement float64 // of the planes; 1 for one plane
-	brain     float64 // ml of the tissues
-	fractions [4]float64
+	// What the network says of its masks, NaN for nothing.
+	confidence, known float64
+	brain             float64 // ml of the tissues
+	fractions         [4]float64
 
 	// Contrasts of white and grey matter, and of grey matter and fluid: the
 	// difference of their means by their spread.
@@ -38,7 +40,10 @@ type measures struct {
 
 // measure computes the measures of tissues as 1, 2 and 3.
 func measure(in Input, counts [256]int) measures {
-	m := measures{agreement: in.Agreement}
+	m := measures{agreement: in.Agreement, confidence: in.Confidence, known: in.Known}
+	if !(in.Confidence > 0 || in.Known > 0) {
+		m.confidence, m.known = math.NaN(), math.NaN()
+	}
 	if len(in.Planes) < 2 {
 		m.agreement = 1
 	}

@@ -34,7 +34,10 @@ type Input struct {
 	Slices    int
 	Agreement float64
 	Thick     bool
-	Model     Model
+	// Confidence and Known are what the network says of its masks, 0 to 1; see
+	// threeplane.Result. Not above 0: it says nothing.
+	Confidence, Known float64
+	Model             Model
 	// Warnings are those of the reader.
 	Warnings []volume.Warning
 	// Seconds that the segmentation took.

@@ -29,6 +29,8 @@ type criterion struct {
 // The names of measures.
 const (
 	measureAgreement = "agreement"           // share of tissue on which the planes agree
+	measureSure      = "confidence"          // how likely the network takes its masks to be good
+	measureKnown     = "known"               // how likely it takes the slices for those of a T1 head
 	measureWhiteGrey = "contrast-white-grey" // difference of the means by the spread
 	measureGreyFluid = "contrast-grey-fluid"
 	measureNoise     = "noise"       // within a tissue, by the range of the tissues
@@ -54,6 +56,8 @@ const (
 // scanquality of internal/dev measures what the score is worth.
 var criteria = []criterion{
 	{measureAgreement, 4, func(m measures) float64 { return m.agreement }, limits{0.82, 0.5}, limits{}},
+	{measureSure, 0, func(m measures) float64 { return m.confidence }, limits{0.8, 0.3}, limits{}},
+	{measureKnown, 0, func(m measures) float64 { return m.known }, limits{0.9, 0.3}, limits{}},
 	{measureWhiteGrey, 0.3, func(m measures) float64 { return m.whiteGrey }, limits{2, 0.5}, limits{}},
 	{measureGreyFluid, 1.2, func(m measures) float64 { return m.greyFluid }, limits{2, 0.5}, limits{}},
 	{measureNoise, 0.3, func(m measures) float64 { return m.noise }, limits{}, limits{0.035, 0.12}},
@@ -86,6 +90,9 @@ func score(m measures) (s float64, list []Measure) {
 	odds := trust
 	for _, c := range criteria {
 		value := c.of(m)
+		if math.IsNaN(value) {
+			continue // of a network that does not say
+		}
 		doubt := c.doubt(value)
 		odds -= float64(c.weight * doubt)
 		list = append(list, Measure{c.name, rounded(value, 1e4), rounded(doubt, 1e4)})

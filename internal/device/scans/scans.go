@@ -129,6 +129,7 @@ func Segment(ctx context.Context, path string, network Network, opts Options) (*
 	in := report.Input{
 		Scan: &s.Volume, Labels: segmented.Labels, Classes: reportClasses(manifest),
 		Planes: segmented.Planes, Slices: segmented.Slices, Agreement: segmented.Agreement, Thick: segmented.Thick,
+		Confidence: segmented.Confidence, Known: segmented.Known,
 		Model:    report.Model{Name: manifest.Name, Version: manifest.Version, SHA256: manifest.SHA256},
 		Warnings: s.Warnings, Seconds: time.Since(start).Seconds(),
 	}

@@ -3,6 +3,7 @@ package threeplane
 import (
 	"context"
 	"image"
+	"math"
 	"sync"
 
 	"github.com/brainseg/brainseg/internal/volume"
@@ -23,6 +24,45 @@ type cutter struct {
 	scorer  Scorer // nil where classes are all that is asked for
 	classes int
 	planes  fuser
+	judged  judged
+}
+
+// judged sums up what the network says of its masks, by their tissue: in whole
+// numbers, for the sum must not hang on the order of the slices.
+type judged struct {
+	mu                sync.Mutex
+	tissue            int64 // guarded by mu
+	confidence, known int64 // in judgedParts; guarded by mu
+}
+
+const judgedParts = 1e6
+
+// add adds what is said of a mask.
+func (j *judged) add(confidence, known float64, mask []uint8) {
+	if math.IsNaN(confidence) || math.IsNaN(known) {
+		return
+	}
+	var tissue int64
+	for _, class := range mask {
+		if class != 0 {
+			tissue++
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tissue += tissue
+	j.confidence += tissue * int64(math.Round(confidence*judgedParts))
+	j.known += tissue * int64(math.Round(known*judgedParts))
+}
+
+func (j *judged) means() (confidence, known float64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.tissue == 0 {
+		return math.NaN(), math.NaN()
+	}
+	of := judgedParts * float64(j.tissue)
+	return float64(j.confidence) / of, float64(j.known) / of
 }
 
 // run works off the jobs, plane after plane; the first error ends all. It waits
@@ -143,7 +183,11 @@ func (s *slicer) reserve(width, height int) {
 func (s *slicer) ask(ctx context.Context, tissue bool) error {
 	switch {
 	case tissue && s.scorer != nil:
-		return s.scorer.Scores(ctx, &s.slice, s.mask, s.scores)
+		confidence, known, err := s.scorer.Scores(ctx, &s.slice, s.mask, s.scores)
+		if err == nil {
+			s.judged.add(confidence, known, s.mask)
+		}
+		return err
 	case tissue:
 		return s.network.Segment(ctx, &s.slice, s.mask)
 	}

@@ -14,10 +14,11 @@ import (
 type scoring struct{}
 
 func (s scoring) Segment(ctx context.Context, slice *image.Gray, mask []uint8) error {
-	return s.Scores(ctx, slice, mask, make([]uint8, 4*len(mask)))
+	_, _, err := s.Scores(ctx, slice, mask, make([]uint8, 4*len(mask)))
+	return err
 }
 
-func (scoring) Scores(_ context.Context, slice *image.Gray, mask, scores []uint8) error {
+func (scoring) Scores(_ context.Context, slice *image.Gray, mask, scores []uint8) (confidence, known float64, err error) {
 	n := len(mask)
 	clear(scores)
 	for i, v := range slice.Pix {
@@ -29,7 +30,7 @@ func (scoring) Scores(_ context.Context, slice *image.Gray, mask, scores []uint8
 			mask[i]++
 		}
 	}
-	return nil
+	return 0.75, 0.5, nil
 }
 
 func TestScoresOfTheSameVoxelsGiveTheSameLabelsAsVotes(t *testing.T) {
@@ -174,5 +175,38 @@ func TestProbabilitiesOfAllClassesSumUpOnTheScansGridAndAgreeWithTheLabels(t *te
 	}
 	if r, err := Segment(t.Context(), head([3]float64{2, 2, 2}), scoring{}, Options{Probabilities: true}); err != nil || r.Probability != nil {
 		t.Errorf("votes have probabilities; error %v", err)
+	}
+}
+
+// judging is sure of slices as they have tissue, and of none that have none.
+type judging struct{ scoring }
+
+func (j judging) Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) (confidence, known float64, err error) {
+	_, _, err = j.scoring.Scores(ctx, slice, mask, scores)
+	tissue := 0
+	for _, class := range mask {
+		if class != 0 {
+			tissue++
+		}
+	}
+	return float64(tissue) / float64(len(mask)), min(1, float64(tissue)), err
+}
+
+func TestWhatTheNetworkSaysOfItsMasksIsTheirMeanByTissue(t *testing.T) {
+	scan := head([3]float64{1, 1, 1})
+	one, err := Segment(t.Context(), scan, judging{}, Options{Scored: true, Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.Confidence <= 0.2 || one.Confidence >= 1 || one.Known != 1 { // slices without tissue count for nothing
+		t.Errorf("confidence %g, known %g", one.Confidence, one.Known)
+	}
+	many, err := Segment(t.Context(), scan, judging{}, Options{Scored: true, Workers: 5})
+	if err != nil || many.Confidence != one.Confidence || many.Known != one.Known {
+		t.Errorf("of five workers: confidence %g, known %g, error %v", many.Confidence, many.Known, err)
+	}
+	votes, err := Segment(t.Context(), scan, scoring{}, Options{})
+	if err != nil || !math.IsNaN(votes.Confidence) || !math.IsNaN(votes.Known) {
+		t.Errorf("of a network that is not asked: confidence %g, known %g, error %v", votes.Confidence, votes.Known, err)
 	}
 }

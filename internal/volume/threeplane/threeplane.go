@@ -29,9 +29,11 @@ type Segmenter interface {
 
 // Scorer is a Segmenter that can also tell how sure it is of each class: scores
 // has classes x height x width elements, of which those of a pixel sum up to 255.
+// Confidence is how likely the mask is good, and known how likely the slice is of
+// the kind that the network was trained for, 0 to 1; NaN where it does not say.
 type Scorer interface {
 	Segmenter
-	Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) error
+	Scores(ctx context.Context, slice *image.Gray, mask, scores []uint8) (confidence, known float64, err error)
 }
 
 // Options are the settings of Segment. The zero value works.
@@ -93,6 +95,9 @@ type Result struct {
 	// Agreement is the share of voxels in which all planes say the same, of
 	// those where any says that there is tissue; 1 for one plane.
 	Agreement float64
+	// Confidence and Known are what the network says of its masks, the means over the
+	// slices by their tissue; see Scorer. NaN where it says nothing, or sees none.
+	Confidence, Known float64
 }
 
 // ErrEmpty says that nothing in the scan stands out from its background.
@@ -140,6 +145,7 @@ func Segment(ctx context.Context, scan *volume.Volume, network Segmenter, opts O
 	}
 	var fused []uint8
 	fused, r.Agreement = c.planes.fuse()
+	r.Confidence, r.Known = c.judged.means()
 	r.Labels = volume.Labels{Grid: scan.Grid, Values: w.toScan(fused, c.planes, opts.Classes)}
 	if s, ok := c.planes.(*sums); ok && opts.Probabilities {
 		w.grey = nil // all that is needed from here on is its grid
