@@ -96,7 +96,7 @@ func (s refusing) Write(ctx context.Context, destination string, data []byte, op
 func TestAnOverlayThatCannotBeWrittenDoesNotUndoTheMask(t *testing.T) {
 	b := start(t, func(_ *config.Config, d *Deps) {
 		d.OpenStore = func(cfg config.Config) (Store, error) {
-			s, err := openStore(cfg, nil)
+			s, err := openStore(cfg, nil, nil)
 			return refusing{s}, err
 		}
 	})

@@ -43,6 +43,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/slicejob"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/outputs"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
 )
 
@@ -124,7 +125,8 @@ func (d Deps) withDefaults() Deps {
 		d.OpenModel = models.Open
 	}
 	if d.OpenStore == nil {
-		d.OpenStore = func(cfg config.Config) (Store, error) { return openStore(cfg, d.Later) }
+		clock := new(outputs.Clock) // which knows of all stores, one after the other
+		d.OpenStore = func(cfg config.Config) (Store, error) { return openStore(cfg, d.Later, clock) }
 	}
 	return d
 }
