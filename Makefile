@@ -190,9 +190,10 @@ powercut: $(RUNTIME) ## open the queue, the component with its masks and the DIC
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/dicominbox -run LostByAPowerCut -cut-states 12000
 
 .PHONY: faults
-faults: $(RUNTIME) ## a disk that is full, read-only, failing or slow 20 times under load, a clock that is set back a year, a model that hangs
+faults: $(RUNTIME) ## a disk that is full, read-only, failing or slow 20 times under load, a clock that is set forward and back a year, a model that hangs
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/cli -run 'ADiskThatFails|ModelThatHangs' -disk-rounds 20
 	nice -n 10 go test -count=1 -v ./internal/device/queue ./internal/device/diskqueue ./internal/device/dicominbox -run 'SetBack|Disk'
+	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/cli -run ClockThatIsSet -clock-rounds 2
 
 .PHONY: offline
 offline: $(RUNTIME) ## 50,000 answers that wait for the network, over restarts: the queue alone, then the component on nucleus lite (minutes)

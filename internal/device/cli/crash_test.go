@@ -29,6 +29,7 @@ var kills = flag.Int("kills", 3, "how often the component of the crash test is k
 type trial struct {
 	*requesters
 	work    string
+	program string // the component's
 	nucleus *nucleus.Nucleus
 	sending sync.WaitGroup
 
@@ -36,12 +37,14 @@ type trial struct {
 	arrived  map[string]bool // ids of answers in AWS IoT Core; guarded by arriving
 }
 
-func newTrial(t *testing.T) *trial {
+func newTrial(t *testing.T) *trial { t.Helper(); return newTrialOn(t, nucleus.Classic) }
+
+func newTrialOn(t *testing.T, profile nucleus.Profile) *trial {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("it starts components")
 	}
-	c := &trial{work: t.TempDir(), nucleus: newNucleus(t, nucleus.Classic), arrived: map[string]bool{}}
+	c := &trial{work: t.TempDir(), program: "brainseg", nucleus: newNucleus(t, profile), arrived: map[string]bool{}}
 	slice, err := os.ReadFile(filepath.Join("..", "..", "imaging", "testdata", "rgb.jpg"))
 	if err == nil {
 		err = os.Mkdir(filepath.Join(c.work, "images"), 0o750)
@@ -127,7 +130,7 @@ func (c *trial) checkArrived() {
 
 // component is the real program, as a nucleus starts it.
 func (c *trial) component() *exec.Cmd {
-	cmd := exec.Command("brainseg", "component")
+	cmd := exec.Command(c.program, "component")
 	cmd.Dir, cmd.Env = c.work, append(os.Environ(), c.nucleus.Env(greengrass.ComponentName)...)
 	return cmd
 }

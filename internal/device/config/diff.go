@@ -32,3 +32,25 @@ func (c Changes) Groups() (names []string) {
 	}
 	return names
 }
+
+// atStart are the keys that take effect at the start of a process.
+var atStart = []struct {
+	key string
+	of  func(*Config) *string
+}{
+	{"model.library", func(c *Config) *string { return &c.Model.Library }},
+	{"queue.folder", func(c *Config) *string { return &c.Queue.Folder }},
+}
+
+// Live returns next as far as it can take effect in a process that works by current,
+// and the keys that must wait for a new one: they are as in current.
+func Live(current, next Config) (live Config, waiting []string) {
+	live = next
+	for _, k := range atStart {
+		if to := k.of(&live); *to != *k.of(&current) {
+			*to = *k.of(&current)
+			waiting = append(waiting, k.key)
+		}
+	}
+	return live, waiting
+}

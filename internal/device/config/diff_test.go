@@ -39,3 +39,30 @@ func TestDiffNamesEveryGroupThatChanged(t *testing.T) {
 		}
 	}
 }
+
+func TestKeysThatNeedARestartAreThoseThatAreDocumentedSo(t *testing.T) {
+	var keys []string
+	for _, k := range atStart {
+		keys = append(keys, k.key)
+	}
+	documented := keysIn(t, "../../../docs/configuration.md", "(?m)^\\| `([a-zA-Z0-9.]+)` \\|.*\\| restart \\|$")
+	if diff := cmp.Diff(documented, keys); diff != "" {
+		t.Errorf("(-documented +known):\n%s", diff)
+	}
+	next, _, err := Parse([]byte(`{"model":{"library":"a"},"queue":{"folder":"b","retainHours":2}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, waiting := Live(Default(), next)
+	if diff := cmp.Diff(keys, waiting); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	want := Default()
+	want.Queue.Retain = next.Queue.Retain
+	if Diff(live, want).Any() {
+		t.Errorf("live: %+v", live)
+	}
+	if live, waiting := Live(next, next); Diff(live, next).Any() || waiting != nil {
+		t.Errorf("nothing differs, and %v wait", waiting)
+	}
+}

@@ -213,6 +213,9 @@ func (b *Inbox) loadSeries(key string) (*series, error) {
 		b.opts.Logger.Warn("the note on a received series is damaged; it is worked on again", zap.String("series", shown(key)))
 		s.note = note{}
 	}
+	// The clock may have been set back since: then it is as if it were released now.
+	now := time.Now()
+	s.released = now.Add(-max(0, now.Sub(s.note.At)))
 	return s, nil
 }
 
@@ -262,8 +265,7 @@ func (b *Inbox) removeOld() time.Duration {
 		if !s.removable() {
 			continue
 		}
-		// The clock may have been set back: then it is as if it were released now.
-		left := b.opts.Keep - max(0, time.Since(s.note.At))
+		left := b.opts.Keep - time.Since(s.released)
 		if left > 0 {
 			next = min(next, left)
 			continue
@@ -291,7 +293,7 @@ func (b *Inbox) makeRoom(bytes int64, objects int) bool {
 			list = append(list, s)
 		}
 	}
-	slices.SortFunc(list, func(a, b *series) int { return cmp.Or(a.note.At.Compare(b.note.At), cmp.Compare(a.key, b.key)) })
+	slices.SortFunc(list, func(a, b *series) int { return cmp.Or(a.released.Compare(b.released), cmp.Compare(a.key, b.key)) })
 	for _, s := range list {
 		if b.remove(s); fits() {
 			return true
@@ -307,7 +309,7 @@ func (b *Inbox) remove(s *series) {
 	n.Phase = phaseRemoving
 	if err := n.write(filepath.Join(b.folderOf(s.key), noteName)); err != nil {
 		b.opts.Logger.Error("removing a received series failed", zap.String("series", shown(s.key)), zap.Error(err))
-		s.note.At = time.Now() // tried again later
+		s.released = time.Now() // tried again later
 		return
 	}
 	// From now on it is gone, also where files are left until the next start: an

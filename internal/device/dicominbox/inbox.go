@@ -89,7 +89,9 @@ type series struct {
 	note    note
 	open    bool // not handed out since the last change
 	last    time.Time
-	changed chan struct{} // closed and made anew when the set changes
+	// released is note.At on the process' own clock, which nobody sets.
+	released time.Time
+	changed  chan struct{} // closed and made anew when the set changes
 	// committing objects and notes are on their way into the folder, one at a time.
 	committing int
 	commit     sync.Mutex
@@ -273,7 +275,7 @@ func (b *Inbox) note(of Series, n note) error {
 		s.note = n
 		switch n.Phase { // as it is after a new start
 		case phaseReleased:
-			s.open = false
+			s.open, s.released = false, time.Now()
 		case phaseReopened:
 			b.reopen(s)
 		}

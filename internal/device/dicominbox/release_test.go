@@ -1,6 +1,9 @@
 package dicominbox_test
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -156,6 +159,44 @@ func TestWhatIsReleasedIsRemovedAfterAWhileOrForWantOfRoom(t *testing.T) {
 		storeAll(t, few, dicomtest.Series{Number: 1, Slices: 1})
 		if status := store(few, dicomtest.Series{Number: 1, Slices: 2}, 1); status != dicomnet.OutOfResources {
 			t.Errorf("an object too many: %v", status)
+		}
+	})
+}
+
+func TestAClockThatIsSetBackAYearKeepsNoReleasedSeriesForAYear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		folder := t.TempDir()
+		removed := 0
+		opts := dicominbox.Options{Folder: folder, Keep: 20 * time.Minute, Removed: func(string, bool) { removed++ }}
+		b := open(t, opts)
+		storeAll(t, b, dicomtest.Series{Number: 1, Slices: 2})
+		release(t, b, mustComplete(t, b), false)
+		notes, err := filepath.Glob(filepath.Join(folder, "series", "*", "note.json"))
+		if err != nil || len(notes) != 1 {
+			t.Fatal(notes, err)
+		}
+		note, err := os.ReadFile(notes[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().UTC()
+		later := bytes.Replace(note, fmt.Appendf(nil, `"at":"%d-`, at.Year()), fmt.Appendf(nil, `"at":"%d-`, at.Year()+1), 1)
+		if bytes.Equal(later, note) {
+			t.Fatalf("the note is %s", note)
+		}
+		if err := os.WriteFile(notes[0], later, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b = open(t, opts)
+		for _, want := range []int{0, 1} { // after 15 minutes, and after 30
+			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+			if s, err := b.Complete(ctx); err == nil {
+				t.Errorf("%+v is complete again", s)
+			}
+			cancel()
+			if removed != want {
+				t.Errorf("%d series are removed, want %d", removed, want)
+			}
 		}
 	})
 }

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/claim"
@@ -115,10 +114,7 @@ func restore(w *queue.Work) *job.Job {
 	if err != nil { // of another version of the component: it fails as a request without an image
 		r = request.Request{ID: w.ID}
 	}
-	// The clock may have been set back since, or be later: no answer tells of a negative time.
-	now := time.Now()
-	accepted := now.Add(-max(0, now.Sub(w.Accepted)))
-	return &job.Job{Key: w.ID, From: job.Requester{Way: job.WayOf(w.Way), Client: w.Client}, Request: r, Accepted: accepted, Poisoned: w.Poisoned}
+	return &job.Job{Key: w.ID, From: job.Requester{Way: job.WayOf(w.Way), Client: w.Client}, Request: r, Accepted: w.Accepted, Poisoned: w.Poisoned}
 }
 
 // Restored are the jobs of an earlier process that wait, without their images. It

@@ -23,7 +23,6 @@ import (
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/parts"
-	"github.com/brainseg/brainseg/internal/device/queue"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/segmentation"
 )
@@ -445,25 +444,6 @@ func TestAFolderThatCannotBeUsedIsNamed(t *testing.T) {
 	var part *parts.Error
 	if !errors.As(err, &part) || part.Part != PartQueue || !bytes.Contains([]byte(err.Error()), []byte(cfg.Queue.Folder)) {
 		t.Errorf("error %v", err)
-	}
-}
-
-func TestARequestOfAnEarlierProcessWaitsNoNegativeTimeThoughTheClockIsSetBackAYear(t *testing.T) {
-	document, _, err := inline(t, "a").Stored()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, tt := range map[string]struct {
-		accepted    time.Time
-		least, most time.Duration
-	}{
-		"an hour ago":        {time.Now().Add(-time.Hour), time.Hour, time.Hour + patience},
-		"in a year from now": {time.Now().AddDate(1, 0, 0), 0, patience},
-	} {
-		j := restore(&queue.Work{ID: "a", Way: job.WayIPC, Document: document, Accepted: tt.accepted})
-		if d := time.Since(j.Accepted); d < tt.least || d > tt.most {
-			t.Errorf("accepted %s, it is said to wait for %v", name, d)
-		}
 	}
 }
 

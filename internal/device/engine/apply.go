@@ -66,6 +66,7 @@ func (e *Engine) Apply(ctx context.Context, next config.Config) error {
 
 	e.mu.Lock()
 	e.current = replacement
+	e.claims.SetRoot(next.Output.Root) // those of requests that wait: they are worked with it
 	e.mu.Unlock()
 	old.Release() // the engine's hold; that of this function stays
 	e.queue.Configure(next)

@@ -49,7 +49,7 @@ func (c *counted) into(_ *config.Config, d *Deps) {
 		return countedModel{m, c}, nil
 	}
 	d.OpenStore = func(cfg config.Config) (Store, error) {
-		s, err := openStore(cfg, nil)
+		s, err := openStore(cfg, nil, nil)
 		if err != nil {
 			return nil, err
 		}

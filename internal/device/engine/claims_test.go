@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,6 +69,96 @@ func TestAnOutputThatAnUndeliveredAnswerNamesIsNotReplaced(t *testing.T) {
 	}
 }
 
+// behind has the worker wait, and requests wait behind that are more than are readied
+// ahead. What it returns lets them all be worked on.
+func (b *bench) behind(t *testing.T, answer func(job.Outcome)) (goOn func()) {
+	t.Helper()
+	hold, started := make(chan struct{}), make(chan struct{})
+	image := request.Image{Inline: ramp(t, 12, 5)}
+	b.Submit(t.Context(), anybody, request.Request{ID: "first", Image: image, Output: request.Output{Discard: true}}, func(job.Outcome) { close(started); <-hold })
+	<-started
+	for i := range 10 {
+		b.Submit(t.Context(), anybody, request.Request{ID: "before-" + strconv.Itoa(i), Image: image}, answer)
+	}
+	return func() { close(hold) }
+}
+
+func TestOutputsOfRequestsThatWaitAreTheirsInTheFolderThatIsConfiguredMeanwhile(t *testing.T) {
+	b := start(t)
+	answers := make(chan job.Outcome, 20)
+	answer := func(o job.Outcome) { answers <- o }
+	goOn := b.behind(t, answer)
+	image := request.Image{Inline: ramp(t, 12, 5)}
+	submit := func(id, to string) {
+		b.Submit(t.Context(), anybody, request.Request{ID: id, Image: image, Output: request.Output{To: to}}, answer)
+	}
+	submit("waits", "mask.png")
+	next := b.Config()
+	next.Output.Root = t.TempDir()
+	if err := b.Apply(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	submit("later", "mask.png")
+	if o := <-answers; o.Result.ID != "later" || o.Result.Error == nil || o.Result.Error.Code != request.CodeOutputExists {
+		t.Errorf("a later request of the same name has the answer %+v", o.Result)
+	}
+	goOn()
+	for range 11 {
+		o := <-answers
+		if o.Result.Error != nil {
+			t.Fatalf("%s: %+v", o.Result.ID, o.Result.Error)
+		}
+		// Answers are not delivered yet, so the file is still the request's, wherever it is.
+		submit("again", o.Result.Mask.Path)
+		if again := <-answers; again.Result.Error == nil {
+			t.Errorf("the mask of %s is replaced", o.Result.ID)
+		}
+		if o.Result.ID == "waits" && filepath.Dir(o.Result.Mask.Path) != next.Output.Root {
+			t.Errorf("the mask is at %s", o.Result.Mask.Path)
+		}
+		defer o.Claim.Release()
+	}
+}
+
+func TestOfTwoRequestsWhoseOutputsBecomeOneTheFirstToBeWorkedOnHasIt(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		overwrite bool
+		code      request.Code
+	}{{"the second is not to overwrite", false, request.CodeOutputExists}, {"the second is to overwrite", true, ""}} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := start(t)
+			answers := make(chan job.Outcome, 20)
+			answer := func(o job.Outcome) { answers <- o }
+			goOn := b.behind(t, answer)
+			image := request.Image{Inline: ramp(t, 12, 5)}
+			below := filepath.Join(b.out, "day")
+			b.Submit(t.Context(), anybody, request.Request{ID: "a", Image: image, Output: request.Output{To: filepath.Join(below, "mask.png")}}, answer)
+			b.Submit(t.Context(), anybody, request.Request{ID: "b", Image: image, Output: request.Output{To: "mask.png", Overwrite: tt.overwrite}}, answer)
+			next := b.Config()
+			next.Output.Root = below
+			if err := b.Apply(t.Context(), next); err != nil {
+				t.Fatal(err)
+			}
+			goOn()
+			codes := make(map[string]request.Code)
+			for range 12 {
+				o := <-answers
+				if codes[o.Result.ID] = ""; o.Result.Error != nil {
+					codes[o.Result.ID] = o.Result.Error.Code
+				}
+				if o.Result.ID == "b" {
+					break
+				}
+				defer o.Claim.Release()
+			}
+			if codes["a"] != "" || codes["b"] != tt.code {
+				t.Errorf("codes: %q", codes)
+			}
+		})
+	}
+}
+
 func TestARequestThatFailsClaimsNothing(t *testing.T) {
 	b := start(t)
 	for range 2 {
@@ -96,7 +187,7 @@ func (s refusing) Write(ctx context.Context, destination string, data []byte, op
 func TestAnOverlayThatCannotBeWrittenDoesNotUndoTheMask(t *testing.T) {
 	b := start(t, func(_ *config.Config, d *Deps) {
 		d.OpenStore = func(cfg config.Config) (Store, error) {
-			s, err := openStore(cfg, nil)
+			s, err := openStore(cfg, nil, nil)
 			return refusing{s}, err
 		}
 	})

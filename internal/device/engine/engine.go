@@ -43,6 +43,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/slicejob"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/store"
+	"github.com/brainseg/brainseg/internal/device/store/outputs"
 	"github.com/brainseg/brainseg/internal/device/watchdog"
 )
 
@@ -124,7 +125,8 @@ func (d Deps) withDefaults() Deps {
 		d.OpenModel = models.Open
 	}
 	if d.OpenStore == nil {
-		d.OpenStore = func(cfg config.Config) (Store, error) { return openStore(cfg, d.Later) }
+		clock := new(outputs.Clock) // which knows of all stores, one after the other
+		d.OpenStore = func(cfg config.Config) (Store, error) { return openStore(cfg, d.Later, clock) }
 	}
 	return d
 }
@@ -183,8 +185,9 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 	} else {
 		e.storing, e.finishing = make(chan struct{}, maxStoring), make(chan struct{}, maxFinishing)
 	}
+	e.claims.SetRoot(cfg.Output.Root)
 	for _, j := range e.queue.Restored() { // to what they claimed before, whoever came later
-		j.Claim, _ = e.claims.Take(j.Key, claim.Names(cfg.Output.Root, j.Request), true)
+		j.Claim = e.claims.Retake(j.Key, claim.Names(j.Request), j.Request.Output.Overwrite)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.lane = scanjob.NewLane()
@@ -251,6 +254,18 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.models.Close()
 	return err
+}
+
+// begin returns the configuration in effect, for a job to be worked with: its outputs
+// are settled in the folder of that one. It is nil where the engine is closed.
+func (e *Engine) begin(j *job.Job) *setup {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	j.Claim.Settle()
+	if e.current != nil {
+		e.current.refs.Add(1)
+	}
+	return e.current
 }
 
 // acquire returns the configuration in effect, nil where the engine is closed.

@@ -44,6 +44,9 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 	if j.Poisoned {
 		return e.failed(j.Request.ID, failure.ErrPoisoned), failure.ErrPoisoned
 	}
+	if j.Claim.Lost() {
+		return e.failed(j.Request.ID, failure.ErrClaimed), failure.ErrClaimed
+	}
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
 	began := time.Now()

@@ -125,7 +125,7 @@ func watched(dog *watchdog.Watchdog, open func(context.Context, config.Config, *
 // openStore opens the folders. Input folders below the component's own working
 // directory, such as the default one, are made where they are missing; others
 // belong to somebody else.
-func openStore(cfg config.Config, later store.Later) (Store, error) {
+func openStore(cfg config.Config, later store.Later, clock *outputs.Clock) (Store, error) {
 	for _, root := range cfg.Images.Roots {
 		if filepath.IsLocal(root) {
 			if err := os.MkdirAll(root, 0o750); err != nil {
@@ -135,7 +135,7 @@ func openStore(cfg config.Config, later store.Later) (Store, error) {
 	}
 	images, err := store.New(store.Options{
 		InputRoots: cfg.Images.Roots, OutputRoot: cfg.Output.Root, MaxBytes: cfg.Images.MaxBytes,
-		Retention: outputs.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes},
+		Retention: outputs.Retention{MaxAge: cfg.Output.RetainAge, MaxBytes: cfg.Output.RetainBytes, Clock: clock},
 		S3:        objects.Of(cfg.S3), Later: later,
 	})
 	if err != nil {

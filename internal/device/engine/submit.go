@@ -157,7 +157,7 @@ func (e *Engine) place(j *job.Job) (stored func(context.Context) (job.Receipt, e
 		return nil, job.ErrClosed
 	}
 	if !e.queue.Knows(j.Key) { // a request that comes again has its outputs already
-		if names := claim.Names(e.Config().Output.Root, j.Request); len(names) > 0 {
+		if names := claim.Names(j.Request); len(names) > 0 {
 			var free bool
 			if j.Claim, free = e.claims.Take(j.Key, names, j.Request.Output.Overwrite); !free {
 				if e.storing != nil && e.claims.Own(j.Key, names) { // it is kept by its id, but for a moment

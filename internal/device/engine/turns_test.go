@@ -35,7 +35,7 @@ func withDead(t *testing.T, readTimeout time.Duration) func(*config.Config, *Dep
 	return func(_ *config.Config, d *Deps) {
 		d.ReadTimeout = readTimeout
 		d.OpenStore = func(cfg config.Config) (Store, error) {
-			s, err := openStore(cfg, nil)
+			s, err := openStore(cfg, nil, nil)
 			return dead{s, hangs}, err
 		}
 	}

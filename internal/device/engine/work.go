@@ -31,7 +31,7 @@ func (e *Engine) admit(j *job.Job) (*setup, bool) {
 	if n := len(j.Request.Image.Inline); n > 0 && j.Hold == nil {
 		j.Hold, _ = e.budget.Wait(e.ctx, int64(n)) // without room only where the engine ends
 	}
-	s := e.acquire()
+	s := e.begin(j)
 	if j.Request.Scan != nil {
 		e.takeScan(&taken{Job: j, Setup: s})
 		return nil, false
@@ -120,6 +120,8 @@ func (e *Engine) attempt(w *slicejob.Worker, j *taken) (o job.Outcome, err error
 		err = failure.Stopping(nil)
 	case j.Err != nil:
 		err = j.Err
+	case j.Claim.Lost():
+		err = failure.ErrClaimed
 	default:
 		if o, err = e.segment(w, j); err != nil && e.ctx.Err() != nil {
 			err = failure.Stopping(err)

@@ -40,7 +40,7 @@ func startHanging(t *testing.T, which string) (*bench, hanging) {
 	h := hanging{which: which, began: make(chan struct{}, 100), back: make(chan struct{})}
 	b := start(t, func(_ *config.Config, d *Deps) {
 		d.OpenStore = func(cfg config.Config) (s Store, err error) {
-			s, err = openStore(cfg, nil)
+			s, err = openStore(cfg, nil, nil)
 			h.Store = s
 			return h, err
 		}

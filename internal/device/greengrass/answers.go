@@ -28,8 +28,8 @@ type answers struct {
 	leave     context.CancelFunc
 	done      chan struct{} // closed when run has ended
 
-	refused atomic.Uint64 // answers that can never be sent
-	oldest  atomic.Int64  // when the one that is tried was given, in seconds since 1970; 0 while none waits
+	refused atomic.Uint64             // answers that can never be sent
+	oldest  atomic.Pointer[time.Time] // when the one that is tried was given; nil while none waits
 }
 
 // deliver has the answers of a queue sent to a destination.
@@ -104,7 +104,7 @@ func (a *answers) try(d *diskqueue.Delivery) bool {
 	}
 	err := a.link.Try(a.ctx, &m)
 	if err == nil {
-		a.oldest.Store(0)
+		a.oldest.Store(nil)
 		return true
 	}
 	if a.ctx.Err() == nil && a.link.Hopeless(err) {
@@ -112,9 +112,12 @@ func (a *answers) try(d *diskqueue.Delivery) bool {
 		a.refused.Add(1)
 		return true
 	}
-	if a.oldest.Load() == 0 {
+	if a.oldest.Load() == nil {
 		if r, err := request.ParseResult(d.Document); err == nil {
-			a.oldest.Store(r.Time.Unix())
+			// On the process' own clock, whatever becomes of the one that r has it from.
+			now := time.Now()
+			given := now.Add(-max(0, now.Sub(r.Time)))
+			a.oldest.Store(&given)
 		}
 	}
 	d.Document, d.Attempt = request.WithAttempt(d.Document, m.Attempt), m.Attempt
@@ -138,10 +141,10 @@ func (a *answers) note(sent []diskqueue.Delivery) bool {
 }
 
 // waiting counts the answers that have not arrived, and tells for how long the oldest
-// that was tried waits, by a clock that may have been set since.
+// that was tried waits, by a clock that may have been set before it was.
 func (a *answers) waiting() (n int, age time.Duration) {
-	if at := a.oldest.Load(); at > 0 {
-		age = time.Since(time.Unix(at, 0))
+	if at := a.oldest.Load(); at != nil {
+		age = time.Since(*at)
 	}
 	return a.queue.Undelivered(a.to), age
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -71,6 +73,7 @@ type configurationWatcher struct {
 	seen    json.RawMessage // the last that was looked at
 	when    time.Time       // that it was
 	refused *config.Config  // the last that could not be used; nil for none
+	waiting []string        // keys that were told to wait for the next start
 }
 
 // remind is called now and then. Nucleus lite forgets this subscription, too, when
@@ -103,6 +106,8 @@ func (w *configurationWatcher) look(ctx context.Context) {
 		w.engine.Announce(request.ErrorMessage("the new configuration is not valid and has no effect; the log on the device says why"), request.StateReady)
 		return
 	}
+	next, waiting := config.Live(w.engine.Config(), next)
+	w.tellWaiting(waiting)
 	if w.refused != nil && reflect.DeepEqual(next, *w.refused) {
 		return
 	}
@@ -114,9 +119,6 @@ func (w *configurationWatcher) look(ctx context.Context) {
 	only := config.Changes{Log: true}
 	if changes != only {
 		w.engine.Announce("Configuration changed.", request.StateReady)
-	}
-	if old := w.engine.Config().Queue.Folder; old != next.Queue.Folder {
-		w.opts.Logger.Warn("another queue.folder takes effect at the next start")
 	}
 	if err := w.engine.Apply(ctx, next); err != nil {
 		if ctx.Err() != nil {
@@ -133,4 +135,13 @@ func (w *configurationWatcher) look(ctx context.Context) {
 	if changes != only {
 		w.engine.Announce(messageReady, request.StateReady)
 	}
+}
+
+// tellWaiting tells which keys of a new configuration wait for a new process, once.
+func (w *configurationWatcher) tellWaiting(keys []string) {
+	if !slices.Equal(keys, w.waiting) && len(keys) > 0 {
+		w.opts.Logger.Warn("these keys of the configuration take effect at the next start", zap.Strings("keys", keys))
+		w.engine.Announce("Configuration changed; "+strings.Join(keys, " and ")+" from the next start on.", w.engine.State())
+	}
+	w.waiting = keys
 }

@@ -103,6 +103,30 @@ func TestAConfigurationThatCannotBeUsedIsRefusedAndTheOneBeforeStays(t *testing.
 	})
 }
 
+func TestKeysThatTakeEffectAtTheNextStartAreToldAndTheOthersTakeEffectAtOnce(t *testing.T) {
+	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
+		d := newDevice(t, profile, nil)
+		d.slice("a.png")
+		d.launch()
+		d.awaitStatus("Ready.")
+		const folder = "Configuration changed; queue.folder from the next start on."
+		d.configure(map[string]any{"queue": map[string]any{"folder": filepath.Join(t.TempDir(), "next")}})
+		if before := d.awaitStatus(folder); len(before) > 0 {
+			t.Errorf("before it is told that queue.folder waits: %q", before)
+		}
+		elsewhere := t.TempDir()
+		d.configure(map[string]any{"model": map[string]any{"library": "/other/libonnxruntime.so"}, "output": map[string]any{"root": elsewhere}})
+		d.awaitStatus("Configuration changed; model.library and queue.folder from the next start on.")
+		d.awaitStatus("Configuration changed.")
+		if before := d.awaitStatus("Ready."); len(before) > 0 {
+			t.Errorf("before the rest is in effect: %q", before)
+		}
+		if r := d.ask(`{"id":"1","image":{"path":"a.png"}}`); r.Error != nil || filepath.Dir(r.Mask.Path) != elsewhere {
+			t.Errorf("result %+v, error %+v", r, r.Error)
+		}
+	})
+}
+
 func TestRequestsThatComeWhileTheConfigurationChangesAreAnsweredOnce(t *testing.T) {
 	bothProfiles(t, func(t *testing.T, profile nucleus.Profile) {
 		d := newDevice(t, profile, map[string]any{"service": map[string]any{"queue": 1000}})

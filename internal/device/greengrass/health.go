@@ -24,18 +24,14 @@ func (c *component) gatherHealth() {
 		for name, o := range map[string]*outbox.Outbox{"results": c.out.results, "status": c.out.local, "cloudStatus": c.out.cloud} {
 			s := o.Stats()
 			d.Lost[name], d.Waiting[name], d.DamagedStores = s.Lost, s.Waiting, d.DamagedStores+s.Damaged
-			if !s.Oldest.IsZero() {
-				d.WaitingSeconds[name] = max(0, time.Since(s.Oldest).Round(time.Millisecond).Seconds()) // the clock may have been set back
-			}
+			d.WaitingSeconds[name] = s.Longest.Round(time.Millisecond).Seconds()
 		}
 		if c.queue == nil {
 			return
 		}
 		o := c.objects.Stats()
 		d.Lost["objects"], d.Waiting["objects"], d.DamagedStores = o.Lost, o.Waiting, d.DamagedStores+o.Damaged
-		if !o.Oldest.IsZero() {
-			d.WaitingSeconds["objects"] = time.Since(o.Oldest).Round(time.Millisecond).Seconds()
-		}
+		d.WaitingSeconds["objects"] = o.Longest.Round(time.Millisecond).Seconds()
 		for _, a := range c.answers {
 			kind := map[string]string{diskqueue.ToIPC: "results", diskqueue.ToIoTCore: "cloudResults"}[a.to]
 			n, age := a.waiting()

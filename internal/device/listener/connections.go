@@ -83,7 +83,7 @@ const (
 // long; nil for none. Those that have brought a whole request before go last.
 // mu is held.
 func (s *socket) slowest() (slowest *conn, waited time.Duration) {
-	now := time.Now().UnixNano()
+	now := passed()
 	for c := range s.open {
 		since := c.since.Load()
 		if since == 0 {
@@ -121,12 +121,18 @@ type conn struct {
 	net.Conn
 	socket *socket
 	tls    *tls.Config  // of the rules that it came under; nil for none
-	since  atomic.Int64 // when we began to wait for the client, in ns; 0 while it waits for us
+	since  atomic.Int64 // when we began to wait for the client, see passed; 0 while it waits for us
 	proven atomic.Bool  // has brought a whole request
 }
 
+// began is when the process did.
+var began = time.Now()
+
+// passed is the time since then in ns, at least 1. Unlike the time of day nobody sets it.
+func passed() int64 { return max(1, int64(time.Since(began))) }
+
 // waits notes that it is the client's turn.
-func (c *conn) waits() { c.since.Store(time.Now().UnixNano()) }
+func (c *conn) waits() { c.since.Store(passed()) }
 
 // works notes that it is our turn.
 func (c *conn) works() { c.since.Store(0) }
@@ -135,7 +141,7 @@ func (c *conn) works() { c.since.Store(0) }
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if since := c.since.Load(); n > 0 && since > 0 {
-		c.since.CompareAndSwap(since, min(time.Now().UnixNano(), since+int64(n)*int64(time.Second)/goodSpeed))
+		c.since.CompareAndSwap(since, min(passed(), since+int64(n)*int64(time.Second)/goodSpeed))
 	}
 	return n, err
 }

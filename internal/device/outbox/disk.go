@@ -40,7 +40,8 @@ type disk struct {
 type contents struct {
 	messages int
 	bytes    int
-	oldest   int64  // when the first was put; nanoseconds since 1970
+	oldest   int64  // when the first was put; see ownclock
+	newest   int64  // when the last was that the file had when it was opened
 	last     uint64 // number that was given
 	lost     uint64 // messages, not told yet
 }
@@ -119,6 +120,7 @@ func load(file io.ReaderAt, size int64) (found contents, err error) {
 		if found.messages == 0 {
 			found.oldest = h.put
 		}
+		found.newest = max(found.newest, h.put)
 		found.messages++
 		found.bytes += h.bytes()
 		found.last = binary.BigEndian.Uint64(key)
@@ -170,7 +172,7 @@ func (d *disk) write(done uint64, entries []*entry, maxMessages, maxBytes int, l
 			if err := b.SetSequence(has.last); err != nil {
 				return err
 			}
-			h := head{put: e.put.UnixNano(), topic: uint32(len(e.Topic)), document: uint32(len(e.Document))}
+			h := head{put: e.put, topic: uint32(len(e.Topic)), document: uint32(len(e.Document))}
 			if err := boltfile.PutRecord(b, has.last, h.encode(), []byte(e.Topic), e.Document); err != nil {
 				return err
 			}
@@ -243,7 +245,7 @@ func (d *disk) read(after uint64, limit, maxBytes int) (list []*entry, err error
 				return err
 			}
 			total += h.bytes()
-			list = append(list, &entry{Message: Message{Topic: string(parts[0]), Document: parts[1]}, put: time.Unix(0, h.put), number: after})
+			list = append(list, &entry{Message: Message{Topic: string(parts[0]), Document: parts[1]}, put: h.put, number: after})
 		}
 		return nil
 	})

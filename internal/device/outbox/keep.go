@@ -55,7 +55,7 @@ func (o *Outbox) waited() bool {
 		}
 		oldest = o.memory[0]
 	}
-	return time.Since(oldest.put) >= o.opts.Lazy
+	return o.clock.Ago(oldest.put) >= o.opts.Lazy
 }
 
 // open opens the file, and reports whether it can be used. writing is held, or nobody
@@ -76,6 +76,7 @@ func (o *Outbox) open() bool {
 	o.batch, o.finished = nil, 0
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.clock.Reach(d.has.newest)
 	o.note()
 	if d.has.lost > known { // by processes before this one
 		o.untold += d.has.lost - known

@@ -41,6 +41,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/claim"
+	"github.com/brainseg/brainseg/internal/device/ownclock"
 )
 
 // Message is a document for a topic.
@@ -89,7 +90,7 @@ func (o Options) withDefaults() Options {
 // entry is a message that waits.
 type entry struct {
 	Message
-	put    time.Time
+	put    int64  // on the outbox' clock
 	number uint64 // in the file; 0 where it is in memory alone
 	failed bool   // a try; guarded by Outbox.mu
 }
@@ -115,22 +116,23 @@ type Outbox struct {
 	complained bool       // of the disk; guarded by writing
 
 	mu      sync.Mutex
-	memory  []*entry  // not in the file; guarded by mu
-	bytes   int       // of them; guarded by mu
-	closed  bool      // nothing is taken any more; guarded by mu
-	flight  *entry    // taken out to be sent; guarded by mu
-	lost    uint64    // messages that were not sent and will not be; guarded by mu
-	logged  uint64    // of them in the log; guarded by mu
-	last    time.Time // that they were logged; guarded by mu
-	untold  uint64    // lost and not asked for by Told, over restarts; guarded by mu
-	stored  contents  // what the file holds; guarded by mu
-	damaged uint64    // files set aside; guarded by mu
+	clock   ownclock.Clock // guarded by mu
+	memory  []*entry       // not in the file; guarded by mu
+	bytes   int            // of them; guarded by mu
+	closed  bool           // nothing is taken any more; guarded by mu
+	flight  *entry         // taken out to be sent; guarded by mu
+	lost    uint64         // messages that were not sent and will not be; guarded by mu
+	logged  uint64         // of them in the log; guarded by mu
+	last    time.Time      // that they were logged; guarded by mu
+	untold  uint64         // lost and not asked for by Told, over restarts; guarded by mu
+	stored  contents       // what the file holds; guarded by mu
+	damaged uint64         // files set aside; guarded by mu
 }
 
 // New returns an outbox in memory.
 func New(opts Options) *Outbox {
 	o := &Outbox{
-		opts: opts.withDefaults(), closing: make(chan struct{}), done: make(chan struct{}),
+		opts: opts.withDefaults(), clock: ownclock.Start(time.Now()), closing: make(chan struct{}), done: make(chan struct{}),
 		more: make(chan struct{}, 1), crowded: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
@@ -168,7 +170,7 @@ func (o *Outbox) Put(m Message) {
 		o.lose(1)
 		return
 	}
-	o.memory, o.bytes = append(o.memory, &entry{Message: m, put: time.Now()}), o.bytes+size(m)
+	o.memory, o.bytes = append(o.memory, &entry{Message: m, put: o.clock.Now()}), o.bytes+size(m)
 	drop := 0
 	for len(o.memory)-drop > o.opts.MaxMessages || o.bytes > o.opts.MaxBytes && len(o.memory)-drop > 1 {
 		o.bytes -= size(o.memory[drop].Message)
@@ -200,12 +202,12 @@ func (o *Outbox) Store(m Message) error {
 	o.writing.Lock()
 	defer o.writing.Unlock()
 	o.mu.Lock()
-	closed := o.closed
+	closed, now := o.closed, o.clock.Now()
 	o.mu.Unlock()
 	if closed || o.disk == nil {
 		return errors.New("store a message: the outbox has no file")
 	}
-	if err := o.write([]*entry{{Message: m, put: time.Now()}}); err != nil {
+	if err := o.write([]*entry{{Message: m, put: now}}); err != nil {
 		return fmt.Errorf("store a message: %w", err)
 	}
 	signal(o.more)
@@ -214,11 +216,11 @@ func (o *Outbox) Store(m Message) error {
 
 // Stats is the state of an outbox.
 type Stats struct {
-	Waiting int       // messages that are not sent, in memory and in the file
-	Bytes   int       // of these, and at times of some that were just sent
-	Oldest  time.Time // when the oldest of them was put, by a clock that may have been set since; zero for none
-	Lost    uint64    // messages that were not sent and will not be, since New
-	Damaged uint64    // files that were set aside, since New
+	Waiting int           // messages that are not sent, in memory and in the file
+	Bytes   int           // of these, and at times of some that were just sent
+	Longest time.Duration // for which one of them waits; 0 for none
+	Lost    uint64        // messages that were not sent and will not be, since New
+	Damaged uint64        // files that were set aside, since New
 }
 
 // Stats tells the state of the outbox.
@@ -232,11 +234,11 @@ func (o *Outbox) Stats() Stats {
 	switch {
 	case s.Waiting == 0:
 	case o.stored.messages > 0:
-		s.Oldest = time.Unix(0, o.stored.oldest)
+		s.Longest = o.clock.Ago(o.stored.oldest)
 	case o.flight != nil:
-		s.Oldest = o.flight.put
+		s.Longest = o.clock.Ago(o.flight.put)
 	default:
-		s.Oldest = o.memory[0].put
+		s.Longest = o.clock.Ago(o.memory[0].put)
 	}
 	return s
 }

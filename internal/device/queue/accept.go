@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -65,7 +64,7 @@ func (q *Queue) Accept(ctx context.Context, r Request) (Receipt, error) { return
 func (q *Queue) Begin(r Request) (accept func(context.Context) (Receipt, error)) {
 	e := &backlog.Request{Key: records.KeyOf(r.ID), State: backlog.Storing, Request: records.Request{
 		ID: r.ID, Way: r.Way, Client: r.Client, Digest: r.digest(),
-		Document: uint32(len(r.Document)), Image: uint32(len(r.Image)), Accepted: time.Now(),
+		Document: uint32(len(r.Document)), Image: uint32(len(r.Image)), Accepted: q.opts.now(),
 	}}
 	look := q.place(e, r)
 	return func(ctx context.Context) (Receipt, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -182,6 +183,61 @@ func TestAClockThatIsSetBackAYearChangesNeitherOrderNorAge(t *testing.T) {
 	// The right time comes back: what is old goes, once.
 	q = open(t, at(q, time.Now().Add(2*time.Hour)))
 	awaitAnswers(t, q, 0)
+}
+
+// As on a board without a clock of its own, which begins with the time of its last end
+// until it is told the right one.
+func TestAClockThatIsSetForwardWhileTheProcessRunsMakesNoAnswerOldForTheNextOne(t *testing.T) {
+	var ahead atomic.Int64
+	wrong := -365 * 24 * time.Hour
+	ahead.Store(int64(wrong - 2*time.Hour))
+	q := open(t, Options{Retain: time.Hour, now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	answerTo(t, q, "old", "ipc") // and kept until it is delivered
+	ahead.Store(int64(wrong))
+	q = again(t, q, false)
+	answerTo(t, q, "1")
+	ahead.Store(0)
+	answerTo(t, q, "2")
+	q = again(t, q, false)
+	delivered(t, q, "ipc", 1)
+	q = again(t, q, false)
+	awaitAnswers(t, q, 2)
+	for _, id := range []string{"1", "2"} {
+		if r := accept(t, q, request(id)); string(r.Answer) != "answer to "+id {
+			t.Fatalf("%s is a new request: %+v", id, r)
+		}
+	}
+	ahead.Store(int64(2 * time.Hour)) // the process is away for as long
+	q = again(t, q, false)
+	awaitAnswers(t, q, 0)
+	ahead.Store(int64(wrong))
+	q = again(t, q, false)
+	answerTo(t, q, "3")
+	q = again(t, q, false)
+	if r := accept(t, q, request("3")); string(r.Answer) != "answer to 3" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestARequestOfAnEarlierProcessWaitsNoNegativeTimeThoughTheClockIsSetBackAYear(t *testing.T) {
+	for name, tt := range map[string]struct {
+		accepted    time.Time
+		least, most time.Duration
+	}{
+		"an hour ago":        {time.Now().Add(-time.Hour), time.Hour, time.Hour + patience},
+		"in a year from now": {time.Now().AddDate(1, 0, 0), 0, patience},
+	} {
+		q := open(t, Options{now: func() time.Time { return tt.accepted }})
+		accept(t, q, request("a"))
+		shut(t, q)
+		q = open(t, at(q, time.Now()))
+		if oldest := time.Since(q.Stats().Oldest); oldest < tt.least || oldest > tt.most {
+			t.Errorf("accepted %s, it is counted to wait for %v", name, oldest)
+		}
+		if d := time.Since(next(t, q).Accepted); d < tt.least || d > tt.most {
+			t.Errorf("accepted %s, it is said to wait for %v", name, d)
+		}
+	}
 }
 
 // What must go when there is no room: answers that only a network far away still

@@ -51,7 +51,7 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 	if opts.Folder == "" {
 		return nil, fmt.Errorf("open the queue: %w: no folder is given", ErrInvalid)
 	}
-	q := &Queue{opts: opts, changed: make(chan struct{}), backlog: backlog.New(), answers: answers.New(opts.now(), opts.Expendable...)}
+	q := &Queue{opts: opts, changed: make(chan struct{}), backlog: backlog.New(), answers: answers.New(opts.now, opts.Expendable...)}
 	q.file.Path, q.file.Initial = filepath.Join(opts.Folder, fileName), records.Initial
 	q.file.Damaged = func(path string, cause error) {
 		q.mu.Lock()

@@ -20,7 +20,8 @@ type Work struct {
 	Number          uint64
 	ID, Way, Client string
 	Document, Image []byte
-	// Accepted is when that was, by a clock that may have been set since.
+	// Accepted is when that was; never later than now, though the clock may have been set
+	// back since.
 	Accepted time.Time
 	// Crashes is how often the process died with the request in work.
 	Crashes int
@@ -210,10 +211,16 @@ func (q *Queue) storeAnswer(e *backlog.Request, document []byte, destinations []
 	undo := q.backlog.Answer(e)
 	number, finished := q.answers.Give()
 	epoch := q.answers.Epoch()
+	behind, untold := q.answers.Behind()
 	a := records.Answer{Number: number, Finished: finished, Request: e.Number, Document: uint32(len(document)), Digest: e.Digest, ID: e.ID}
 	write := func(tx *bolt.Tx) error {
 		if e.Void {
 			return nil
+		}
+		if untold {
+			if err := records.PutBehind(tx, behind); err != nil {
+				return err
+			}
 		}
 		return records.PutAnswer(tx, &e.Request, &a, document, epoch, destinations)
 	}
@@ -226,6 +233,9 @@ func (q *Queue) storeAnswer(e *backlog.Request, document []byte, destinations []
 			return err
 		}
 		q.backlog.Remove(e)
+		if untold {
+			q.answers.ToldBehind(behind)
+		}
 		q.answers.Add(e.Key, number, int64(len(document)), destinations)
 		q.counts.Answered++
 		return nil

@@ -8,17 +8,21 @@ package answers
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/brainseg/brainseg/internal/device/ownclock"
 	"github.com/brainseg/brainseg/internal/device/queue/records"
 )
 
 // Kept are the answers.
 type Kept struct {
-	clock   clock
+	system  func() time.Time
+	clock   ownclock.Clock // of the age of answers; started when the file is known
+	behind  time.Duration  // the system's clock, as the file says
 	numbers map[records.Key]uint64
 	bytes   int64
 	last    uint64                       // number that was given
@@ -33,12 +37,11 @@ type Kept struct {
 	next       int64    // on the clock, when to look for old ones
 }
 
-// New returns none, and starts the clock at now. Deliveries to expendable destinations
+// New returns none. system is the system's clock. Deliveries to expendable destinations
 // are given up for want of room.
-func New(now time.Time, expendable ...string) *Kept {
+func New(system func() time.Time, expendable ...string) *Kept {
 	return &Kept{
-		expendable: expendable,
-		clock:      clock{base: now.UnixNano(), started: time.Now()}, handed: map[string]map[uint64]uint32{},
+		expendable: expendable, system: system, handed: map[string]map[uint64]uint32{},
 		numbers: map[records.Key]uint64{}, pending: map[string]int{},
 	}
 }
@@ -46,7 +49,11 @@ func New(now time.Time, expendable ...string) *Kept {
 // Adopt takes over what stands in the file. Numbers that were given are not given
 // again.
 func (k *Kept) Adopt(found records.Contents) {
-	k.clock.reach(found.Newest)
+	k.behind = time.Duration(found.Behind) * time.Second
+	if k.clock == (ownclock.Clock{}) {
+		k.clock = ownclock.Start(k.system().Add(-k.behind))
+	}
+	k.clock.Reach(found.Newest)
 	k.numbers, k.bytes, k.pending, k.from = found.Answered, found.AnswerBytes, found.Pending, 0
 	k.spare = 0
 	if k.numbers == nil {
@@ -78,8 +85,22 @@ func (k *Kept) Synced() uint64 { return k.synced }
 // the answers, in nanoseconds.
 func (k *Kept) Give() (number uint64, finished int64) {
 	k.last++
-	return k.last, k.clock.now()
+	return k.last, k.clock.Now()
 }
+
+// Behind tells by how many seconds the clock of the answers is behind the system's,
+// which was set forward, and whether the file is to be told: or the next process would
+// take every answer to be older by that.
+func (k *Kept) Behind() (seconds uint32, untold bool) {
+	behind := k.clock.Behind(k.system())
+	if behind < k.behind+time.Minute {
+		return 0, false
+	}
+	return uint32(min(behind/time.Second, math.MaxUint32)), true
+}
+
+// ToldBehind notes that the file says so.
+func (k *Kept) ToldBehind(seconds uint32) { k.behind = time.Duration(seconds) * time.Second }
 
 // Add keeps an answer that is on the disk now.
 func (k *Kept) Add(key records.Key, number uint64, bytes int64, destinations []string) {
@@ -186,7 +207,7 @@ type Sweep struct {
 
 // Sweep begins a search, if one is due.
 func (k *Kept) Sweep(maxAnswers int, maxBytes int64, retain time.Duration) (s Sweep, due bool) {
-	now := k.clock.now()
+	now := k.clock.Now()
 	s = Sweep{from: k.from, spare: k.spare, finished: now - int64(retain), GivenUp: map[string][]uint64{}}
 	for d := range k.pending {
 		if slices.Contains(k.expendable, d) {
@@ -269,17 +290,3 @@ func (k *Kept) Swept(s *Sweep) (givenUp uint64) {
 	k.from, k.spare = s.from, s.spare
 	return givenUp
 }
-
-// clock counts the age of answers. It goes on while the process runs whatever
-// happens to the system's clock, and at a start takes that over only if it is
-// not behind what the queue has seen: age may then be counted short, never long.
-type clock struct {
-	base    int64 // nanoseconds
-	started time.Time
-}
-
-// now is the time on this clock in nanoseconds.
-func (c *clock) now() int64 { return c.base + int64(time.Since(c.started)) }
-
-// reach has the clock be no earlier than a time that was told before.
-func (c *clock) reach(told int64) { c.base = max(c.base, told-int64(time.Since(c.started))) }

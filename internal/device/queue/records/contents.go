@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -26,6 +27,8 @@ type Contents struct {
 	LastRequest, LastAnswer uint64
 	// Epoch counts the starts with deliveries.
 	Epoch uint32
+	// Behind is by how many seconds the clock of the answers was behind the system's.
+	Behind uint32
 
 	answers []uint64 // numbers, growing
 }
@@ -46,6 +49,8 @@ func Load(file io.ReaderAt, size int64) (Contents, error) {
 				version = binary.LittleEndian.Uint32(value)
 			case string(keyEpoch):
 				found.Epoch = binary.LittleEndian.Uint32(value)
+			case string(keyBehind):
+				found.Behind = binary.LittleEndian.Uint32(value)
 			}
 			return nil
 		case string(bucket) == string(bucketDeliveries):
@@ -83,6 +88,10 @@ func (c *Contents) addRequest(number uint64, value []byte) error {
 	if _, err := r.decode(value); err != nil {
 		return boltfile.Damaged("a request cannot be read")
 	}
+	// The system's clock may have been set back since, and may be set while the process
+	// runs: from here on its own clock counts how long ago that was.
+	now := time.Now()
+	r.Accepted = now.Add(-max(0, now.Sub(r.Accepted)))
 	c.Requests = append(c.Requests, r)
 	c.LastRequest = number
 	return nil

@@ -31,6 +31,7 @@ var (
 var (
 	keyFormat = []byte("format") // layout of the database
 	keyEpoch  = []byte("epoch")  // starts with undelivered answers
+	keyBehind = []byte("behind") // seconds by which Answer.Finished is behind the system's clock
 )
 
 const format = 1
@@ -110,6 +111,11 @@ func PutCrashes(tx *bolt.Tx, number uint64, crashes uint8) error {
 // PutEpoch stores the number of starts with deliveries.
 func PutEpoch(tx *bolt.Tx, epoch uint32) error {
 	return tx.Bucket(bucketState).Put(keyEpoch, boltfile.Seal(keyEpoch, binary.LittleEndian.AppendUint32(nil, epoch)))
+}
+
+// PutBehind stores by how many seconds the clock of the answers is behind the system's.
+func PutBehind(tx *bolt.Tx, seconds uint32) error {
+	return tx.Bucket(bucketState).Put(keyBehind, boltfile.Seal(keyBehind, binary.LittleEndian.AppendUint32(nil, seconds)))
 }
 
 // PutAnswer replaces a request by its answer, whose number is the highest so far, and

@@ -24,6 +24,8 @@ type Retention struct {
 	MaxBytes int64
 	// Interval is the time between two looks; default an hour.
 	Interval time.Duration
+	// Clock tells the age of outputs. Default: one of this sweeper's own.
+	Clock *Clock
 }
 
 // On reports whether anything is ever removed.
@@ -65,6 +67,9 @@ type Sweeper struct {
 func Sweep(folder string, r Retention) *Sweeper {
 	if r.Interval <= 0 {
 		r.Interval = time.Hour
+	}
+	if r.Clock == nil {
+		r.Clock = new(Clock)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sweeper{folder: folder, retention: r, cancel: cancel, done: make(chan struct{})}
@@ -114,7 +119,7 @@ func (s *Sweeper) run(ctx context.Context) {
 // output is a file that may have to go.
 type output struct {
 	name    string
-	changed time.Time
+	written written
 	bytes   int64
 }
 
@@ -122,7 +127,7 @@ type output struct {
 type oldest []output
 
 func (o oldest) Len() int           { return len(o) }
-func (o oldest) Less(i, j int) bool { return o[i].changed.After(o[j].changed) }
+func (o oldest) Less(i, j int) bool { return o[i].written.compare(o[j].written) > 0 }
 func (o oldest) Swap(i, j int)      { o[i], o[j] = o[j], o[i] }
 func (o *oldest) Push(x any)        { *o = append(*o, x.(output)) }
 func (o *oldest) Pop() any {
@@ -144,6 +149,7 @@ func (s *Sweeper) look(ctx context.Context, leftovers bool) (again bool) {
 	var total int64
 	var old oldest
 	now := time.Now()
+	spans := s.retention.Clock.look()
 	walk(ctx, root, func(name string, entry fs.DirEntry) {
 		rest := leftover.MatchString(entry.Name())
 		if rest && !leftovers || !rest && !s.retention.On() {
@@ -161,7 +167,8 @@ func (s *Sweeper) look(ctx context.Context, leftovers bool) (again bool) {
 			}
 			return
 		}
-		tooOld := s.retention.MaxAge > 0 && now.Sub(info.ModTime()) > s.retention.MaxAge && info.ModTime().After(clockSet)
+		written := spans.written(info.ModTime())
+		tooOld := s.retention.MaxAge > 0 && written.ago() > s.retention.MaxAge && info.ModTime().After(clockSet)
 		if !tooOld && s.retention.MaxBytes <= 0 || !Marked(root, name) {
 			return
 		}
@@ -169,7 +176,7 @@ func (s *Sweeper) look(ctx context.Context, leftovers bool) (again bool) {
 			return
 		}
 		total += info.Size()
-		heap.Push(&old, output{name, info.ModTime(), info.Size()})
+		heap.Push(&old, output{name, written, info.Size()})
 		if len(old) > maxOldest {
 			heap.Pop(&old)
 		}
@@ -177,7 +184,7 @@ func (s *Sweeper) look(ctx context.Context, leftovers bool) (again bool) {
 	if s.retention.MaxBytes <= 0 || ctx.Err() != nil {
 		return false
 	}
-	slices.SortFunc(old, func(a, b output) int { return a.changed.Compare(b.changed) })
+	slices.SortFunc(old, func(a, b output) int { return a.written.compare(b.written) })
 	all := len(old) == maxOldest
 	for _, o := range old {
 		if total <= s.retention.MaxBytes {
