@@ -40,6 +40,7 @@ const (
 	OddShape     = "odd-shape"
 	MotionLike   = "motion-like"
 	LowScore     = "low-score"
+	Unfamiliar   = "unfamiliar"
 )
 
 // What is usual. A living brain with its fluid has 1,000 to 1,900 ml; planes
@@ -113,6 +114,9 @@ func (q *Quality) doubts(flag func(name, format string, a ...any)) {
 	}
 	if !flagged(NotT1) && max(doubtOf[measureWhiteGrey], doubtOf[measureGreyFluid]) >= doubtful {
 		flag(NotT1, "the tissues hardly differ in brightness: this may not be a T1 scan")
+	}
+	if doubtOf[measureKnown] >= doubtful {
+		flag(Unfamiliar, "the model takes much of the scan for something else than a T1 scan of a head")
 	}
 	if *q.Score < doubtfulScore {
 		flag(LowScore, "the measures together are like those of scans that are segmented badly (score %.2f)", *q.Score)

@@ -122,6 +122,9 @@ func TestDoubtsAreFlagged(t *testing.T) {
 		}, []string{CutOff}},
 		{"thick slices", func(in *Input) { in.Thick, in.Planes = true, []volume.Plane{volume.Axial} }, []string{ThickSlices}},
 		{"planes that differ", func(in *Input) { in.Agreement = 0.5 }, []string{LowAgreement, LowScore}},
+		{"a network that is not sure", func(in *Input) { in.Confidence, in.Known = 0.1, 0.99 }, nil},
+		{"a network that is sure, of something else", func(in *Input) { in.Confidence, in.Known = 0.9, 0.6 }, []string{Unfamiliar}},
+		{"a network that knows nothing of it", func(in *Input) { in.Confidence, in.Known = 0.1, 0.2 }, []string{Unfamiliar, LowScore}},
 		{"empty slices within", func(in *Input) {
 			n := in.Labels.Size[0] * in.Labels.Size[1]
 			for z := 15; z < 30; z += 2 {
@@ -242,7 +245,7 @@ func TestEveryFlagIsOnThePageForPeopleWithScans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, flag := range []string{NotAHead, NotT1, CutOff, ThickSlices, LowAgreement, OddVolume, OddShape, MotionLike, LowScore} {
+	for _, flag := range []string{NotAHead, NotT1, CutOff, ThickSlices, LowAgreement, OddVolume, OddShape, MotionLike, LowScore, Unfamiliar} {
 		if !bytes.Contains(page, []byte("| `"+flag+"` |")) {
 			t.Errorf("docs/scans.md does not tell what %s means", flag)
 		}

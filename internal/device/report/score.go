@@ -56,8 +56,8 @@ const (
 // scanquality of internal/dev measures what the score is worth.
 var criteria = []criterion{
 	{measureAgreement, 4, func(m measures) float64 { return m.agreement }, limits{0.82, 0.5}, limits{}},
-	{measureSure, 0, func(m measures) float64 { return m.confidence }, limits{0.8, 0.3}, limits{}},
-	{measureKnown, 0, func(m measures) float64 { return m.known }, limits{0.9, 0.3}, limits{}},
+	{measureSure, 1.5, func(m measures) float64 { return m.confidence }, limits{0.75, 0.2}, limits{}},
+	{measureKnown, 1.5, func(m measures) float64 { return m.known }, limits{0.95, 0.5}, limits{}},
 	{measureWhiteGrey, 0.3, func(m measures) float64 { return m.whiteGrey }, limits{2, 0.5}, limits{}},
 	{measureGreyFluid, 1.2, func(m measures) float64 { return m.greyFluid }, limits{2, 0.5}, limits{}},
 	{measureNoise, 0.3, func(m measures) float64 { return m.noise }, limits{}, limits{0.035, 0.12}},
