@@ -175,9 +175,16 @@ type component struct {
 	cloudWatch *outbox.Outbox // metrics; nil before the first
 }
 
-// start opens everything and returns when requests are taken.
+// start opens everything and returns when requests are taken; they are heard from its
+// beginning.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.health = health.New(health.Options{Version: c.opts.Version})
+	c.requests.component, c.requests.opened = c, make(chan struct{})
+	opened := sync.OnceFunc(func() { close(c.requests.opened) })
+	defer opened()
+	if err := c.requests.hear(ctx, cfg); err != nil {
+		return err
+	}
 	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, WatchModel: c.opts.WatchInterval, KeepModel: c.opts.KeepModel, AwaitModel: c.opts.AwaitModel, Logger: c.opts.Logger}
 	if cfg.Queue.Folder != "" {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
@@ -208,7 +215,6 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.listener = listener.New(api, c.opts.Logger)
 	c.listener.OnShutdown(c.activity.Disconnect)
 	c.dicom = dicomservice.New(c.engine, c.opts.Logger)
-	c.requests.component = c
 	following := []parts.Part{c.listener, c.dicom, &c.requests}
 	if c.objects != nil {
 		following = append(following, c.objects)
@@ -221,6 +227,7 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 			return err
 		}
 	}
+	opened()
 	c.gatherHealth()
 	if err := c.watchConfiguration(ctx); err != nil {
 		return err
