@@ -342,6 +342,11 @@ func (c *component) tellLoss(before, now uint64, what string) uint64 {
 // sending is what is kept of the time for the end to send the last answers.
 const sending = time.Second
 
+// leaving is how long the end waits for what is in work where it stays on disk, so that
+// the next process would do it. Most slices are done by then, and until that process is
+// there nobody hears requests.
+const leaving = 250 * time.Millisecond
+
 // storing is how long the disk may take to close what is stored, which is milliseconds
 // unless it does not answer.
 const storing = 500 * time.Millisecond
@@ -362,7 +367,11 @@ const refusedStop = 250 * time.Millisecond
 func (c *component) close(end time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
-	working, cancel := context.WithDeadline(ctx, end.Add(-sending))
+	stop := end.Add(-sending)
+	if soon := time.Now().Add(leaving); c.queue != nil && soon.Before(stop) {
+		stop = soon
+	}
+	working, cancel := context.WithDeadline(ctx, stop)
 	defer cancel()
 	var closing sync.WaitGroup
 	if c.listener != nil {
