@@ -300,19 +300,33 @@ func TestMalformedEventIsCountedAndTheNextOneArrives(t *testing.T) {
 	}
 }
 
-func TestCloseTerminatesSubscriptionsBeforeTheConnection(t *testing.T) {
+func TestCloseWaitsUntilTheNucleusHasEndedTheSubscriptions(t *testing.T) {
 	s := newServer(t)
-	c := s.connect()
+	c := s.connect(func(o *ggipc.Options) { o.DrainTime = time.Hour })
 	for i := range 3 {
 		if _, err := c.SubscribeToTopic(t.Context(), ggipc.SubscribeToTopicRequest{Topic: fmt.Sprint(i)}, func(context.Context, ggipc.TopicMessage) {}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.Close()
+	s.silent.Store(true)
+	closed := make(chan struct{})
+	go func() { c.Close(); close(closed) }()
 	for range 3 {
 		if f := s.next(""); !f.Terminates() || f.StreamID < 1 || f.StreamID > 3 {
 			t.Errorf("at close: frame %+v, want the termination of a stream", f)
 		}
+	}
+	question := s.next("GetConfiguration")
+	select {
+	case <-closed:
+		t.Error("closed before the nucleus took note")
+	default:
+	}
+	s.event(question.StreamID, "{}") // whatever comes is an answer
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		t.Fatal("not closed after the answer")
 	}
 }
 

@@ -83,9 +83,9 @@ type Options struct {
 	// longer keeps the process from being replaced. Default 250 ms.
 	RefusalGrace time.Duration
 
-	// DrainTime is for how long Close goes on reading after it ended the
-	// subscriptions; nucleus lite can hang when a connection with a busy
-	// subscription is closed at once. Default 100 ms.
+	// DrainTime is for how long at most Close waits for the nucleus to confirm that
+	// the subscriptions have ended; nucleus lite can hang when a connection with a
+	// busy subscription is closed before that. Default 250 ms.
 	DrainTime time.Duration
 
 	// Logger gets the life of the connection: never a payload or a token.
@@ -126,7 +126,7 @@ func (o Options) withDefaults() Options {
 		o.RefusalGrace = 250 * time.Millisecond
 	}
 	if o.DrainTime <= 0 {
-		o.DrainTime = 100 * time.Millisecond
+		o.DrainTime = 250 * time.Millisecond
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()

@@ -39,6 +39,8 @@ type Conn struct {
 	streams map[int32]sink // guarded by mu
 	err     error          // guarded by mu; why the connection ended
 
+	terminated atomic.Bool // whether this side ended a stream
+
 	pings chan *frame.Frame
 	done  chan struct{} // closed when both goroutines have ended
 }
@@ -236,6 +238,7 @@ func (c *Conn) terminate(id int32) {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	c.terminated.Store(true)
 	_ = c.write(&frame.Frame{Type: frame.ApplicationMessage, Flags: frame.TerminateStream, StreamID: id})
 }
 
@@ -279,8 +282,11 @@ func (c *Conn) fail(reason error) error {
 	return c.err
 }
 
-// shutdown ends every stream, reads on for the drain time and closes.
-func (c *Conn) shutdown(drain time.Duration) {
+// shutdown ends every stream and closes. In between it asks the nucleus for something
+// and waits for the answer, at most for patience: frames are taken in their order, so
+// the nucleus has ended the streams when it answers. Nucleus lite can hang for good
+// where a connection is closed while it has an event for it.
+func (c *Conn) shutdown(patience time.Duration) {
 	c.mu.Lock()
 	ids := make([]int32, 0, len(c.streams))
 	for id := range c.streams {
@@ -290,11 +296,10 @@ func (c *Conn) shutdown(drain time.Duration) {
 	for _, id := range ids {
 		c.terminate(id)
 	}
-	if len(ids) > 0 {
-		select {
-		case <-time.After(drain):
-		case <-c.done:
-		}
+	if c.terminated.Load() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		_, _ = c.Call(ctx, "GetConfiguration", []byte(`{"keyPath":["accessControl"]}`)) // any answer will do
+		cancel()
 	}
 	c.fail(ErrClosed)
 	<-c.done

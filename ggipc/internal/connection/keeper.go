@@ -171,7 +171,7 @@ func (k *Keeper) Go(functions ...func()) error {
 	return nil
 }
 
-// Close ends all streams, drains the connection and closes it, and waits.
+// Close ends all streams, waits until the nucleus has, and closes the connection.
 func (k *Keeper) Close() {
 	k.mu.Lock()
 	k.closing = true

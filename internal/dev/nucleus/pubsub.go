@@ -140,6 +140,15 @@ func (n *Nucleus) Publish(topic string, message []byte) error {
 	return n.deliver("", topic, "binaryMessage", base64.StdEncoding.EncodeToString(message))
 }
 
+// Hears reports whether a component has a subscription to the local topics of a filter.
+func (n *Nucleus) Hears(component, filter string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(n.topics, func(s *subscription) bool {
+		return s.filter == filter && s.stream.Component() == component
+	})
+}
+
 func (n *Nucleus) subscribeToTopic(r *operation.Request) (map[string]any, error) {
 	topic, _, err := r.Text("topic")
 	if err != nil {

@@ -145,6 +145,8 @@ type Engine struct {
 	slices scanjob.Precedence // over whole scans
 	ctx    context.Context    // ends the work in progress
 	cancel context.CancelFunc
+	scans  context.Context // ends that on whole scans, with ctx or before it
+	leave  context.CancelFunc
 	wg     sync.WaitGroup // the taker, the workers, the lane, and what waits for the disk
 	count  atomic.Uint64  // requests that were given a number
 	busy   atomic.Int64   // requests accepted and not answered
@@ -190,6 +192,7 @@ func Open(ctx context.Context, cfg config.Config, deps Deps) (*Engine, error) {
 		j.Claim = e.claims.Retake(j.Key, claim.Names(j.Request), j.Request.Output.Overwrite)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.scans, e.leave = context.WithCancel(e.ctx)
 	e.lane = scanjob.NewLane()
 	e.intake = intake.New(e.ctx, intake.Options[*setup]{
 		Queue: e.queue, Budget: e.budget, Admit: e.admit, ReadTimeout: deps.ReadTimeout, Logger: deps.Logger,
@@ -219,9 +222,9 @@ func (e *Engine) startWorkers(n int) {
 }
 
 // Close refuses new requests and works, until ctx ends, on those that were
-// accepted; where the queue is on disk, on those that it has handed out. The rest is
-// answered with request.CodeStopping, or stays on disk: then only who waits here for
-// its answer is told so. It waits for everything but reads and writes that do not
+// accepted; where the queue is on disk, on the slices that it has handed out. The rest
+// is answered with request.CodeStopping, or stays on disk: then only who waits here for
+// its answer is told so. A whole scan would hardly be done in time, so it is left at once. It waits for everything but reads and writes that do not
 // come back. The error is the context's where that ended first.
 func (e *Engine) Close(ctx context.Context) error {
 	e.models.Stop()
@@ -232,6 +235,9 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.submitting.Unlock()
 	for _, done := range e.queue.Stop() {
 		done(e.failed("", failure.Stopping(nil)))
+	}
+	if e.finishing != nil { // the queue is on disk
+		e.leave()
 	}
 	finished := make(chan struct{})
 	go func() { e.wg.Wait(); close(finished) }()

@@ -22,7 +22,7 @@ var (
 
 // takeScan puts a scan into the lane for scans.
 func (e *Engine) takeScan(j *taken) {
-	e.lane.Put(e.ctx, j.From.Way, j.From.Client, j.Request.ID, func(ctx context.Context) {
+	e.lane.Put(e.scans, j.From.Way, j.From.Client, j.Request.ID, func(ctx context.Context) {
 		e.queue.Started(j.Job)
 		o, err := e.attemptScan(ctx, j)
 		e.finish(j, o, err)()
@@ -92,7 +92,7 @@ func (e *Engine) attemptScan(ctx context.Context, j *taken) (o job.Outcome, err 
 		o.Result.Timings.Queue, o.Result.Timings.Total = request.Milliseconds(began.Sub(j.Accepted)), request.Milliseconds(time.Since(j.Accepted))
 		e.sign(&o.Result, m.Identity)
 		return o, nil
-	case e.ctx.Err() != nil:
+	case e.scans.Err() != nil:
 		err = failure.Stopping(err)
 	case errors.Is(context.Cause(ctx), scanjob.ErrCancelled):
 		err = errCancelled

@@ -18,6 +18,7 @@ import (
 
 	"github.com/brainseg/brainseg/internal/device/config"
 	"github.com/brainseg/brainseg/internal/device/job"
+	"github.com/brainseg/brainseg/internal/device/memoryqueue"
 	"github.com/brainseg/brainseg/internal/device/report"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/model"
@@ -284,5 +285,44 @@ func TestAScanInWorkIsAnsweredAtTheEnd(t *testing.T) {
 		if r := <-answers; r.Error == nil || r.Error.Code != request.CodeStopping {
 			t.Errorf("answer %+v, error %+v", r, r.Error)
 		}
+	}
+}
+
+func TestTheEndDoesNotWaitForAScanThatStaysOnDisk(t *testing.T) {
+	inWork := make(chan int, 1000)
+	goOn := make(chan struct{})
+	b := startScans(t, func(ctx context.Context, width int) error {
+		inWork <- width
+		if width == 300 { // no scan's slice is so wide
+			<-goOn
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}, func(cfg *config.Config, d *Deps) { cfg.Service.Workers, d.Queue = 1, memoryqueue.New(*cfg) })
+	answers := make(chan request.Result, 2)
+	submit := func(r request.Request) {
+		b.Submit(t.Context(), anybody, r, func(o job.Outcome) { answers <- o.Result })
+		<-inWork
+	}
+	submit(scanOf("scan", "small.nii.gz", request.KindLabels))
+	submit(request.Request{ID: "slice", Image: request.Image{Inline: ramp(t, 300, 5)}})
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close(t.Context()) }()
+	for _, want := range []string{"scan", "slice"} {
+		select {
+		case r := <-answers:
+			if r.ID != want || (r.Error != nil) != (want == "scan") || r.Error != nil && r.Error.Code != request.CodeStopping {
+				t.Errorf("answer %+v, error %+v, want that of the %s", r, r.Error, want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("no answer to the %s", want)
+		}
+		if want == "scan" {
+			close(goOn)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }

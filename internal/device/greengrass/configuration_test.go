@@ -194,17 +194,9 @@ func TestAnotherTopicIsHeardBeforeTheOldOneIsLeft(t *testing.T) {
 				again = (<-d.statuses).Message == "Ready."
 			}
 		}
-		for _, topic := range topics {
-			if err := d.nucleus.Publish(topic, []byte(`{"id":"last","image":{"path":"a.png"}}`)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for r := next(t, d.results); r.ID != "last"; r = next(t, d.results) {
-			sent[r.ID] = true
-		}
-		for i := range len(sent) / 2 {
-			if !sent[fmt.Sprintf("0-%d", 2*i)] && !sent[fmt.Sprintf("1-%d", 2*i+1)] {
-				t.Errorf("pair %d of %d was heard on neither topic", i, len(sent)/2)
+		for i := range len(sent) / 2 { // the topics are not answered in one order
+			for !sent[fmt.Sprintf("0-%d", 2*i)] && !sent[fmt.Sprintf("1-%d", 2*i+1)] {
+				sent[next(t, d.results).ID] = true
 			}
 		}
 		if n := d.logs.FilterMessageSnippet("connection to the greengrass nucleus").Len(); n != 0 {

@@ -175,9 +175,16 @@ type component struct {
 	cloudWatch *outbox.Outbox // metrics; nil before the first
 }
 
-// start opens everything and returns when requests are taken.
+// start opens everything and returns when requests are taken; they are heard from its
+// beginning.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.health = health.New(health.Options{Version: c.opts.Version})
+	c.requests.component, c.requests.opened = c, make(chan struct{})
+	opened := sync.OnceFunc(func() { close(c.requests.opened) })
+	defer opened()
+	if err := c.requests.hear(ctx, cfg); err != nil {
+		return err
+	}
 	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, WatchModel: c.opts.WatchInterval, KeepModel: c.opts.KeepModel, AwaitModel: c.opts.AwaitModel, Logger: c.opts.Logger}
 	if cfg.Queue.Folder != "" {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
@@ -208,7 +215,6 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.listener = listener.New(api, c.opts.Logger)
 	c.listener.OnShutdown(c.activity.Disconnect)
 	c.dicom = dicomservice.New(c.engine, c.opts.Logger)
-	c.requests.component = c
 	following := []parts.Part{c.listener, c.dicom, &c.requests}
 	if c.objects != nil {
 		following = append(following, c.objects)
@@ -221,6 +227,7 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 			return err
 		}
 	}
+	opened()
 	c.gatherHealth()
 	if err := c.watchConfiguration(ctx); err != nil {
 		return err
@@ -335,6 +342,11 @@ func (c *component) tellLoss(before, now uint64, what string) uint64 {
 // sending is what is kept of the time for the end to send the last answers.
 const sending = time.Second
 
+// leaving is how long the end waits for what is in work where it stays on disk, so that
+// the next process would do it. Most slices are done by then, and until that process is
+// there nobody hears requests.
+const leaving = 250 * time.Millisecond
+
 // storing is how long the disk may take to close what is stored, which is milliseconds
 // unless it does not answer.
 const storing = 500 * time.Millisecond
@@ -355,7 +367,11 @@ const refusedStop = 250 * time.Millisecond
 func (c *component) close(end time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
-	working, cancel := context.WithDeadline(ctx, end.Add(-sending))
+	stop := end.Add(-sending)
+	if soon := time.Now().Add(leaving); c.queue != nil && soon.Before(stop) {
+		stop = soon
+	}
+	working, cancel := context.WithDeadline(ctx, stop)
 	defer cancel()
 	var closing sync.WaitGroup
 	if c.listener != nil {

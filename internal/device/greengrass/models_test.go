@@ -54,10 +54,19 @@ func TestTheStartWaitsForTheFirstModelAndLaterOnesMayBeBad(t *testing.T) {
 	d.watch, d.keep, d.await = 20*time.Millisecond, filepath.Join(t.TempDir(), "model"), patience
 	d.slice("a.png")
 	linked := make(chan error, 1)
-	go func() { linked <- os.Symlink("1", link) }()
+	go func() { // what is asked for meanwhile is heard
+		for !d.nucleus.Hears(ComponentName, requestTopic) {
+			time.Sleep(time.Millisecond)
+		}
+		early := d.nucleus.Publish(requestTopic, []byte(`{"id":"early","image":{"path":"a.png"}}`))
+		linked <- errors.Join(early, os.Symlink("1", link))
+	}()
 	d.launch()
 	if err := <-linked; err != nil {
 		t.Fatal(err)
+	}
+	if r := next(t, d.results); r.ID != "early" || r.Error != nil {
+		t.Fatalf("%+v, error %+v", r, r.Error)
 	}
 	if r := d.ask(`{"id":"1","image":{"path":"a.png"}}`); r.Error != nil || r.Model.Version != "1" {
 		t.Fatalf("model %+v, error %+v", r.Model, r.Error)

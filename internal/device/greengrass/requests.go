@@ -16,14 +16,16 @@ import (
 )
 
 // requests is the subscription to the request topic, as a part of the engine:
-// the next topic is subscribed to before the last one is left.
+// the next topic is subscribed to before the last one is left. The first is
+// subscribed to before the engine is there.
 type requests struct {
 	component *component
+	opened    chan struct{} // closed when the component's engine takes requests, or the start has failed
 
 	mu     sync.Mutex
 	topics config.Topics       // guarded by mu
-	taking *ggipc.Subscription // guarded by mu; nil before the first
-	left   seen                // by subscriptions that are left; guarded by mu
+	taking *ggipc.Subscription // guarded by mu; nil before hear
+	left   seen                // by subscriptions that are left, and before there was an engine; guarded by mu
 
 	asked atomic.Bool // somebody wants to know how the component fares
 }
@@ -65,6 +67,25 @@ func (r *requests) subscription() *ggipc.Subscription {
 	return r.taking
 }
 
+// hear subscribes to the request topic. What comes before the engine takes requests
+// waits in the subscription: it costs a moment, where what nobody hears is gone.
+func (r *requests) hear(ctx context.Context, cfg config.Config) error {
+	taking, err := r.subscribe(ctx, cfg.Topics.Request)
+	r.mu.Lock()
+	r.topics, r.taking = cfg.Topics, taking
+	r.mu.Unlock()
+	return err
+}
+
+func (r *requests) subscribe(ctx context.Context, topic string) (*ggipc.Subscription, error) {
+	s, err := r.component.client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: topic, Overflow: r.turnAway}, r.take)
+	if err != nil {
+		err = fmt.Errorf("subscribe to requests on topic %s: %w (see accessControl in the component's recipe)", topic, err)
+		return nil, &parts.Error{Part: PartTopics, Summary: "the request topic cannot be subscribed to", Err: err}
+	}
+	return s, nil
+}
+
 // Prepare subscribes to the request topic of next, where that is another one.
 func (r *requests) Prepare(ctx context.Context, next config.Config) (parts.Change, error) {
 	if ggipc.MaxMessage(next.IPC.MaxFrame, next.Topics.Result) < request.MinResult {
@@ -76,12 +97,10 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (parts.Chang
 	same := r.topics.Request == next.Topics.Request
 	r.mu.Unlock()
 	queueBytes := max(waitingBytes, 2*int64(next.IPC.MaxFrame)) // an image in a request may fill a frame
-	if old == nil || !same {
+	if !same {
 		var err error
-		replacement, err = r.component.client.SubscribeToTopic(ctx, ggipc.SubscribeToTopicRequest{Topic: next.Topics.Request, Overflow: r.turnAway}, r.take)
-		if err != nil {
-			err = fmt.Errorf("subscribe to requests on topic %s: %w (see accessControl in the component's recipe)", next.Topics.Request, err)
-			return parts.Change{}, &parts.Error{Part: PartTopics, Summary: "the request topic cannot be subscribed to", Err: err}
+		if replacement, err = r.subscribe(ctx, next.Topics.Request); err != nil {
+			return parts.Change{}, err
 		}
 	}
 	return parts.Change{
@@ -92,7 +111,7 @@ func (r *requests) Prepare(ctx context.Context, next config.Config) (parts.Chang
 			replacement.SetBeat(r.component.beat(next))
 			r.mu.Lock()
 			r.topics, r.taking = next.Topics, replacement
-			if old != nil && old != replacement {
+			if old != replacement {
 				old.Finish() // requests that have come are still taken
 				r.left.add(old)
 			}
@@ -112,8 +131,10 @@ func (r *requests) take(ctx context.Context, m ggipc.TopicMessage) {
 		r.asked.Store(true)
 		return
 	}
-	c := r.component
-	c.engine.SubmitDocument(ctx, job.Requester{Way: job.WayIPC}, m.Bytes(), c.out.result)
+	<-r.opened
+	if e := r.component.engine; e != nil {
+		e.SubmitDocument(ctx, job.Requester{Way: job.WayIPC}, m.Bytes(), r.component.out.result)
+	}
 }
 
 // turnAway answers a request that came faster than requests can be looked at.
@@ -122,8 +143,16 @@ func (r *requests) turnAway(m ggipc.TopicMessage) {
 		r.asked.Store(true)
 		return
 	}
-	c := r.component
-	c.engine.TurnAway(m.Bytes(), c.out.result)
+	select {
+	case <-r.opened:
+		if e := r.component.engine; e != nil {
+			e.TurnAway(m.Bytes(), r.component.out.result)
+		}
+	default:
+		r.mu.Lock()
+		r.left.lost++
+		r.mu.Unlock()
+	}
 }
 
 // seen is what all subscriptions counted so far.
