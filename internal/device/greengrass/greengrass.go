@@ -33,6 +33,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/outbox"
 	"github.com/brainseg/brainseg/internal/device/page"
 	"github.com/brainseg/brainseg/internal/device/parts"
+	"github.com/brainseg/brainseg/internal/device/processors"
 	"github.com/brainseg/brainseg/internal/device/request"
 	"github.com/brainseg/brainseg/internal/device/spool"
 	"github.com/brainseg/brainseg/internal/device/updates"
@@ -220,7 +221,7 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 		following = append(following, c.objects)
 	}
 	if c.opts.OwnProcess {
-		following = append(following, newProcessors())
+		following = append(following, processors.New())
 	}
 	for _, part := range following {
 		if err := c.engine.Attach(ctx, part); err != nil {

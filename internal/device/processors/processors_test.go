@@ -1,4 +1,4 @@
-package greengrass
+package processors
 
 import (
 	"runtime"
@@ -10,7 +10,7 @@ import (
 func TestThereAreAsManyProcessorsAsWorkersAndNoMoreThanBefore(t *testing.T) {
 	before := runtime.GOMAXPROCS(2)
 	defer runtime.GOMAXPROCS(before)
-	p := newProcessors()
+	p := New()
 	for _, tt := range []struct{ workers, want int }{{1, 1}, {2, 2}, {3, 2}, {1, 1}} {
 		cfg := config.Default()
 		cfg.Service.Workers = tt.workers
