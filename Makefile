@@ -172,6 +172,15 @@ bench-workers: $(RUNTIME) ## slices a second with one worker, two, and so on, in
 bench-volume: $(RUNTIME) ## time a whole scan in three planes, as a number of slices
 	go test ./internal/volume/threeplane -run '^$$' -bench Scan -benchtime 3x | grep -E 'slices/scan|FAIL'
 
+.PHONY: bench-atropos
+bench-atropos: bin/brainseg $(RUNTIME) .cache/ants/installed ## time SCAN, a stripped NAME_T1w.nii.gz, beside ANTs Atropos
+	.cache/ants/bin/python internal/dev/benchmark/atropos/atropos.py bin/brainseg $(SCAN)
+
+.cache/ants/installed: internal/dev/benchmark/atropos/requirements.txt
+	python3 -m venv .cache/ants
+	.cache/ants/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 # The durable queue: killed 1,000 times, cut off from power at every change of its
 # files, three days offline. `make test` has a short form of each.
 QUEUE_TEST = nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/queue
