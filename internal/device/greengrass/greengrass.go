@@ -188,12 +188,12 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	}
 	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, WatchModel: c.opts.WatchInterval, KeepModel: c.opts.KeepModel, AwaitModel: c.opts.AwaitModel, Logger: c.opts.Logger}
 	if cfg.Queue.Folder != "" {
-		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage}); err != nil {
+		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage("the queue was damaged and is set aside; requests that waited in it must be sent again")}); err != nil {
 			return err
 		}
-		c.out.keep(cfg.Queue.Folder, c.tellDamageOf("status messages that waited for AWS IoT Core"))
+		c.out.keep(cfg.Queue.Folder, c.tellDamage("status messages that waited for AWS IoT Core were damaged and are set aside"))
 		c.answers = []*answers{c.out.deliverOnDevice(c.queue), c.out.deliverToIoTCore(c.queue)}
-		c.objects = objectspool.Open(filepath.Join(cfg.Queue.Folder, "objects.db"), cfg, c.opts.Logger, c.tellDamageOf("results that waited for S3"))
+		c.objects = objectspool.Open(filepath.Join(cfg.Queue.Folder, "objects.db"), cfg, c.opts.Logger, c.tellDamage("results that waited for S3 were damaged and are set aside"))
 		deps.Queue, deps.Later = c.queue, c.objects
 	}
 	if c.engine, err = engine.Open(ctx, cfg, deps); err != nil {
@@ -253,22 +253,13 @@ func (c *component) status(s request.Status) {
 
 const messageReady = "Ready."
 
-// tellDamage tells of a damaged queue: what was in it is not known any more.
-func (c *component) tellDamage(setAside string, cause error) {
-	c.opts.Logger.Error("the queue's file is damaged and set aside; requests and answers in it are lost to the component", zap.String("kept", setAside), zap.Error(cause))
-	c.out.status(request.Status{
-		Message: request.ErrorMessage("the queue was damaged and is set aside; requests that waited in it must be sent again"),
-		State:   request.StateBusy, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
-	})
-}
-
-// tellDamageOf returns what tells of damage to what waited.
-func (c *component) tellDamageOf(what string) func(setAside string, cause error) {
+// tellDamage returns what tells that a file was damaged: what was in it is not known
+// any more.
+func (c *component) tellDamage(told string) func(setAside string, cause error) {
 	return func(setAside string, cause error) {
-		c.opts.Logger.Error("a file is damaged and set aside", zap.String("of", what), zap.String("kept", setAside), zap.Error(cause))
+		c.opts.Logger.Error("a file is lost to the component: "+told, zap.String("kept", setAside), zap.Error(cause))
 		c.out.status(request.Status{
-			Message: request.ErrorMessage(what + " were damaged and are set aside"),
-			State:   request.StateBusy, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
+			Message: request.ErrorMessage(told), State: request.StateBusy, Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
 		})
 	}
 }
