@@ -87,3 +87,17 @@ func TestARequestThatComesAgainWhileItIsRefusedIsNoOtherRequest(t *testing.T) {
 		t.Errorf("the first is refused with %s", got)
 	}
 }
+
+func TestARequestThatHasComeIsTakenThoughItsTopicWasJustLeft(t *testing.T) {
+	b := start(t, func(cfg *config.Config, d *Deps) { d.Queue = memoryqueue.New(*cfg) })
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	for range 50 { // either would be chosen by chance
+		answers := make(chan job.Outcome, 1)
+		r := request.Request{Image: request.Image{Inline: ramp(t, 12, 5)}, Output: request.Output{Discard: true}}
+		b.Submit(left, anybody, r, func(o job.Outcome) { answers <- o })
+		if o := <-answers; o.Result.Error != nil {
+			t.Fatalf("%+v", o.Result.Error)
+		}
+	}
+}

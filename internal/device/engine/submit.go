@@ -90,14 +90,10 @@ func (e *Engine) submit(ctx context.Context, number uint64, from job.Requester, 
 	}
 	if e.storing == nil {
 		j.Hold = hold
-	} else {
-		select {
-		case e.storing <- struct{}{}:
-		case <-ctx.Done():
-			hold.Release()
-			e.refuse(number, r.ID, failure.Stopping(context.Cause(ctx)), done)
-			return
-		}
+	} else if !e.mayStore(ctx) {
+		hold.Release()
+		e.refuse(number, r.ID, failure.Stopping(context.Cause(ctx)), done)
+		return
 	}
 	stored, err := e.place(j)
 	if err != nil {
@@ -130,6 +126,22 @@ func (e *Engine) submit(ctx context.Context, number uint64, from job.Requester, 
 		hold.Release() // the image is on disk
 		<-e.storing
 	}()
+}
+
+// mayStore waits for a place among those that store, until ctx ends. A place that is
+// free is taken all the same: the request has come, though its topic was just left.
+func (e *Engine) mayStore(ctx context.Context) bool {
+	select {
+	case e.storing <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case e.storing <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // answerOnce has done called with one answer, whoever comes first at the end of the
