@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -280,10 +282,24 @@ func (s *series) removable() bool {
 	return !s.open && s.committing == 0 && s.note.Phase == phaseReleased && s.note.Set == s.setName()
 }
 
-// makeRoom removes released series until there is room, and tells whether there
-// is. It is called with mu held.
+// spare is left free on the disk, for notes: without one no series can be removed.
+const spare = 1 << 20
+
+// free is the default of Options.Free.
+func free(folder string) int64 {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(folder, &s); err != nil {
+		return math.MaxInt64
+	}
+	return int64(s.Bavail) * int64(s.Bsize)
+}
+
+// makeRoom removes released series until there is room, within the bounds and on the
+// disk, and tells whether there is. It is called with mu held.
 func (b *Inbox) makeRoom(bytes int64, objects int) bool {
-	fits := func() bool { return b.bytes+bytes <= b.opts.MaxBytes && b.objects+objects <= b.opts.MaxObjects }
+	fits := func() bool {
+		return b.bytes+bytes <= b.opts.MaxBytes && b.objects+objects <= b.opts.MaxObjects && b.opts.Free(b.opts.Folder) >= bytes+spare
+	}
 	if fits() {
 		return true
 	}

@@ -46,6 +46,9 @@ type Options struct {
 	MaxBytes int64
 	// MaxObjects bounds their number. Default 100,000.
 	MaxObjects int
+	// Free tells how many bytes the disk of a folder has left. Default: what the system
+	// says; of a disk that does not say, enough.
+	Free func(folder string) int64
 	// Removed is told of a series whose objects were removed, and whether it had been
 	// released as failed. It must not call the Inbox. Default: none.
 	Removed func(key string, failed bool)
@@ -116,6 +119,9 @@ func Open(opts Options) (*Inbox, error) {
 	}
 	if opts.MaxObjects <= 0 {
 		opts.MaxObjects = 100_000
+	}
+	if opts.Free == nil {
+		opts.Free = free
 	}
 	if opts.Removed == nil {
 		opts.Removed = func(string, bool) {}

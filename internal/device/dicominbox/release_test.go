@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -198,5 +199,46 @@ func TestAClockThatIsSetBackAYearKeepsNoReleasedSeriesForAYear(t *testing.T) {
 				t.Errorf("%d series are removed, want %d", removed, want)
 			}
 		}
+	})
+}
+
+func TestSeriesThatAreDoneMakeRoomOnAFullDisk(t *testing.T) {
+	folder := t.TempDir()
+	disk := func(string) int64 { // what of 40 blocks is left, beside what is spared for notes
+		left := int64(1<<20 + 40*4096)
+		_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.Type().IsRegular() {
+				if info, err := entry.Info(); err == nil {
+					left -= (info.Size() + 4095) / 4096 * 4096
+				}
+			}
+			return nil
+		})
+		return left
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, dicominbox.Options{Folder: folder, Free: disk})
+		done := dicomtest.Series{Number: 1, Slices: 25}
+		storeAll(t, b, done)
+		s, ok := complete(t, b)
+		if !ok {
+			t.Fatal("not complete")
+		}
+		next := dicomtest.Series{Number: 2, Slices: 25}
+		refused := 0
+		for k := range next.Slices {
+			if status := store(b, next, k); status == dicomnet.OutOfResources {
+				refused++
+			} else if status != dicomnet.Success {
+				t.Fatal(status)
+			}
+		}
+		if refused == 0 {
+			t.Error("there is room for everything: the test tells nothing")
+		}
+		if err := b.Released(s, false); err != nil {
+			t.Fatal(err)
+		}
+		storeAll(t, b, next)
 	})
 }
