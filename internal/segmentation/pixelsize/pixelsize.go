@@ -80,9 +80,10 @@ const near = 0.05
 // and writes the classes to mask, one for each pixel of the slice. The slice's
 // stride is its width.
 //
-// On the way back a pixel gets the class that has the highest score in its middle;
-// of a network without scores the one with the largest share of the network's
-// pixels around it. Taking the nearest would leave steps.
+// On the way back a pixel gets the class with the largest share of the network's
+// pixels around it; taking the nearest would leave steps. Where shares are equal, as
+// they are between four pixels of half the size, scores decide. They do not alone:
+// they are smooth, and borders lost 0.01 of Dice by them.
 func (s Scaler) Segment(ctx context.Context, slice *image.Gray, mask []uint8, size Size) error {
 	if err := size.Check(); err != nil {
 		return err
@@ -139,50 +140,36 @@ func (s scaled) back(mask []uint8, across, down []resample.Between) {
 			at := [4]int{above + int(x.A), above + int(x.B), below + int(x.A), below + int(x.B)}
 			corners := [4]uint8{s.mask[at[0]], s.mask[at[1]], s.mask[at[2]], s.mask[at[3]]}
 			if first := corners[0]; corners == [4]uint8{first, first, first, first} {
-				mask[i] = first // which has the highest score in each, and so between them
+				mask[i] = first
 			} else {
 				shares := [4]float32{(1 - y.Part) * (1 - x.Part), (1 - y.Part) * x.Part, y.Part * (1 - x.Part), y.Part * x.Part}
-				if s.scores != nil {
-					mask[i] = s.likeliest(at, shares)
-				} else {
-					mask[i] = largest(corners, shares)
-				}
+				mask[i] = s.largest(corners, at, shares)
 			}
 			i++
 		}
 	}
 }
 
-// likeliest is the class with the highest score between four pixels; of equal ones
-// the first.
-func (s scaled) likeliest(at [4]int, shares [4]float32) uint8 {
-	best, most, n := uint8(0), float32(-1), len(s.mask)
-	for class := 0; class*n < len(s.scores); class++ {
-		scores, sum := s.scores[class*n:][:n], float32(0)
-		for k, share := range shares {
-			sum += share * float32(scores[at[k]])
-		}
-		if sum > most {
-			best, most = uint8(class), sum
-		}
-	}
-	return best
-}
-
-// largest is the class with the largest share of four corners; of equal ones the
-// first.
-func largest(corners [4]uint8, shares [4]float32) uint8 {
+// largest is the class with the largest share of four corners, of equal ones the one
+// with the highest score between them, or the first.
+func (s scaled) largest(corners [4]uint8, at [4]int, shares [4]float32) uint8 {
 	best, most := corners[0], float32(-1)
-	for i, class := range corners {
+	for _, class := range corners {
 		sum := float32(0)
 		for k, other := range corners {
 			if other == class {
 				sum += shares[k]
 			}
+			if s.scores != nil {
+				sum += tie * shares[k] * float32(s.scores[int(class)*len(s.mask)+at[k]])
+			}
 		}
 		if sum > most {
-			best, most = corners[i], sum
+			best, most = class, sum
 		}
 	}
 	return best
 }
+
+// tie is what scores, of 255, count beside shares, of 1.
+const tie = 0.01 / 255

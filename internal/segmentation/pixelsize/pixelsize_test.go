@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/png"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -226,6 +227,29 @@ func TestOblongPixelsAreThoughtOfWhereNoHeadIsSoLong(t *testing.T) {
 			if sizes := pixelsize.Oblong(long); !slices.Contains(sizes, want) {
 				t.Errorf("%s in pixels of %v mm: %v", filepath.Base(path), want, sizes)
 			}
+		}
+	}
+}
+
+func TestNoiseIsTold(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, path := range wholeHeads(t) {
+		slice := readSample(t, path)
+		for _, size := range []float64{0.5, 1, 2} {
+			if given := inPixelsOf(slice, size); pixelsize.Noisy(given) {
+				t.Errorf("%s in pixels of %g mm is taken for noisy", filepath.Base(path), size)
+			}
+		}
+		for i, v := range slice.Pix {
+			slice.Pix[i] = uint8(min(max(float64(v)+25*random.NormFloat64(), 0), 255))
+		}
+		if !pixelsize.Noisy(slice) {
+			t.Errorf("%s with noise of 25 is not taken for noisy", filepath.Base(path))
+		}
+	}
+	for side := range 4 {
+		if pixelsize.Noisy(image.NewGray(image.Rect(0, 0, side, 1))) {
+			t.Errorf("%d pixels are taken for noisy", side)
 		}
 	}
 }

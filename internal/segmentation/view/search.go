@@ -100,7 +100,7 @@ func (s *search) turn(ctx context.Context) error {
 
 // resize looks at the slice in pixels of other sizes, if nobody states theirs and the
 // network is not sure of it: in oblong ones, where what it shows is too long one way, and in finer and
-// coarser ones, as long as its confidence rises.
+// coarser ones, as long as its confidence rises; not where noise is why.
 func (s *search) resize(ctx context.Context) error {
 	first := s.best
 	stated := first.source == pixelsize.FromRequest || first.source == pixelsize.InFile
@@ -113,7 +113,7 @@ func (s *search) resize(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(oblong) == 0 && first.tissue() >= leastTissue {
+	if len(oblong) == 0 && first.tissue() >= leastTissue && !pixelsize.Noisy(s.shown(first.turned)) {
 		if err := s.climb(ctx); err != nil {
 			return err
 		}
