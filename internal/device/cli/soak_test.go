@@ -150,7 +150,9 @@ func TestTheComponentStaysAsItIsHoweverLongItWorks(t *testing.T) {
 	if *soak == 0 {
 		t.Skip("make soak runs it: nothing is seen in seconds")
 	}
-	n, url, slice := servedNucleus(t, map[string]any{"ipc": map[string]any{"maxFrameBytes": 1 << 20}})
+	// Where each answer that is kept is to be found is in memory, which by default grows
+	// until there are 100,000, by 8 MB; here the bound is reached in the first minute.
+	n, url, slice := servedNucleus(t, map[string]any{"ipc": map[string]any{"maxFrameBytes": 1 << 20}, "queue": map[string]any{"answerBytes": 1 << 20}})
 	p := startProgram(t, n, shippedProgram(t))
 	l := &load{t: t, url: url, slice: slice}
 	if err := os.WriteFile(filepath.Join(p.Dir, "images", "slice.png"), l.slice, 0o640); err != nil {
