@@ -193,10 +193,12 @@ crash-device: $(RUNTIME) ## kill the component at 1,000 random moments, under re
 	nice -n 10 go test -count=1 -v -timeout 120m ./internal/device/cli -run ThoughItIsKilled -kills 1000
 
 .PHONY: powercut
-powercut: $(RUNTIME) ## open the queue, the component with its masks and the DICOM inbox on 12,000, 6,000 and 12,000 disks that a power cut can leave (needs strace)
+powercut: $(RUNTIME) ## open the queue, the component with its masks, the DICOM inbox, and what waits for AWS IoT Core and S3 on 12,000, 6,000, 12,000, 12,000 and 4,000 disks that a power cut can leave (needs strace)
 	$(QUEUE_TEST) -run LostByAPowerCut -cut-requests 300 -cut-states 12000
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/diskqueue -run AfterAPowerCut -cut-requests 300 -cut-states 6000
 	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/dicominbox -run LostByAPowerCut -cut-states 12000
+	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/outbox -run LostByAPowerCut -cut-rounds 10 -cut-states 12000
+	nice -n 10 go test -count=1 -v -timeout 60m ./internal/device/objectspool -run TornByAPowerCut -cut-rounds 10 -cut-states 4000
 
 .PHONY: faults
 faults: $(RUNTIME) ## a disk that is full, read-only, failing or slow 20 times under load, a clock that is set forward and back a year, a model that hangs

@@ -46,6 +46,21 @@ func (d *disk) apply(o operation) error {
 		d.names[o.path] = f
 	case opFolder:
 		d.names[o.path] = nil
+	case opCopy:
+		from := d.names[o.from]
+		if from == nil {
+			return fmt.Errorf("%s does not exist", o.from)
+		}
+		content := bytes.Clone(from.durable)
+		for _, p := range from.pending {
+			if p.kind != opAttribute {
+				content = change(content, nil, p)
+			}
+		}
+		if o.start+o.length > int64(len(content)) {
+			return fmt.Errorf("%s has no %d bytes at %d", o.from, o.length, o.start)
+		}
+		return d.apply(operation{kind: opWrite, path: o.path, offset: o.offset, data: content[o.start : o.start+o.length]})
 	case opWrite, opTruncate, opAttribute, opSync:
 		if f == nil {
 			return fmt.Errorf("%s does not exist", o.path)

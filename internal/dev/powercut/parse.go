@@ -84,6 +84,7 @@ func (p *parser) line(line string) error {
 // arguments are how many a call has, of those that need more than one.
 var arguments = map[string]int{
 	"openat": 3, "write": 3, "pwrite64": 4, "lseek": 3, "ftruncate": 2, "rename": 2, "renameat": 4, "renameat2": 5, "unlinkat": 3, "mkdirat": 3, "fsetxattr": 3,
+	"copy_file_range": 6,
 }
 
 func (p *parser) call(name string, args []string, result string) error {
@@ -101,6 +102,8 @@ func (p *parser) call(name string, args []string, result string) error {
 		if path, ok := p.inside(args[0]); ok {
 			return p.data(path, args[1], args[3], result)
 		}
+	case "copy_file_range":
+		return p.copy(args, result)
 	case "lseek":
 		if _, ok := p.inside(args[0]); ok {
 			offset, err := strconv.ParseInt(result, 10, 64)
@@ -197,6 +200,28 @@ func (p *parser) write(args []string, result string) error {
 		return err
 	}
 	return p.data(path, args[1], strconv.FormatInt(offset, 10), result)
+}
+
+// copy is of what a file below the folder holds. Where its descriptor is at is known
+// of one that nothing was read from before.
+func (p *parser) copy(args []string, result string) error {
+	from, inFrom := p.inside(args[0])
+	path, ok := p.inside(args[2])
+	if !inFrom && !ok {
+		return nil
+	}
+	start, offset := p.offsets[number(args[0])], p.offsets[number(args[2])]
+	if !inFrom || !ok || args[1] != "NULL" || args[3] != "NULL" || offset < 0 {
+		return errors.New("only what is in the folder is copied, and from where the file is read to where it is written")
+	}
+	n, err := strconv.ParseInt(result, 10, 64)
+	if err != nil || n == 0 {
+		return err
+	}
+	p.offsets[number(args[0])], p.offsets[number(args[2])] = start+n, offset+n
+	p.sizes[path] = max(p.sizes[path], offset+n)
+	p.add(operation{kind: opCopy, path: path, offset: offset, from: from, start: start, length: n})
+	return nil
 }
 
 func (p *parser) data(path, text, at, result string) error {

@@ -42,6 +42,7 @@ const (
 	opRemove
 	opSay       // a write to standard output
 	opAttribute // an extended one of a file
+	opCopy      // a write of what is in another file
 )
 
 // operation is a change. Paths are relative to the folder.
@@ -51,6 +52,9 @@ type operation struct {
 	to     string // of a rename; the name of an attribute
 	offset int64  // of a write; the size of a truncation
 	data   []byte
+	from   string // of a copy
+	start  int64  // in it
+	length int64  // of a copy
 }
 
 // Trace is what a program did, in order.

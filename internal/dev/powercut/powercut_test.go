@@ -184,6 +184,10 @@ func TestCallsAreReadWhateverThreadTheyInterrupt(t *testing.T) {
 		`2 <... fdatasync resumed>) = 0`,
 		`1 <... write resumed>) = 5`,
 		`1 write(` + file + `, "` + hex("two") + `", 3) = 3`,
+		`1 openat(` + cwd + `, "` + hex("b") + `", O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0600) = 7<` + hex("/f/b") + `>`,
+		`1 copy_file_range(` + file + `, NULL, 7<` + hex("/f/b") + `>, NULL, 1073741824, 0) = 5`,
+		`1 copy_file_range(` + file + `, NULL, 7<` + hex("/f/b") + `>, NULL, 1073741824, 0) = 0`,
+		`1 unlinkat(` + cwd + `, "` + hex("b") + `", 0) = 0`,
 		`1 fsetxattr(` + file + `, "` + hex("user.a") + `", "` + hex("v") + `", 1, 0) = 0`,
 		`1 renameat(` + cwd + `, "` + hex("/f/a") + `", ` + cwd + `, "` + hex("b") + `") = 0`,
 		`1 unlinkat(` + cwd + `, "` + hex("c") + `", 0) = -1 ENOENT (No such file or directory)`,
@@ -200,8 +204,11 @@ func TestCallsAreReadWhateverThreadTheyInterrupt(t *testing.T) {
 	var got []string
 	for _, o := range trace.operations {
 		got = append(got, fmt.Sprint(o.kind, " ", o.path, " ", o.to, " ", o.offset, " ", string(o.data)))
+		if o.kind == opCopy {
+			got = append(got, fmt.Sprint(o.from, " ", o.start, " ", o.length))
+		}
 	}
-	want := []string{"0 a  0 ", "2 a  5 one", "8   0 said\n", "4 a  0 ", "2 a  0 two", "9 a user.a 0 v", "6 a b 0 ", "5 .  0 "}
+	want := []string{"0 a  0 ", "2 a  5 one", "8   0 said\n", "4 a  0 ", "2 a  0 two", "0 b  0 ", "10 b  0 ", "a 3 5", "7 b  0 ", "9 a user.a 0 v", "6 a b 0 ", "5 .  0 "}
 	if strings.Join(got, "|") != strings.Join(want, "|") {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

@@ -6,6 +6,12 @@
 // makes room for something new, for somebody was told that it is on its way. It keeps
 // whole results in the file of an outbox (package outbox), synced before it says so.
 //
+// What Keep has taken is written, whole, at least once, whatever becomes of the process
+// and of the power; or it is dropped as above. A power cut may have some of the last
+// results written again, and then all later ones behind them. While that can be, new
+// results wait too ([Spool.Waiting]): so in the end each key has the last result that
+// was written to it.
+//
 // Package store asks it when S3 does not answer, and whether something waits: then new
 // results have to wait behind it. Package greengrass opens it.
 package objectspool
@@ -63,8 +69,10 @@ func Open(path string, cfg config.Config, logger *zap.Logger, damaged func(setAs
 	return s
 }
 
-// Waiting reports whether results wait to be written.
-func (s *Spool) Waiting() bool { return s.box.Stats().Waiting > 0 }
+// Waiting reports whether a new result of the same name could be replaced by one that is
+// in the spool: where one waits to be written, or was written and would be again after
+// a power cut, and as long as nobody knows what the file holds.
+func (s *Spool) Waiting() bool { return !s.box.Clear() }
 
 // Keep stores a result to be written at location, "s3://bucket/key", later. When it
 // returns nil the result is on the disk.

@@ -92,8 +92,9 @@ func (h *head) decode(b []byte) (rest []byte, err error) {
 
 func (h *head) bytes() int { return int(h.topic) + int(h.document) }
 
-// load checks a file and sums up what it holds.
-func load(file io.ReaderAt, size int64) (found contents, err error) {
+// load checks a file and sums up what it holds, and how many of the messages have a
+// number up to done.
+func load(file io.ReaderAt, size int64, done uint64) (found contents, finished int, err error) {
 	version := uint64(0)
 	info, err := boltfile.Check(file, size, func(bucket, key, value []byte) error {
 		switch {
@@ -123,41 +124,44 @@ func load(file io.ReaderAt, size int64) (found contents, err error) {
 		found.newest = max(found.newest, h.put)
 		found.messages++
 		found.bytes += h.bytes()
-		found.last = binary.BigEndian.Uint64(key)
+		if found.last = binary.BigEndian.Uint64(key); found.last <= done {
+			finished++
+		}
 		return nil
 	})
 	if err != nil {
-		return contents{}, err
+		return contents{}, 0, err
 	}
 	for _, name := range [][]byte{bucketState, bucketMessages} {
 		if _, ok := info.Sequences[string(name)]; !ok {
-			return contents{}, boltfile.Damaged("the bucket %s is missing", name)
+			return contents{}, 0, boltfile.Damaged("the bucket %s is missing", name)
 		}
 	}
 	if version != format {
-		return contents{}, boltfile.Damaged("its format is %d, and this program knows %d", version, format)
+		return contents{}, 0, boltfile.Damaged("its format is %d, and this program knows %d", version, format)
 	}
 	found.last = max(found.last, info.Sequences[string(bucketMessages)])
-	return found, nil
+	return found, finished, nil
 }
 
-// openFile opens the file, and makes it where there is none.
-func (d *disk) openFile() error {
+// openFile opens the file, and makes it where there is none. It returns how many
+// messages it holds that have a number up to done.
+func (d *disk) openFile(done uint64) (finished int, err error) {
 	var found contents
 	fresh, err := d.file.Open(d.faulty, func(file io.ReaderAt, size int64) (err error) {
-		found, err = load(file, size)
+		found, finished, err = load(file, size, done)
 		return err
 	})
 	if err != nil {
 		d.open, d.faulty, d.retry = false, true, time.Now().Add(time.Second)
-		return err
+		return 0, err
 	}
 	if fresh {
-		found = contents{}
+		found, finished = contents{}, 0
 	}
 	found.last = max(d.has.last, found.last)
 	d.has, d.open, d.faulty = found, true, false
-	return nil
+	return finished, nil
 }
 
 // write removes the messages up to the number done, adds entries, and lets the oldest

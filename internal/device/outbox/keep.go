@@ -40,6 +40,9 @@ func (o *Outbox) keep() {
 		if due {
 			o.storeMemory()
 		}
+		if o.finished > 0 && len(o.batch) == 0 {
+			_ = o.write(nil) // what finish could not remove
+		}
 		o.writing.Unlock()
 	}
 }
@@ -69,13 +72,15 @@ func (o *Outbox) open() bool {
 		return false
 	}
 	known := d.has.lost
-	if err := d.openFile(); err != nil {
+	finished, err := d.openFile(o.sent)
+	if err != nil {
 		o.complain(err)
 		return false
 	}
-	o.batch, o.finished = nil, 0
+	o.batch, o.finished = nil, finished
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.unread = false
 	o.clock.Reach(d.has.newest)
 	o.note()
 	if d.has.lost > known { // by processes before this one
@@ -88,7 +93,7 @@ func (o *Outbox) open() bool {
 // note notes what the file holds, for those who do not hold writing. mu and writing
 // are held.
 func (o *Outbox) note() {
-	o.stored = o.disk.has
+	o.stored, o.held = o.disk.has, o.disk.has.messages
 	o.stored.messages -= o.finished
 }
 
@@ -139,6 +144,9 @@ func (o *Outbox) write(entries []*entry) error {
 	o.mu.Unlock()
 	dropped, droppedTo, err := o.disk.write(o.sent, entries, o.opts.MaxMessages, o.opts.MaxBytes, untold)
 	if err != nil {
+		o.mu.Lock()
+		o.unread = o.unread || o.disk.faulty
+		o.mu.Unlock()
 		o.complain(err)
 		return err
 	}

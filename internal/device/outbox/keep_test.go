@@ -346,3 +346,60 @@ func FuzzADamagedFile(f *testing.F) {
 		}
 	})
 }
+
+// What is sent another way meanwhile is the last, and stays it after a power cut.
+func TestAnOutboxIsClearOnceNothingOfItCanBeSentLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	var c cloud
+	o := c.kept(t, path, Options{})
+	if !o.Clear() {
+		t.Error("an outbox without a file is not clear")
+	}
+	put(o, 0, 5)
+	if o.Clear() {
+		t.Error("it is clear while messages wait in memory")
+	}
+	end(t, o)
+	c.setOnline(true)
+	begun, hold := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	o = New(Options{Name: "message", Lazy: time.Millisecond, Link: over(func(ctx context.Context, m Message) error {
+		once.Do(func() { close(begun); <-hold })
+		return c.send(ctx, m)
+	})})
+	o.Keep(path, func(setAside string, cause error) { t.Errorf("%s is set aside: %v", setAside, cause) })
+	if o.Clear() {
+		t.Error("it is clear before its file is read")
+	}
+	<-begun
+	full := true
+	o.writing.Lock()
+	o.disk.file.Commit = func(tx *bolt.Tx) error { // called with writing held
+		if full {
+			return errors.Join(errors.New("no space"), tx.Rollback())
+		}
+		return tx.Commit()
+	}
+	o.writing.Unlock()
+	close(hold)
+	for deadline := time.Now().Add(patience); o.Stats().Waiting > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", o.Stats())
+		}
+	}
+	if o.Clear() {
+		t.Error("it is clear while what was sent is still in the file")
+	}
+	o.writing.Lock()
+	full = false
+	o.writing.Unlock()
+	for deadline := time.Now().Add(patience); !o.Clear(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("what was sent is never removed")
+		}
+	}
+	end(t, o)
+	if n := len(c.received()); n != 5 {
+		t.Errorf("%d messages came of 5", n)
+	}
+}

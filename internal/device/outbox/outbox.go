@@ -17,6 +17,16 @@
 // package queue stores them in the transaction that finishes their request, and hands
 // them out until they have arrived. They go over a Link of this package.
 //
+// # What is promised
+//
+// A message in the file is sent until the other side takes it or refuses it for good,
+// or goes for want of room and is counted; whatever becomes of the process, and of the
+// power. It is sent at least once: a power cut has some of the last ones sent again,
+// as many as are sent between two transactions, and then all later ones behind them
+// in their order, so that the last one stays the last. What was sent before Close has
+// returned is not sent again. [Outbox.Clear] tells when what goes another way is later
+// than all of an outbox.
+//
 // # Bounds
 //
 // Memory and file are bounded in messages and in bytes. The oldest make room for new
@@ -125,7 +135,9 @@ type Outbox struct {
 	logged  uint64         // of them in the log; guarded by mu
 	last    time.Time      // that they were logged; guarded by mu
 	untold  uint64         // lost and not asked for by Told, over restarts; guarded by mu
-	stored  contents       // what the file holds; guarded by mu
+	stored  contents       // what the file holds that is to be sent; guarded by mu
+	held    int            // messages in the file, those that are done with too; guarded by mu
+	unread  bool           // nobody knows what is in the file; guarded by mu
 	damaged uint64         // files set aside; guarded by mu
 }
 
@@ -152,8 +164,12 @@ func (o *Outbox) Keep(path string, damaged func(setAside string, cause error)) {
 		o.mu.Unlock()
 		damaged(setAside, cause)
 	})
+	exists := o.disk.exists()
+	o.mu.Lock()
+	o.unread = exists
+	o.mu.Unlock()
 	o.keeping.Go(func() {
-		if o.disk.exists() {
+		if exists {
 			o.open()
 		}
 		o.writing.Unlock()
@@ -241,6 +257,15 @@ func (o *Outbox) Stats() Stats {
 		s.Longest = o.clock.Ago(o.memory[0].put)
 	}
 	return s
+}
+
+// Clear reports whether a message that goes another way from now on is later than all
+// of the outbox: nothing waits, and nothing that was sent is still in the file, from
+// where it would be sent again after a power cut.
+func (o *Outbox) Clear() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.unread && o.held == 0 && len(o.memory) == 0 && o.flight == nil
 }
 
 // Told returns how many messages were lost since it was called last, also by
@@ -385,7 +410,7 @@ func (o *Outbox) finish(e *entry) {
 		o.note()
 	}
 	o.mu.Unlock()
-	if o.finished > 0 && len(o.batch) == 0 {
+	if o.finished > 0 && (len(o.batch) == 0 || o.finished >= aheadMessages) {
 		_ = o.write(nil) // what was sent stays noted, and is removed later
 	}
 }
