@@ -127,6 +127,8 @@ type Delivery struct {
 	// Document is the answer with Attempt, the number of this attempt to send it.
 	Document []byte
 	Attempt  int
+	// Given is when the answer was, on the process' own clock.
+	Given time.Time
 	// Claim is of the files that the answer names; nil for none, and on the way to AWS
 	// IoT Core, which may take days. It is released when the answer goes out, and
 	// renewed where it did not.
@@ -150,7 +152,7 @@ func (q *Queue) Deliveries(ctx context.Context, destination string) ([]Delivery,
 	defer q.mu.Unlock()
 	out := make([]Delivery, 0, len(list))
 	for _, d := range list {
-		delivery := Delivery{Number: d.Number, Document: request.WithAttempt(d.Answer, d.Attempt), Attempt: d.Attempt, key: d.ID}
+		delivery := Delivery{Number: d.Number, Document: request.WithAttempt(d.Answer, d.Attempt), Attempt: d.Attempt, Given: time.Now().Add(-d.Age), key: d.ID}
 		if destination == ToIPC {
 			delivery.Claim = q.claims[d.ID]
 		}

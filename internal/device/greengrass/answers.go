@@ -113,12 +113,8 @@ func (a *answers) try(d *diskqueue.Delivery) bool {
 		return true
 	}
 	if a.oldest.Load() == nil {
-		if r, err := request.ParseResult(d.Document); err == nil {
-			// On the process' own clock, whatever becomes of the one that r has it from.
-			now := time.Now()
-			given := now.Add(-max(0, now.Sub(r.Time)))
-			a.oldest.Store(&given)
-		}
+		given := d.Given // d goes on
+		a.oldest.Store(&given)
 	}
 	d.Document, d.Attempt = request.WithAttempt(d.Document, m.Attempt), m.Attempt
 	return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -22,6 +23,8 @@ type Delivery struct {
 	// Attempt grows with every time that the answer is handed out. 1 is certainly
 	// the first time; above it the answer may have arrived before.
 	Attempt int
+	// Age is how long ago it was given to Finish, whatever the clock was set to since.
+	Age time.Duration
 }
 
 // deliveryBytes bounds the answers that Deliveries hands out at once, the first
@@ -61,7 +64,7 @@ func (q *Queue) Deliveries(ctx context.Context, destination string, limit int) (
 // readDeliveries leaves in Attempt that of a first time in this process.
 func (q *Queue) readDeliveries(destination string, limit int) (list []Delivery, err error) {
 	q.mu.Lock()
-	epoch, synced := q.answers.Epoch(), q.answers.Synced()
+	epoch, synced, now := q.answers.Epoch(), q.answers.Synced(), q.answers.Now()
 	q.mu.Unlock()
 	err = q.file.View(func(tx *bolt.Tx) error {
 		size := 0
@@ -70,7 +73,7 @@ func (q *Queue) readDeliveries(destination string, limit int) (list []Delivery, 
 				return err
 			}
 			size += len(d.Content)
-			list = append(list, Delivery{Number: d.Number, Request: d.Answer.Request, ID: d.ID, Answer: d.Content, Attempt: d.Attempt})
+			list = append(list, Delivery{Number: d.Number, Request: d.Answer.Request, ID: d.ID, Answer: d.Content, Attempt: d.Attempt, Age: time.Duration(max(0, now-d.Answer.Finished))})
 			if len(list) >= limit || size >= deliveryBytes {
 				return nil
 			}

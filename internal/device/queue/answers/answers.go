@@ -66,6 +66,9 @@ func (k *Kept) Adopt(found records.Contents) {
 	k.epoch = max(k.epoch, found.Epoch)
 }
 
+// Now is the time that the age of answers is counted by, in nanoseconds.
+func (k *Kept) Now() int64 { return k.clock.Now() }
+
 // Number is that of a request's answer.
 func (k *Kept) Number(key records.Key) (number uint64, ok bool) {
 	number, ok = k.numbers[key]
