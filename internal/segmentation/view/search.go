@@ -60,8 +60,9 @@ func (s sight) tissue() (pixels int) {
 // search looks at one slice in several ways, and keeps the best.
 type search struct {
 	View
-	slice *image.Gray
-	best  sight
+	slice   *image.Gray
+	inverse *image.Gray // black for white; nil until it is shown
+	best    sight
 }
 
 // begin looks for the first time, and writes to mask what is seen.
@@ -169,11 +170,13 @@ func (s *search) shown(turned bool) *image.Gray {
 	if !turned {
 		return s.slice
 	}
-	other := &image.Gray{Pix: make([]uint8, len(s.slice.Pix)), Stride: s.slice.Stride, Rect: s.slice.Rect}
-	for i, v := range s.slice.Pix {
-		other.Pix[i] = 255 - v
+	if s.inverse == nil {
+		s.inverse = &image.Gray{Pix: make([]uint8, len(s.slice.Pix)), Stride: s.slice.Stride, Rect: s.slice.Rect}
+		for i, v := range s.slice.Pix {
+			s.inverse.Pix[i] = 255 - v
+		}
 	}
-	return other
+	return s.inverse
 }
 
 // look has the slice segmented, shown in one way.
