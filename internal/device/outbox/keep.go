@@ -81,10 +81,6 @@ func (o *Outbox) open() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.unread = false
-	if o.disk.has.last >= o.doubtfulTo {
-		o.moved(o.doubtful, o.doubtfulTo)
-	}
-	o.doubtful, o.doubtfulTo = nil, 0
 	o.clock.Reach(d.has.newest)
 	o.note()
 	if d.has.lost > known { // by processes before this one
@@ -143,18 +139,14 @@ func (o *Outbox) write(entries []*entry) error {
 	if !o.open() {
 		return errNotOpen
 	}
-	entries = slices.DeleteFunc(entries, func(e *entry) bool { return e.number > 0 }) // found just now
 	o.mu.Lock()
 	untold := o.untold
 	o.mu.Unlock()
 	dropped, droppedTo, err := o.disk.write(o.sent, entries, o.opts.MaxMessages, o.opts.MaxBytes, untold)
 	if err != nil {
-		if o.disk.faulty {
-			o.doubtful, o.doubtfulTo = entries, o.disk.has.last+uint64(len(entries))
-			o.mu.Lock()
-			o.unread = true
-			o.mu.Unlock()
-		}
+		o.mu.Lock()
+		o.unread = o.unread || o.disk.faulty
+		o.mu.Unlock()
 		o.complain(err)
 		return err
 	}
@@ -166,15 +158,8 @@ func (o *Outbox) write(entries []*entry) error {
 	defer o.mu.Unlock()
 	o.note()
 	o.lose(uint64(dropped))
-	o.moved(entries, o.disk.has.last)
-	return nil
-}
-
-// moved notes that entries are in the file, the last of them with a number. mu and
-// writing are held.
-func (o *Outbox) moved(entries []*entry, last uint64) {
 	for i, e := range entries {
-		e.number = last - uint64(len(entries)-1-i)
+		e.number = o.disk.has.last - uint64(len(entries)-1-i)
 		e.Claim.Release()
 	}
 	// What Put has let go of meanwhile is in the file all the same, and counted twice.
@@ -184,6 +169,7 @@ func (o *Outbox) moved(entries []*entry, last uint64) {
 		}
 		return e.number > 0
 	})
+	return nil
 }
 
 // readAhead reads the oldest messages of the file. Where it cannot be read, those in

@@ -124,8 +124,6 @@ type Outbox struct {
 	finished   int        // of these are still in the file; guarded by writing
 	dropped    uint64     // up to this number they went for want of room; guarded by writing
 	complained bool       // of the disk; guarded by writing
-	doubtful   []*entry   // of a transaction that may be in the file; guarded by writing
-	doubtfulTo uint64     // number that the last of them has there; guarded by writing
 
 	mu      sync.Mutex
 	clock   ownclock.Clock // guarded by mu
