@@ -114,6 +114,13 @@ func (f *File) verify(load func(io.ReaderAt, int64) error) error {
 // create makes an empty file beside its place and moves it there, so that a power
 // cut leaves none that looks damaged.
 func (f *File) create() error {
+	if err := f.makeNew(f.Initial); err != nil {
+		return err
+	}
+	return f.moveIn()
+}
+
+func (f *File) makeNew(fill func(*bolt.Tx) error) error {
 	db, err := openBolt(f.temporary())
 	if err != nil {
 		return err
@@ -121,16 +128,43 @@ func (f *File) create() error {
 	// Twice, so that neither meta page names the free list of bbolt's beginning.
 	for range 2 {
 		if err == nil {
-			err = db.Update(f.Initial)
+			err = db.Update(fill)
 		}
 	}
 	if closeErr := db.Close(); err == nil {
 		err = closeErr
 	}
-	if err == nil {
-		err = f.moveIn()
-	}
 	return err
+}
+
+// Renew puts a new file in the place of one that is larger than a size, with what
+// every file has and what keep puts into it, which runs twice: bbolt gives no room
+// back. Where that cannot be made the file stays as it is. After an error the file
+// must be opened again.
+func (f *File) Renew(size int64, keep func(*bolt.Tx) error) error {
+	if info, err := os.Lstat(f.Path); err != nil || info.Size() <= size {
+		return nil // whoever uses the file next meets what is wrong with it
+	}
+	err := f.makeNew(func(tx *bolt.Tx) error { return errors.Join(f.Initial(tx), keep(tx)) })
+	if err != nil {
+		os.Remove(f.temporary())
+		return nil
+	}
+	if err := f.moveIn(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.release(); err != nil {
+		return err
+	}
+	db, err := openBolt(f.Path)
+	if err != nil {
+		return err
+	}
+	f.db = db
+	f.releaseMapping()
+	return nil
 }
 
 func (f *File) moveIn() error {

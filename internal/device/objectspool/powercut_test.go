@@ -53,14 +53,14 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	cutRound = 12      // results of a round
+	cutRound = 14      // results of a round
 	cutRoom  = 1 << 20 // bytes
 )
 
 // cutKey is that of a result: some have the same, and one of a round is refused.
 func cutKey(i int) string {
 	switch i % cutRound {
-	case 1, 5, 8, 9, 11:
+	case 1, 5, 8, 9, 11, 13:
 		return "same.png"
 	case 6:
 		return fmt.Sprintf("refused/%d.png", i)
@@ -72,7 +72,7 @@ func cutKey(i int) string {
 // cutResult begins with its number, and is of some bytes to some more than are read
 // ahead from the file.
 func cutResult(i int) []byte {
-	b := make([]byte, []int{20, 900, 1100, 270_000, 5000, 30_000}[i%6])
+	b := make([]byte, []int{20, 900, 1100, 270_000, 5000, 30_000, 300}[i%7])
 	_, _ = rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)}).Read(b) // which does not fail
 	copy(b, fmt.Sprintf("%06d", i))
 	return b
@@ -175,7 +175,9 @@ func cutProgram(folder string) error {
 			for spool.Waiting() {
 				time.Sleep(20 * time.Microsecond)
 			}
-			return errors.Join(err, c.write(s, 2)) // to S3 itself
+			err = errors.Join(err, c.write(s, 2)) // to S3 itself
+			c.bucket.set(0)
+			return errors.Join(err, c.write(s, 2))
 		})
 	}
 	return errors.Join(c.wrong, c.bucket.wrong)
@@ -245,7 +247,7 @@ func TestNoResultThatWaitsForS3IsLostOrTornByAPowerCut(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if known.last != cutRound**cutRounds-1 || len(known.kept) < 9**cutRounds || len(known.sent) != cutRound**cutRounds {
+	if known.last != cutRound**cutRounds-1 || len(known.kept) < 11**cutRounds || len(known.sent) != cutRound**cutRounds-2 {
 		t.Errorf("%d results were written, %d kept and %d sent", known.last+1, len(known.kept), len(known.sent))
 	}
 	t.Logf("%d operations, %d states of the disk: %d results written, %d of them kept, %.1f sent again after a cut",
@@ -334,11 +336,10 @@ func (k *confirmed) check(t *testing.T, folder string, refill bool) (again int, 
 }
 
 // refilled tells whether a file from which all was written has its whole room again, as
-// often as that is needed and without growing, with no other file beside it.
+// often as that is needed, and gives it back to the disk, with no other file beside it.
 func refilled(t *testing.T, path string) error {
 	b := newBucket(0, func(int) {})
 	defer b.Close()
-	var size int64
 	elsewhere := b.config()
 	elsewhere.S3.Buckets = []string{"elsewhere"} // what waits is refused for good
 	for range 3 {
@@ -352,11 +353,8 @@ func refilled(t *testing.T, path string) error {
 		if err != nil || missing != nil || !errors.Is(full, ErrFull) {
 			return fmt.Errorf("the room is not whole: %w", errors.Join(err, missing, full))
 		}
-		if size == 0 {
-			size = info.Size()
-		}
-		if info.Size() > size || size > 3*cutRoom {
-			return fmt.Errorf("the file grows from %d to %d bytes", size, info.Size())
+		if info.Size() > 256<<10 {
+			return fmt.Errorf("the file still has %d bytes", info.Size())
 		}
 	}
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))

@@ -25,7 +25,11 @@ var (
 	keyLost   = []byte("lost") // messages, not told yet
 )
 
-const format = 1
+const (
+	format = 1
+	// emptyBytes is the largest file that is left as it is when it holds nothing more.
+	emptyBytes = 256 << 10
+)
 
 // disk is the file of an outbox. Who uses it holds Outbox.writing.
 type disk struct {
@@ -215,7 +219,7 @@ func (d *disk) write(done uint64, entries []*entry, maxMessages, maxBytes int, l
 		if has.lost = lost + uint64(dropped); has.lost == d.has.lost {
 			return nil
 		}
-		return tx.Bucket(bucketState).Put(keyLost, boltfile.Seal(keyLost, binary.LittleEndian.AppendUint64(nil, has.lost)))
+		return putLost(tx, has.lost)
 	})
 	if err != nil {
 		if fate == boltfile.Unknown {
@@ -223,8 +227,16 @@ func (d *disk) write(done uint64, entries []*entry, maxMessages, maxBytes int, l
 		}
 		return 0, 0, err
 	}
-	d.has = has
+	if d.has = has; has.messages == 0 {
+		if err := d.file.Renew(emptyBytes, func(tx *bolt.Tx) error { return putLost(tx, has.lost) }); err != nil {
+			d.open, d.faulty = false, true
+		}
+	}
 	return dropped, droppedTo, nil
+}
+
+func putLost(tx *bolt.Tx, lost uint64) error {
+	return tx.Bucket(bucketState).Put(keyLost, boltfile.Seal(keyLost, binary.LittleEndian.AppendUint64(nil, lost)))
 }
 
 // read returns the oldest messages after a number, at most limit and not many bytes.

@@ -81,6 +81,10 @@ func (o *Outbox) open() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.unread = false
+	if o.disk.has.last >= o.doubtfulTo {
+		o.moved(o.doubtful, o.doubtfulTo)
+	}
+	o.doubtful, o.doubtfulTo = nil, 0
 	o.clock.Reach(d.has.newest)
 	o.note()
 	if d.has.lost > known { // by processes before this one
@@ -113,6 +117,9 @@ func (o *Outbox) storeMemory() {
 	if o.flight != nil && o.flight.number == 0 {
 		entries = slices.Insert(entries, 0, o.flight)
 	}
+	for _, e := range entries {
+		e.storing = true
+	}
 	o.mu.Unlock()
 	if len(entries) > 0 {
 		_ = o.write(entries) // they stay in memory, and are tried again
@@ -137,15 +144,23 @@ var errNotOpen = errors.New("the file cannot be used")
 // write stores entries, and removes from the file what is done with. writing is held.
 func (o *Outbox) write(entries []*entry) error {
 	if !o.open() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.notStored(entries)
 		return errNotOpen
 	}
+	entries = slices.DeleteFunc(entries, func(e *entry) bool { return e.number > 0 }) // found just now
 	o.mu.Lock()
 	untold := o.untold
 	o.mu.Unlock()
 	dropped, droppedTo, err := o.disk.write(o.sent, entries, o.opts.MaxMessages, o.opts.MaxBytes, untold)
 	if err != nil {
 		o.mu.Lock()
-		o.unread = o.unread || o.disk.faulty
+		if o.disk.faulty {
+			o.doubtful, o.doubtfulTo = entries, o.disk.has.last+uint64(len(entries))
+			o.unread = true
+		}
+		o.notStored(entries)
 		o.mu.Unlock()
 		o.complain(err)
 		return err
@@ -158,18 +173,34 @@ func (o *Outbox) write(entries []*entry) error {
 	defer o.mu.Unlock()
 	o.note()
 	o.lose(uint64(dropped))
+	o.moved(entries, o.disk.has.last)
+	return nil
+}
+
+// moved notes that entries are in the file, the last of them with a number. mu and
+// writing are held.
+func (o *Outbox) moved(entries []*entry, last uint64) {
 	for i, e := range entries {
-		e.number = o.disk.has.last - uint64(len(entries)-1-i)
+		e.number = last - uint64(len(entries)-1-i)
 		e.Claim.Release()
 	}
-	// What Put has let go of meanwhile is in the file all the same, and counted twice.
 	o.memory = slices.DeleteFunc(o.memory, func(e *entry) bool {
 		if e.number > 0 {
 			o.bytes -= size(e.Message)
 		}
 		return e.number > 0
 	})
-	return nil
+}
+
+// notStored notes that entries stay in memory, and counts those for which that had no
+// room meanwhile. mu is held.
+func (o *Outbox) notStored(entries []*entry) {
+	for _, e := range entries {
+		if e.storing = false; e.gone {
+			e.Claim.Release()
+			o.lose(1)
+		}
+	}
 }
 
 // readAhead reads the oldest messages of the file. Where it cannot be read, those in

@@ -403,3 +403,33 @@ func TestAnOutboxIsClearOnceNothingOfItCanBeSentLater(t *testing.T) {
 		t.Errorf("%d messages came of 5", n)
 	}
 }
+
+func TestAFileFromWhichAllWasSentGivesItsRoomBackAndStillKnowsWhatWasLost(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	var c cloud
+	opts := Options{MaxMessages: 100}
+	o := c.kept(t, path, opts)
+	for range 110 {
+		o.Put(Message{Topic: "status", Document: make([]byte, 6000)})
+	}
+	end(t, o)
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.setOnline(true)
+	end(t, c.kept(t, path, opts))
+	after, err := os.Stat(path)
+	if err != nil || before.Size() < 600_000 || after.Size() > emptyBytes || after.Mode().Perm() != 0o600 {
+		t.Errorf("the file had %d bytes and has %v: %v", before.Size(), after, err)
+	}
+	o = c.kept(t, path, opts)
+	awaitFile(o)
+	if told := o.Told(); told != 10 {
+		t.Errorf("%d are told to be lost of 10", told)
+	}
+	end(t, o)
+	if n := len(c.received()); n != 100 {
+		t.Errorf("%d messages came of 100", n)
+	}
+}

@@ -103,6 +103,9 @@ type entry struct {
 	put    int64  // on the outbox' clock
 	number uint64 // in the file; 0 where it is in memory alone
 	failed bool   // a try; guarded by Outbox.mu
+
+	storing bool // in a transaction that goes on; guarded by Outbox.mu
+	gone    bool // out of memory meanwhile, for want of room; guarded by Outbox.mu
 }
 
 // Outbox sends messages in order. Its methods may be called concurrently.
@@ -124,6 +127,8 @@ type Outbox struct {
 	finished   int        // of these are still in the file; guarded by writing
 	dropped    uint64     // up to this number they went for want of room; guarded by writing
 	complained bool       // of the disk; guarded by writing
+	doubtful   []*entry   // of a transaction that may be in the file; guarded by writing
+	doubtfulTo uint64     // number that the last of them has there; guarded by writing
 
 	mu      sync.Mutex
 	clock   ownclock.Clock // guarded by mu
@@ -187,15 +192,19 @@ func (o *Outbox) Put(m Message) {
 		return
 	}
 	o.memory, o.bytes = append(o.memory, &entry{Message: m, put: o.clock.Now()}), o.bytes+size(m)
-	drop := 0
+	drop, lost := 0, uint64(0)
 	for len(o.memory)-drop > o.opts.MaxMessages || o.bytes > o.opts.MaxBytes && len(o.memory)-drop > 1 {
-		o.bytes -= size(o.memory[drop].Message)
-		o.memory[drop].Claim.Release()
+		e := o.memory[drop]
+		o.bytes -= size(e.Message)
+		if e.gone = true; !e.storing {
+			e.Claim.Release()
+			lost++
+		}
 		o.memory[drop] = nil
 		drop++
 	}
 	o.memory = o.memory[drop:]
-	o.lose(uint64(drop))
+	o.lose(lost)
 	signal(o.more)
 	if len(o.memory) >= crowdedMessages || o.bytes >= crowdedBytes {
 		signal(o.crowded)
