@@ -3,11 +3,9 @@ package dicominbox_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -91,22 +89,9 @@ func cutProgram(folder string) error {
 
 func TestNothingThatWasConfirmedIsLostByAPowerCut(t *testing.T) {
 	root := t.TempDir()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), cutFolder+"="+filepath.Join(root, "inbox"), "TMPDIR="+root)
-	trace, err := powercut.Record(t.Context(), cmd, root)
-	if errors.Is(err, powercut.ErrNoStrace) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	memory, err := os.MkdirTemp("/dev/shm", "inbox-test-")
-	if err != nil {
-		memory = t.TempDir()
-	}
-	defer os.RemoveAll(memory)
-	disk, states, last := filepath.Join(memory, "disk"), 0, 0
-	err = trace.States(powercut.StateOptions{States: *cutStates, Folder: disk}, func(said []string) error {
+	trace, disk := powercut.RecordTest(t, root, cutFolder+"="+filepath.Join(root, "inbox"), "TMPDIR="+root)
+	states, last := 0, 0
+	err := trace.States(powercut.StateOptions{States: *cutStates, Folder: disk}, func(said []string) error {
 		states++
 		last = len(said)
 		if err := checkDisk(filepath.Join(disk, "inbox"), said); err != nil {

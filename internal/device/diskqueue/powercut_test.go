@@ -11,7 +11,6 @@ import (
 	"image"
 	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -183,26 +182,13 @@ func sumOf(b []byte) string {
 
 func TestNoAnswerOfTheComponentIsLostOrNamesATornMaskAfterAPowerCut(t *testing.T) {
 	root := t.TempDir()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), cutFolder+"="+root, cutLimit+"="+fmt.Sprint(*cutRequests), "TMPDIR="+root)
-	trace, err := powercut.Record(t.Context(), cmd, root)
-	if errors.Is(err, powercut.ErrNoStrace) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	trace, folder := powercut.RecordTest(t, root, cutFolder+"="+root, cutLimit+"="+fmt.Sprint(*cutRequests), "TMPDIR="+root)
 	model, err := openValues()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer model.Close()
-	memory, err := os.MkdirTemp("/dev/shm", "diskqueue-test-")
-	if err != nil {
-		memory = t.TempDir()
-	}
-	defer os.RemoveAll(memory)
-	folder, states, masks := filepath.Join(memory, "disk"), 0, 0
+	states, masks := 0, 0
 	var known confirmed
 	err = trace.States(powercut.StateOptions{States: *cutStates, Folder: folder}, func(said []string) error {
 		states++

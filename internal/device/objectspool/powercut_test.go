@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -218,23 +217,10 @@ func TestNoResultThatWaitsForS3IsLostOrTornByAPowerCut(t *testing.T) {
 	t.Setenv("AWS_MAX_ATTEMPTS", "1") // the SDK's own pauses are no matter here
 	t.Setenv("AWS_CA_BUNDLE", "")     // nor are certificates, which are read for each disk
 	root := t.TempDir()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), cutFolder+"="+filepath.Join(root, "queue"), cutLimit+"="+fmt.Sprint(*cutRounds))
-	trace, err := powercut.Record(t.Context(), cmd, root)
-	if errors.Is(err, powercut.ErrNoStrace) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	memory, err := os.MkdirTemp("/dev/shm", "objectspool-test-")
-	if err != nil {
-		memory = t.TempDir()
-	}
-	defer os.RemoveAll(memory)
-	disk, states, again, heard := filepath.Join(memory, "disk"), 0, 0, 0
+	trace, disk := powercut.RecordTest(t, root, cutFolder+"="+filepath.Join(root, "queue"), cutLimit+"="+fmt.Sprint(*cutRounds))
+	states, again, heard := 0, 0, 0
 	known := confirmed{kept: make(map[int]bool), sent: make(map[int]bool), holds: make(map[string]int), promised: make(map[string]int), forgotten: -1}
-	err = trace.States(powercut.StateOptions{States: *cutStates, Folder: disk}, func(said []string) error {
+	err := trace.States(powercut.StateOptions{States: *cutStates, Folder: disk}, func(said []string) error {
 		states++
 		for _, line := range said[heard:] {
 			known.hear(line)

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -148,23 +147,10 @@ func (c *cutting) awaitStored(o *Outbox) {
 
 func TestNoStoredMessageIsLostByAPowerCut(t *testing.T) {
 	root := t.TempDir()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), cutFolder+"="+filepath.Join(root, "queue"), cutLimit+"="+fmt.Sprint(*cutRounds))
-	trace, err := powercut.Record(t.Context(), cmd, root)
-	if errors.Is(err, powercut.ErrNoStrace) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	memory, err := os.MkdirTemp("/dev/shm", "outbox-test-")
-	if err != nil {
-		memory = t.TempDir()
-	}
-	defer os.RemoveAll(memory)
-	disk, states, again, heard := filepath.Join(memory, "disk"), 0, 0, 0
+	trace, disk := powercut.RecordTest(t, root, cutFolder+"="+filepath.Join(root, "queue"), cutLimit+"="+fmt.Sprint(*cutRounds))
+	states, again, heard := 0, 0, 0
 	known := confirmed{sent: make(map[int]bool)}
-	err = trace.States(powercut.StateOptions{States: *cutStates, Folder: disk}, func(said []string) error {
+	err := trace.States(powercut.StateOptions{States: *cutStates, Folder: disk}, func(said []string) error {
 		states++
 		for _, line := range said[heard:] {
 			known.hear(line)

@@ -1,11 +1,8 @@
 package queue
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,18 +17,9 @@ var (
 
 func TestNothingIsLostByAPowerCut(t *testing.T) {
 	root := t.TempDir()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashFolder+"="+filepath.Join(root, "queue"), crashLimit+"="+fmt.Sprint(*cutRequests))
-	trace, err := powercut.Record(t.Context(), cmd, root)
-	if errors.Is(err, powercut.ErrNoStrace) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	disk := filepath.Join(memoryFolder(t), "disk")
+	trace, disk := powercut.RecordTest(t, root, crashFolder+"="+filepath.Join(root, "queue"), crashLimit+"="+fmt.Sprint(*cutRequests))
 	states, before, known := 0, 0, newSaid()
-	err = trace.States(powercut.StateOptions{States: *cutStates, Folder: disk}, func(said []string) error {
+	err := trace.States(powercut.StateOptions{States: *cutStates, Folder: disk}, func(said []string) error {
 		states++
 		for _, line := range said[before:] {
 			known.line(line)
