@@ -133,7 +133,7 @@ func (s *Service) replace(next *node) {
 // run runs the node until ctx ends. What ends it before may pass.
 func (n *node) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		l := n.port.lend()
+		l := n.port.lend(ctx)
 		if n.encryption != nil {
 			l = tls.NewListener(l, n.encryption)
 		}
