@@ -23,6 +23,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/delivery"
 	"github.com/brainseg/brainseg/internal/device/dicomservice"
 	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/engine"
@@ -161,7 +162,7 @@ type component struct {
 	out      *publisher
 	queue    *diskqueue.Queue      // nil before start, and where it is in memory
 	objects  *objectspool.Spool    // nil likewise
-	answers  []*answers            // on their way out of the queue
+	answers  []*delivery.Sender    // on their way out of the queue
 	engine   *engine.Engine        // nil before start
 	listener *listener.Listener    // of the service over HTTP; nil before start
 	activity page.Activity         // what pages are told
@@ -192,7 +193,7 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 			return err
 		}
 		c.out.keep(cfg.Queue.Folder, c.tellDamage("status messages that waited for AWS IoT Core were damaged and are set aside"))
-		c.answers = []*answers{c.out.deliverOnDevice(c.queue), c.out.deliverToIoTCore(c.queue)}
+		c.answers = c.out.deliver(c.queue)
 		c.objects = objectspool.Open(filepath.Join(cfg.Queue.Folder, "objects.db"), cfg, c.opts.Logger, c.tellDamage("results that waited for S3 were damaged and are set aside"))
 		deps.Queue, deps.Later = c.queue, c.objects
 	}
@@ -380,7 +381,7 @@ func (c *component) close(end time.Time) {
 		c.opts.Logger.Warn("a scan that was sent stays on disk", zap.Error(err))
 	}
 	for _, a := range c.answers {
-		closing.Go(func() { a.close(ctx) })
+		closing.Go(func() { a.Close(ctx) })
 	}
 	if c.objects != nil {
 		closing.Go(func() { c.objects.Close(ctx) })

@@ -33,9 +33,9 @@ func (c *component) gatherHealth() {
 		d.Lost["objects"], d.Waiting["objects"], d.DamagedStores = o.Lost, o.Waiting, d.DamagedStores+o.Damaged
 		d.WaitingSeconds["objects"] = o.Longest.Round(time.Millisecond).Seconds()
 		for _, a := range c.answers {
-			kind := map[string]string{diskqueue.ToIPC: "results", diskqueue.ToIoTCore: "cloudResults"}[a.to]
-			n, age := a.waiting()
-			d.Lost[kind] = c.lostResults(a.to)
+			kind := map[string]string{diskqueue.ToIPC: "results", diskqueue.ToIoTCore: "cloudResults"}[a.To]
+			n, age := a.Waiting()
+			d.Lost[kind] = c.lostResults(a.To)
 			d.Waiting[kind] += n
 			d.WaitingSeconds[kind] = max(d.WaitingSeconds[kind], age.Round(time.Millisecond).Seconds())
 		}
@@ -54,8 +54,8 @@ func (c *component) lostResults(to string) (n uint64) {
 		n = c.out.results.Stats().Lost
 	}
 	for _, a := range c.answers {
-		if a.to == to {
-			n += a.refused.Load()
+		if a.To == to {
+			n += a.Refused()
 		}
 	}
 	if to == diskqueue.ToIoTCore && c.queue != nil {

@@ -2,6 +2,7 @@ package greengrass
 
 import (
 	"context"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/delivery"
 	"github.com/brainseg/brainseg/internal/device/diskqueue"
 	"github.com/brainseg/brainseg/internal/device/job"
 	"github.com/brainseg/brainseg/internal/device/outbox"
@@ -67,25 +69,23 @@ func (p *publisher) keep(folder string, damaged func(setAside string, cause erro
 	p.cloud.Keep(filepath.Join(folder, "outbox.db"), damaged)
 }
 
-// deliverOnDevice sends the answers of a queue to the components that asked.
-func (p *publisher) deliverOnDevice(q *diskqueue.Queue) *answers {
-	return p.deliver(q, diskqueue.ToIPC, p.link("answer", outbox.LinkOptions{Send: p.publish}), func() int {
-		_, limit := p.configured()
-		return limit
-	})
-}
-
-// deliverToIoTCore sends the answers of a queue that go to AWS IoT Core. Where the
-// nucleus does not allow it they wait for a deployment that corrects that.
-func (p *publisher) deliverToIoTCore(q *diskqueue.Queue) *answers {
-	link := p.link("answer to AWS IoT Core", outbox.LinkOptions{
-		Send:     p.publishToIoTCore,
-		Hopeless: func(err error) bool { return outbox.Hopeless(err) && !ggipc.HasCode(err, ggipc.CodeUnauthorized) },
-	})
-	return p.deliver(q, diskqueue.ToIoTCore, link, func() int {
-		_, limit := p.configured()
-		return min(limit, ggipc.MaxIoTCorePayload)
-	})
+// deliver has the answers of a queue sent: to the components that asked, and to AWS IoT
+// Core. Where the nucleus does not allow the latter they wait for a deployment that
+// corrects that.
+func (p *publisher) deliver(q *diskqueue.Queue) []*delivery.Sender {
+	start := func(to, name string, most int, o outbox.LinkOptions) *delivery.Sender {
+		return delivery.Start(delivery.Options{Queue: q, To: to, Link: p.link(name, o), Logger: p.logger, Target: func() (string, int) {
+			topics, limit := p.configured()
+			return topics.Result, min(limit, most)
+		}})
+	}
+	return []*delivery.Sender{
+		start(diskqueue.ToIPC, "answer", math.MaxInt, outbox.LinkOptions{Send: p.publish}),
+		start(diskqueue.ToIoTCore, "answer to AWS IoT Core", ggipc.MaxIoTCorePayload, outbox.LinkOptions{
+			Send:     p.publishToIoTCore,
+			Hopeless: func(err error) bool { return outbox.Hopeless(err) && !ggipc.HasCode(err, ggipc.CodeUnauthorized) },
+		}),
+	}
 }
 
 // back notes that AWS IoT Core is reachable again.
