@@ -26,7 +26,8 @@ func componentCommand() *cobra.Command {
 			logger := newLogger(cmd.OutOrStdout(), level)
 			defer logger.Sync()
 			err := greengrass.Run(cmd.Context(), greengrass.Options{
-				Version: Version, Logger: logger, Level: &level, OwnProcess: true, KeepModel: "model", AwaitModel: awaitModel,
+				Version: Version, Logger: logger, Level: &level, OwnProcess: true,
+				KeepModel: "model", KeepConfiguration: "kept-configuration.json", AwaitModel: awaitModel,
 			})
 			if err != nil {
 				logger.Error("component ended", zap.Error(err))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/brainseg/brainseg/ggipc"
 	"github.com/brainseg/brainseg/internal/device/config"
+	"github.com/brainseg/brainseg/internal/device/parts"
 	"github.com/brainseg/brainseg/internal/device/request"
 )
 
@@ -38,12 +39,47 @@ func fetchConfiguration(ctx context.Context, client *ggipc.Client) (json.RawMess
 func checkConfiguration(document json.RawMessage, logger *zap.Logger) (config.Config, error) {
 	cfg, unknown, err := config.Parse(document)
 	if err != nil {
-		return config.Config{}, fmt.Errorf("%w (correct it in the deployment's configuration update)", err)
+		err = fmt.Errorf("%w (correct it in the deployment's configuration update)", err)
+		return config.Config{}, &parts.Error{Part: "configuration", Summary: "the new configuration is not valid and has no effect", Err: err}
 	}
 	for _, key := range unknown {
 		logger.Warn("configuration key is not known and has no effect", zap.String("key", key))
 	}
 	return cfg, nil
+}
+
+// begin starts a component that works by what a deployment has set. Where that cannot
+// be used on nucleus lite it works by what was in effect before, and tells so. The
+// component is nil where none was started; it is to be ended, also with an error.
+func (p process) begin(ctx context.Context, document json.RawMessage) (*component, error) {
+	var c *component
+	cfg, err := checkConfiguration(document, p.opts.Logger)
+	if err == nil {
+		c, err = p.try(ctx, cfg)
+	}
+	before, ok := p.kept.Instead(cfg, err)
+	switch {
+	case err == nil:
+		p.kept.Keep(document)
+		return c, nil
+	case !ok:
+		return c, err
+	}
+	p.opts.Logger.Error("the configuration cannot be used, the one before is taken", zap.Error(err))
+	if c != nil {
+		c.close(time.Now().Add(p.opts.StopTimeout))
+	}
+	c, unfit := p.try(ctx, before)
+	if unfit != nil {
+		return c, errors.Join(err, fmt.Errorf("with the configuration before: %w", unfit)) // which may be no matter of it
+	}
+	c.tellRefused(err)
+	return c, nil
+}
+
+// tellRefused tells from afar that a configuration is not used, and why.
+func (c *component) tellRefused(err error) {
+	c.engine.Announce(request.ErrorMessage(summary(err, "the log on the device says why")+"; the configuration before stays in effect"), request.StateReady)
 }
 
 // watchConfiguration has changes told. A component without any configuration is
@@ -103,7 +139,7 @@ func (w *configurationWatcher) look(ctx context.Context) {
 	next, err := checkConfiguration(document, w.opts.Logger)
 	if err != nil {
 		w.opts.Logger.Error("the new configuration is refused, the one before stays", zap.Error(err))
-		w.engine.Announce(request.ErrorMessage("the new configuration is not valid and has no effect; the log on the device says why"), request.StateReady)
+		w.tellRefused(err)
 		return
 	}
 	next, waiting := config.Live(w.engine.Config(), next)
@@ -113,7 +149,7 @@ func (w *configurationWatcher) look(ctx context.Context) {
 	}
 	changes := config.Diff(w.engine.Config(), next)
 	if !changes.Any() {
-		w.refused = nil
+		w.inEffect(document)
 		return
 	}
 	only := config.Changes{Log: true}
@@ -126,14 +162,22 @@ func (w *configurationWatcher) look(ctx context.Context) {
 		}
 		w.refused = &next
 		w.opts.Logger.Error("the new configuration cannot be used, the one before stays", zap.Error(err))
-		text := summary(err, "the log on the device says why") + "; the configuration before stays in effect"
-		w.engine.Announce(request.ErrorMessage(text), request.StateReady)
+		w.tellRefused(err)
 	} else {
-		w.refused = nil
 		w.opts.Level.SetLevel(next.Log.Level)
+		w.inEffect(document)
 	}
 	if changes != only {
 		w.engine.Announce(messageReady, request.StateReady)
+	}
+}
+
+// inEffect notes that the engine works by a document, but for keys that wait: what
+// they say is not tried.
+func (w *configurationWatcher) inEffect(document json.RawMessage) {
+	w.refused = nil
+	if len(w.waiting) == 0 {
+		w.kept.Keep(document)
 	}
 }
 

@@ -43,7 +43,9 @@ type device struct {
 	look     time.Duration // Options.LookInterval
 	watch    time.Duration // Options.WatchInterval
 	keep     string        // Options.KeepModel
+	kept     string        // Options.KeepConfiguration
 	await    time.Duration // Options.AwaitModel
+	level    *zap.AtomicLevel
 	results  chan request.Result
 	statuses chan request.Status
 	cloud    <-chan nucleus.Message
@@ -164,7 +166,7 @@ func (d *device) launch() {
 				SocketPath: socket, AuthToken: d.nucleus.Token(ComponentName),
 				RefusalGrace: 50 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
 			},
-			LookInterval: d.look, WatchInterval: d.watch, KeepModel: d.keep, AwaitModel: d.await, Logger: zap.New(core), Ready: func() { close(ready) },
+			LookInterval: d.look, WatchInterval: d.watch, KeepModel: d.keep, KeepConfiguration: d.kept, Level: d.level, AwaitModel: d.await, Logger: zap.New(core), Ready: func() { close(ready) },
 		})
 	}()
 	d.t.Cleanup(func() { cancel(); d.wait() })

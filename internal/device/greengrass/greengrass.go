@@ -29,6 +29,7 @@ import (
 	"github.com/brainseg/brainseg/internal/device/engine"
 	"github.com/brainseg/brainseg/internal/device/health"
 	"github.com/brainseg/brainseg/internal/device/httpapi"
+	"github.com/brainseg/brainseg/internal/device/keptconfig"
 	"github.com/brainseg/brainseg/internal/device/listener"
 	"github.com/brainseg/brainseg/internal/device/objectspool"
 	"github.com/brainseg/brainseg/internal/device/outbox"
@@ -66,6 +67,9 @@ type Options struct {
 	// KeepModel is a folder for a copy of the model in use, for a start at which the
 	// configured one cannot be used. Default: none is kept.
 	KeepModel string
+	// KeepConfiguration is a file for a copy of the configuration in effect, for a start
+	// on nucleus lite at which the configured one cannot be used. Default: none is kept.
+	KeepConfiguration string
 	// AwaitModel is how long the start waits for a model that is not there yet: nothing
 	// says which of two components is started first. Default: not at all.
 	AwaitModel time.Duration
@@ -132,22 +136,27 @@ func run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := checkConfiguration(document, opts.Logger)
-	if err != nil {
+	p := process{opts: opts, client: client, requests: &requests{opened: make(chan struct{})}, awaited: time.Now().Add(opts.AwaitModel)}
+	if p.lite, err = updates.Watch(ctx, client, p.requests.busy, opts.Logger); err != nil {
 		return err
 	}
-	opts.Level.SetLevel(cfg.Log.Level)
-	client.SetMaxFrame(cfg.IPC.MaxFrame)
-	c := &component{opts: opts, client: client, out: newPublisher(client, cfg, opts.Logger), changes: make(chan struct{}, 1)}
-	// The time for the end counts from when it was asked for.
-	defer func() { c.close(time.Now().Add(c.stopTimeout())) }()
-	if err := c.start(ctx, cfg); err != nil {
-		// Whoever watches the topic from afar learns that the component did not
-		// start; the details are for the log on the device.
-		c.out.status(request.Status{
-			Message: request.ErrorMessage(summary(err, "the component cannot start; its log on the device says why")), State: request.StateStopping,
-			Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
-		})
+	p.kept = keptconfig.File{Logger: opts.Logger}
+	if p.lite { // the classic nucleus goes back by itself where a start fails
+		p.kept.Path = opts.KeepConfiguration
+	}
+	c, err := p.begin(ctx, document)
+	if c != nil {
+		defer c.end()
+	}
+	if err != nil {
+		if c != nil {
+			// Whoever watches the topic from afar learns that the component did not
+			// start; the details are for the log on the device.
+			c.out.status(request.Status{
+				Message: request.ErrorMessage(summary(err, "the component cannot start; its log on the device says why")), State: request.StateStopping,
+				Code: request.CodeInternal, Time: time.Now().UTC(), Thing: thing(),
+			})
+		}
 		return err
 	}
 	return c.serve(ctx, document)
@@ -155,10 +164,27 @@ func run(ctx context.Context, opts Options) error {
 
 func thing() string { return os.Getenv("AWS_IOT_THING_NAME") }
 
-// component is the connection, and the engine that works for it.
-type component struct {
+// process is what there is once, however many configurations are tried.
+type process struct {
 	opts     Options
 	client   *ggipc.Client
+	requests *requests
+	lite     bool            // the nucleus is nucleus lite
+	kept     keptconfig.File // for a start that fails
+	awaited  time.Time       // the model, at the latest
+}
+
+// try starts a component that works by cfg. It is to be closed, also with an error.
+func (p process) try(ctx context.Context, cfg config.Config) (*component, error) {
+	p.opts.Level.SetLevel(cfg.Log.Level)
+	p.client.SetMaxFrame(cfg.IPC.MaxFrame)
+	c := &component{process: p, out: newPublisher(p.client, cfg, p.opts.Logger), changes: make(chan struct{}, 1)}
+	return c, c.start(ctx, cfg)
+}
+
+// component is the engine, and all else that a configuration has opened.
+type component struct {
+	process
 	out      *publisher
 	queue    *diskqueue.Queue      // nil before start, and where it is in memory
 	objects  *objectspool.Spool    // nil likewise
@@ -168,8 +194,6 @@ type component struct {
 	activity page.Activity         // what pages are told
 	spool    spool.Spool           // scans that were sent over HTTP
 	dicom    *dicomservice.Service // nil before start
-	requests requests
-	lite     bool // the nucleus is nucleus lite; set before requests are taken
 	health   *health.Health
 	updates  *ggipc.Subscription // to changes of the configuration; nil where none are told
 	changes  chan struct{}       // holds one where the configuration may have changed
@@ -181,13 +205,11 @@ type component struct {
 // beginning.
 func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.health = health.New(health.Options{Version: c.opts.Version})
-	c.requests.component, c.requests.opened = c, make(chan struct{})
-	opened := sync.OnceFunc(func() { close(c.requests.opened) })
-	defer opened()
+	c.requests.component = c
 	if err := c.requests.hear(ctx, cfg); err != nil {
 		return err
 	}
-	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, WatchModel: c.opts.WatchInterval, KeepModel: c.opts.KeepModel, AwaitModel: c.opts.AwaitModel, Logger: c.opts.Logger}
+	deps := engine.Deps{Thing: thing(), Version: c.opts.Version, Spool: &c.spool, Status: c.status, Watch: c.health, WatchModel: c.opts.WatchInterval, KeepModel: c.opts.KeepModel, AwaitModel: time.Until(c.awaited), Logger: c.opts.Logger}
 	if cfg.Queue.Folder != "" {
 		if c.queue, err = diskqueue.Open(ctx, diskqueue.Options{Config: cfg, Damaged: c.tellDamage("the queue was damaged and is set aside; requests that waited in it must be sent again")}); err != nil {
 			return err
@@ -201,15 +223,6 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 		return err
 	}
 	c.engine.Announce(request.MessageAppStarting, request.StateStarting)
-	var refusal *ggipc.Error
-	switch err := updates.Watch(ctx, c.client, c.engine.Busy, c.opts.Logger); {
-	case ggipc.Unsupported(err):
-		c.lite = true
-	case errors.As(err, &refusal):
-		c.opts.Logger.Warn("updates are not announced to this component", zap.Error(err))
-	case err != nil:
-		return err
-	}
 	api := httpapi.New(httpapi.Options{Version: c.opts.Version, Spool: &c.spool})
 	api.SetEngine(c.engine)
 	api.Handle("GET /metrics", c.health.Handler())
@@ -217,7 +230,7 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 	c.listener = listener.New(api, c.opts.Logger)
 	c.listener.OnShutdown(c.activity.Disconnect)
 	c.dicom = dicomservice.New(c.engine, c.opts.Logger)
-	following := []parts.Part{c.listener, c.dicom, &c.requests}
+	following := []parts.Part{c.listener, c.dicom, c.requests}
 	if c.objects != nil {
 		following = append(following, c.objects)
 	}
@@ -229,7 +242,7 @@ func (c *component) start(ctx context.Context, cfg config.Config) (err error) {
 			return err
 		}
 	}
-	opened()
+	c.requests.open()
 	c.gatherHealth()
 	if err := c.watchConfiguration(ctx); err != nil {
 		return err
@@ -354,6 +367,12 @@ func (c *component) stopTimeout() time.Duration {
 }
 
 const refusedStop = 250 * time.Millisecond
+
+// end closes a component for good. The time for that counts from when it is asked for.
+func (c *component) end() {
+	c.requests.open() // those that wait for an engine are told that there is none
+	c.close(time.Now().Add(c.stopTimeout()))
+}
 
 // close finishes what is in work, and has everything sent and over by end. What was
 // accepted and is not answered stays on disk, where the queue is there.

@@ -17,10 +17,12 @@ import (
 
 // requests is the subscription to the request topic, as a part of the engine:
 // the next topic is subscribed to before the last one is left. The first is
-// subscribed to before the engine is there.
+// subscribed to before the engine is there, and stays where the start fails and there
+// is another one.
 type requests struct {
-	component *component
-	opened    chan struct{} // closed when the component's engine takes requests, or the start has failed
+	component *component    // that starts, or has; not changed any more once opened is closed
+	opened    chan struct{} // closed when the component's engine takes requests, or the last start has failed
+	opening   sync.Once     // guards the closing
 
 	mu     sync.Mutex
 	topics config.Topics       // guarded by mu
@@ -67,9 +69,25 @@ func (r *requests) subscription() *ggipc.Subscription {
 	return r.taking
 }
 
-// hear subscribes to the request topic. What comes before the engine takes requests
+// open has the component's engine take requests.
+func (r *requests) open() { r.opening.Do(func() { close(r.opened) }) }
+
+// busy reports whether requests wait or are in work.
+func (r *requests) busy() bool {
+	select {
+	case <-r.opened:
+		return r.component.engine != nil && r.component.engine.Busy()
+	default:
+		return false
+	}
+}
+
+// hear subscribes to the request topic, unless a start before has. What comes before the engine takes requests
 // waits in the subscription: it costs a moment, where what nobody hears is gone.
 func (r *requests) hear(ctx context.Context, cfg config.Config) error {
+	if r.subscription() != nil {
+		return nil
+	}
 	taking, err := r.subscribe(ctx, cfg.Topics.Request)
 	r.mu.Lock()
 	r.topics, r.taking = cfg.Topics, taking

@@ -7,6 +7,7 @@ package updates
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,12 +22,12 @@ const (
 	patience = 5 * time.Minute  // in all
 )
 
-// Watch answers what is announced for as long as the client lives. The error is that
-// of the subscription: nucleus lite announces nothing and is known by that, see
-// ggipc.Unsupported.
-func Watch(ctx context.Context, client *ggipc.Client, busy func() bool, logger *zap.Logger) error {
+// Watch answers what is announced for as long as the client lives. lite reports that
+// the nucleus is nucleus lite, which announces nothing and is known by that. A refusal
+// of the nucleus is told to the log; other errors are those of the connection.
+func Watch(ctx context.Context, client *ggipc.Client, busy func() bool, logger *zap.Logger) (lite bool, err error) {
 	var d deferral // used by the subscription alone, which calls one function at a time
-	_, err := client.SubscribeToComponentUpdates(ctx, func(ctx context.Context, u ggipc.ComponentUpdate) {
+	_, err = client.SubscribeToComponentUpdates(ctx, func(ctx context.Context, u ggipc.ComponentUpdate) {
 		if !u.Pre {
 			d = deferral{}
 			return
@@ -40,7 +41,15 @@ func Watch(ctx context.Context, client *ggipc.Client, busy func() bool, logger *
 			logger.Warn("answer to an announced update failed", zap.Error(err))
 		}
 	})
-	return err
+	var refusal *ggipc.Error
+	switch {
+	case ggipc.Unsupported(err):
+		return true, nil
+	case errors.As(err, &refusal):
+		logger.Warn("updates are not announced to this component", zap.Error(err))
+		return false, nil
+	}
+	return false, err
 }
 
 // deferral is the deployment that is put off, and since when.
