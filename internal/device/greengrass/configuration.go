@@ -77,8 +77,9 @@ func (p process) begin(ctx context.Context, document json.RawMessage) (*componen
 	return c, nil
 }
 
-// tellRefused tells from afar that a configuration is not used, and why.
+// tellRefused tells from afar that the configuration that is set is not used, and why.
 func (c *component) tellRefused(err error) {
+	c.refused.Store(true)
 	c.engine.Announce(request.ErrorMessage(summary(err, "the log on the device says why")+"; the configuration before stays in effect"), request.StateReady)
 }
 
@@ -108,7 +109,7 @@ type configurationWatcher struct {
 	*component
 	seen    json.RawMessage // the last that was looked at
 	when    time.Time       // that it was
-	refused *config.Config  // the last that could not be used; nil for none
+	unfit   *config.Config  // the last that could not be used; nil for none
 	waiting []string        // keys that were told to wait for the next start
 }
 
@@ -144,7 +145,7 @@ func (w *configurationWatcher) look(ctx context.Context) {
 	}
 	next, waiting := config.Live(w.engine.Config(), next)
 	w.tellWaiting(waiting)
-	if w.refused != nil && reflect.DeepEqual(next, *w.refused) {
+	if w.unfit != nil && reflect.DeepEqual(next, *w.unfit) {
 		return
 	}
 	changes := config.Diff(w.engine.Config(), next)
@@ -160,7 +161,7 @@ func (w *configurationWatcher) look(ctx context.Context) {
 		if ctx.Err() != nil {
 			return // the component ends
 		}
-		w.refused = &next
+		w.unfit = &next
 		w.opts.Logger.Error("the new configuration cannot be used, the one before stays", zap.Error(err))
 		w.tellRefused(err)
 	} else {
@@ -175,7 +176,8 @@ func (w *configurationWatcher) look(ctx context.Context) {
 // inEffect notes that the engine works by a document, but for keys that wait: what
 // they say is not tried.
 func (w *configurationWatcher) inEffect(document json.RawMessage) {
-	w.refused = nil
+	w.unfit = nil
+	w.refused.Store(false)
 	if len(w.waiting) == 0 {
 		w.kept.Keep(document)
 	}

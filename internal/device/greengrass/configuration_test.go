@@ -82,6 +82,9 @@ func TestAConfigurationThatCannotBeUsedIsRefusedAndTheOneBeforeStays(t *testing.
 		d.configure(map[string]any{"service": map[string]any{"workers": "many"}})
 		d.awaitStatus("Error: the new configuration is not valid")
 		works("not valid")
+		if !d.configurationRefused() {
+			t.Error("the health does not tell of it")
+		}
 		d.configure(map[string]any{"service": map[string]any{"workers": "1"}})
 
 		d.configure(map[string]any{"images": map[string]any{"roots": []any{"/nowhere"}}})

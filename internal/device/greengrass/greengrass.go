@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -195,6 +196,7 @@ type component struct {
 	spool    spool.Spool           // scans that were sent over HTTP
 	dicom    *dicomservice.Service // nil before start
 	health   *health.Health
+	refused  atomic.Bool         // the configuration that is set has no effect
 	updates  *ggipc.Subscription // to changes of the configuration; nil where none are told
 	changes  chan struct{}       // holds one where the configuration may have changed
 

@@ -19,6 +19,7 @@ func (c *component) gatherHealth() {
 	c.health.Model(c.engine.Model)
 	c.health.Add(func(d *request.Health) {
 		d.StuckReads, d.HungInferences, d.Models = c.engine.Stuck(), c.engine.Watchdog().Hung(), c.engine.Models()
+		d.ConfigurationRefused = c.refused.Load()
 		seen := c.requests.seen()
 		d.Lost["requests"], d.Resubscribed, d.Deaf = seen.lost, seen.renewed, seen.deaf
 		for name, o := range map[string]*outbox.Outbox{"results": c.out.results, "status": c.out.local, "cloudStatus": c.out.cloud} {

@@ -15,7 +15,7 @@ import (
 	"github.com/brainseg/brainseg/schemas"
 )
 
-func validates(t *testing.T, schema []byte, document []byte) bool {
+func validates(t testing.TB, schema []byte, document []byte) bool {
 	t.Helper()
 	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
 	if err != nil {

@@ -14,7 +14,22 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/brainseg/brainseg/internal/dev/nucleus"
+	"github.com/brainseg/brainseg/schemas"
 )
+
+// configurationRefused asks the component whether what is configured has no effect.
+func (d *device) configurationRefused() bool {
+	d.t.Helper()
+	d.publish(`{"health": true}`)
+	for {
+		if s := next(d.t, d.statuses); s.Health != nil {
+			if document, err := s.Encode(); err != nil || !validates(d.t, schemas.Status, document) {
+				d.t.Errorf("the status does not fit its schema: %s, %v", document, err)
+			}
+			return s.Health.ConfigurationRefused
+		}
+	}
+}
 
 const (
 	notValid = "Error: the new configuration is not valid and has no effect; the configuration before stays in effect."
@@ -62,6 +77,9 @@ func TestOnNucleusLiteAStartWithABadConfigurationTakesTheOneBefore(t *testing.T)
 		d.restart(bad)
 		d.awaitStatus(notValid)
 		answers(d.out)
+		if !d.configurationRefused() {
+			t.Error("the health does not tell that what is configured has no effect")
+		}
 		if level.Level() != zapcore.WarnLevel {
 			t.Errorf("the level of the log is %v", level.Level())
 		}
@@ -71,6 +89,9 @@ func TestOnNucleusLiteAStartWithABadConfigurationTakesTheOneBefore(t *testing.T)
 	d.awaitStatus("Configuration changed.")
 	d.awaitStatus("Ready.")
 	answers(elsewhere)
+	if d.configurationRefused() {
+		t.Error("the health tells of a configuration that is refused no more")
+	}
 	if level.Level() != zapcore.DebugLevel {
 		t.Errorf("the level of the log is %v after the change", level.Level())
 	}

@@ -64,6 +64,11 @@ func (h *Health) prometheus() []byte {
 		t.gauge("brainseg_model_trial_slices", "Slices tried by the model on trial, or the last that was.", float64(trial.Slices))
 		t.gauge("brainseg_model_trial_agreement", "Its mean Dice coefficient with the model in use.", trial.Agreement)
 	}
+	refused := 0.0
+	if d.ConfigurationRefused {
+		refused = 1
+	}
+	t.gauge("brainseg_configuration_refused", "1 where the configuration that a deployment has set cannot be used, and the one before is in effect.", refused)
 	t.counter("brainseg_damaged_stores_total", "Databases that were set aside.", d.DamagedStores)
 	t.counter("brainseg_resubscribed_total", "How often the request topic was subscribed to again.", d.Resubscribed)
 	t.counter("brainseg_deaf_total", "How often of these because the nucleus had forgotten the subscription.", d.Deaf)

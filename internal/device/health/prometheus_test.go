@@ -27,6 +27,7 @@ func TestPrometheusReadsTheText(t *testing.T) {
 	h.Model(func() request.Model { return request.Model{Name: "a \"name\"\\\n\xff", Version: "2.0.0"} })
 	h.Add(func(d *request.Health) {
 		d.Lost["status"], d.Waiting["cloudStatus"], d.Deaf, d.Resubscribed, d.DamagedStores = 7, 5, 1, 2, 3
+		d.ConfigurationRefused = true
 	})
 	h.Accepted(1)
 	for _, ms := range []float64{1, 2.5, 3, 70_000} {
@@ -71,7 +72,7 @@ func TestPrometheusReadsTheText(t *testing.T) {
 		{"brainseg_info", "a \"name\"\\\n?", 1}, {"brainseg_unanswered_requests", "", 1},
 		{"brainseg_answers_total", "succeeded", 4}, {"brainseg_answers_total", "busy", 1},
 		{"brainseg_lost_total", "status", 7}, {"brainseg_waiting_messages", "cloudStatus", 5},
-		{"brainseg_deaf_total", "", 1}, {"brainseg_resubscribed_total", "", 2}, {"brainseg_damaged_stores_total", "", 3},
+		{"brainseg_deaf_total", "", 1}, {"brainseg_resubscribed_total", "", 2}, {"brainseg_damaged_stores_total", "", 3}, {"brainseg_configuration_refused", "", 1},
 	} {
 		if got := value(want.name, want.label); got != want.value {
 			t.Errorf("%s %q is %v, want %v", want.name, want.label, got, want.value)

@@ -38,6 +38,10 @@ type Health struct {
 	// Deaf how often of these because the nucleus had forgotten the subscription.
 	Resubscribed uint64 `json:"resubscribed"`
 	Deaf         uint64 `json:"deaf"`
+
+	// ConfigurationRefused tells that the configuration which a deployment has set
+	// cannot be used, and the one before is in effect.
+	ConfigurationRefused bool `json:"configurationRefused,omitempty"`
 }
 
 // Quantiles of a duration in milliseconds.

@@ -100,6 +100,9 @@ func showHealth(w io.Writer, s request.Status) error {
 	if s.Model != nil {
 		row("model", "%s %s", s.Model.Name, s.Model.Version)
 	}
+	if h.ConfigurationRefused {
+		row("configuration", "that of the deployment cannot be used, the one before is in effect: see the log")
+	}
 	if h.Unanswered > 0 {
 		row("in work", "%d requests, the oldest for %.1f s", h.Unanswered, h.OldestSeconds)
 	} else {
