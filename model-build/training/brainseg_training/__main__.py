@@ -43,8 +43,15 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from . import balance, dataset
+
     network = artifact.load_average(options.checkpoint, options.network)
     provenance = json.loads(options.provenance.read_text()) if options.provenance else {}
+    if options.balance:
+        kinds, _ = dataset.training_volumes(options.balance / "train", None, options.cache)
+        constants = balance.fit(network, kinds, options.balance_slices, options.seed, options.framed)
+        balance.apply(network, constants)
+        provenance["balance"] = constants.tolist()
     artifact.write(options.model, network, options.network, options.version, provenance, framed=options.framed)
 
 
@@ -112,6 +119,10 @@ def main(arguments: list[str] | None = None) -> None:
         "--framed", action="store_true", help="the component lays each slice in the middle of the canvas, the darker half to the left"
     )
     export.add_argument("--provenance", type=pathlib.Path, help="JSON file whose content goes into the manifest")
+    export.add_argument("--balance", type=pathlib.Path, help="folder with the channel train, on which the classes are balanced")
+    export.add_argument("--balance-slices", type=int, default=600, help="slices of it")
+    export.add_argument("--seed", type=int, default=1)
+    export.add_argument("--cache", type=pathlib.Path, help="folder that keeps derived volumes")
     export.set_defaults(run=_export)
 
     judge = commands.add_parser("judge", help="the model folder of a finished network with scores and a judgement of its masks")

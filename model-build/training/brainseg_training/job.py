@@ -22,7 +22,7 @@ import onnx
 import torch
 import torch.distributed as dist
 
-from . import artifact, dataset, evaluation, judgement, report, restore
+from . import artifact, balance, dataset, evaluation, judgement, report, restore
 from .augmentation import Augmentation
 from .sampling import SHARES, Sampler
 from .synthesis import Synthesiser
@@ -127,6 +127,9 @@ def parser() -> argparse.ArgumentParser:
     ours.add_argument("--version", default="1.0.0", help="version that the manifest states")
     ours.add_argument("--evaluate_every", type=int, default=1, help="each how manieth slice of the test channel is evaluated at the end")
     ours.add_argument(
+        "--balance_slices", type=int, default=600, help="training slices on which the classes are balanced at the end; 0: they are not"
+    )
+    ours.add_argument(
         "--judge_slices", type=int, default=12000, help="slices that the network learns to judge its masks from; 0: it does not"
     )
     return p
@@ -230,6 +233,8 @@ def run(job: Job) -> None:
 
 def _finish(job: Job, trainer: Trainer, average: torch.nn.Module, kinds: dict[str, list], synthesiser: Synthesiser | None) -> None:
     h = job.hyperparameters
+    constants = balance.fit(average, kinds, h.balance_slices, h.seed, h.framed) if h.balance_slices else np.zeros(h.num_classes)
+    balance.apply(average, constants)
 
     def teach(graph: onnx.ModelProto) -> float:
         return judgement.teach(graph, kinds, synthesiser, h.seed, h.judge_slices, multiple=average.size_multiple, framed=h.framed)
@@ -240,6 +245,7 @@ def _finish(job: Job, trainer: Trainer, average: torch.nn.Module, kinds: dict[st
         settings["start_from"] = "sha256:" + hashlib.sha256(h.start_from.read_bytes()).hexdigest()
     provenance = {
         "hyperparameters": settings,
+        "balance": constants.tolist(),
         "samples": trainer.samples,
         "seconds": round(trainer.seconds),
         "torch": torch.__version__,
