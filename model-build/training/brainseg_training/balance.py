@@ -64,8 +64,10 @@ def apply(network: nn.Module, constants: np.ndarray) -> None:
         bias += torch.from_numpy(constants).to(bias).repeat_interleave(len(bias) // len(constants))
 
 
-def _collect(network: nn.Module, volumes: list[Volume], slices: int, rng: np.random.Generator, framed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Scores, pixels x 4, and labels of all pixels that can be tissue, of slices with brain."""
+def _collect(
+    network: nn.Module, volumes: list[Volume], slices: int, rng: np.random.Generator, framed: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores, pixels x 4, and labels of all pixels that can be tissue."""
     scores, labels = [], []
     for i in range(slices):
         volume = volumes[i % len(volumes)]

@@ -21,7 +21,22 @@ from brainseg_training.sampling import Sampler
 from brainseg_training.trainer import Options, Trainer
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "train.py"
-SMALL = ["--sizes", "48,64", "--batch_size", "4", "--threads", "1", "--warm_up", "5", "--ema", "0.8", "--balance_slices", "12", "--judge_slices", "24"]
+SMALL = [
+    "--sizes",
+    "48,64",
+    "--batch_size",
+    "4",
+    "--threads",
+    "1",
+    "--warm_up",
+    "5",
+    "--ema",
+    "0.8",
+    "--balance_slices",
+    "12",
+    "--judge_slices",
+    "24",
+]
 
 
 def environment(channels, folder, **more):
