@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/brainseg/brainseg/internal/model"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -249,6 +250,26 @@ func TestThePageOfTheArchitectureNamesEveryPackage(t *testing.T) {
 	got := unnamed("`internal/model/`, `device/cli`", []string{"internal/model", "internal/device/cli", "internal/device/queue", "internal/models", "internal/dev/nucleus", "internal/build/a/b"})
 	if diff := cmp.Diff([]string{"internal/device/queue", "internal/models"}, got); diff != "" {
 		t.Errorf("what is not named (-want +got):\n%s", diff)
+	}
+}
+
+func TestDocumentsShowTheModelThatIsShipped(t *testing.T) {
+	m, err := model.ReadManifest(root + "/artifacts/model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"artifacts/model/README.md": "# Model card: " + m.Name + " " + m.Version + "\n",
+		"README.md":                 "model    " + m.Name + " " + m.Version + "\n",
+		"CHANGELOG.md":              "- Model " + m.Version + ": ",
+	} {
+		text, err := os.ReadFile(root + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s does not have %q", name, want)
+		}
 	}
 }
 
