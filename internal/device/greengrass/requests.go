@@ -82,8 +82,9 @@ func (r *requests) busy() bool {
 	}
 }
 
-// hear subscribes to the request topic, unless a start before has. What comes before the engine takes requests
-// waits in the subscription: it costs a moment, where what nobody hears is gone.
+// hear subscribes to the request topic, unless a start before has. What comes before
+// the engine takes requests waits in the subscription: it costs a moment, where what
+// nobody hears is gone.
 func (r *requests) hear(ctx context.Context, cfg config.Config) error {
 	if r.subscription() != nil {
 		return nil

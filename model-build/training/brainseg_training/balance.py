@@ -88,10 +88,7 @@ def _scores(network: nn.Module, image: np.ndarray, framed: bool) -> np.ndarray:
     """Scores of a slice, 4 x height x width, as the component has it run."""
     limits = window.slice_window(image)
     multiple = network.size_multiple
-    if framed:
-        laid = frame.find(image, limits[1], frame.RULE, multiple)
-    else:
-        laid = frame.Frame(0, 0, *(-(-s // multiple) * multiple for s in image.shape), False)
+    laid = frame.find(image, limits[1], frame.RULE, multiple) if framed else frame.whole(image.shape, multiple)
     shown = torch.from_numpy(laid.show(image).copy())[None]
     scores = network(window.normalise(shown, torch.tensor([limits])).unsqueeze(1))[0].float().numpy()
     scores = laid.back(scores, image.shape, fill=-np.inf)

@@ -60,6 +60,12 @@ class Frame:
         return (here[0], here[1]), (there[0], there[1])
 
 
+def whole(shape: tuple[int, int], multiple: int = MULTIPLE) -> Frame:
+    """The canvas of a slice for a network without frames: all of it, with sides that
+    are multiples of `multiple`."""
+    return Frame(0, 0, *(-(-s // multiple) * multiple for s in shape), False)
+
+
 def find(image: np.ndarray, high: float, rule: dict = RULE, multiple: int = MULTIPLE) -> Frame:
     """The frame of a uint8 slice whose window ends at `high`.
 

@@ -47,7 +47,7 @@ class Model:
         if "frame" in self.manifest:
             laid = frame.find(image, limits[1], self.manifest["frame"], self.multiple)
         else:
-            laid = frame.Frame(0, 0, *(-(-s // self.multiple) * self.multiple for s in image.shape), False)
+            laid = frame.whole(image.shape, self.multiple)
         return {self.manifest["input"]["name"]: laid.show(image)[None, None], rule["input"]: np.array(limits, np.float32)}, laid
 
     def segment(self, image: np.ndarray, spacing: tuple[float, float] | None = None) -> np.ndarray:

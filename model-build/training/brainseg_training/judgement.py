@@ -85,10 +85,7 @@ class Collector:
         if np.ptp(image) < LEAST_CONTRAST:
             labels = None
         low, high = window.slice_window(image, window.LOW, window.HIGH, window.IGNORE_BELOW_OR_EQUAL)
-        if self.framed:
-            laid = frame.find(image, high, frame.RULE, self.multiple)
-        else:
-            laid = frame.Frame(0, 0, *(-(-s // self.multiple) * self.multiple for s in image.shape), False)
+        laid = frame.find(image, high, frame.RULE, self.multiple) if self.framed else frame.whole(image.shape, self.multiple)
         inputs = {"image": laid.show(image)[None, None], "window": np.array([low, high], np.float32)}
         mask, features = self.session.run([self.mask, outputs.FEATURES], inputs)
         good: bool | None = False
